@@ -1,0 +1,119 @@
+//! One request from its decision to its end, as a state machine that is fed with outcomes.
+//!
+//! | input                    | what follows                                       |
+//! |--------------------------|----------------------------------------------------|
+//! | a request head           | [`Exchange::decide`]: route and branch are fixed   |
+//! | a decision               | [`Exchange::attempt`]: send this, or a [`Problem`] |
+//! | the head of a response   | [`Exchange::relay`]: relay it with these edits     |
+//! | a [`Problem`]            | [`Exchange::refuse`]: give this answer             |
+//!
+//! It holds no clock and performs nothing; [`serve`](crate::serve::serve) walks it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::balance::{Node, Scheme, TIMEOUT_DEFAULT};
+use crate::head::{Edits, Head, ResponseHead, forward, match_path, remove_nominated};
+use crate::problem::{Answer, Problem};
+use crate::snapshot::{Route, Snapshot};
+use crate::split::Branch;
+use crate::telemetry::proof;
+
+/// One request to one node.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// How to speak to the node.
+    pub scheme: Scheme,
+    /// Where to connect to, and the name its certificate must carry.
+    pub node: &'a Node,
+    /// The header `Host`.
+    pub host: &'a str,
+    /// Path and query.
+    pub target: Cow<'a, str>,
+    /// The changes to the client's headers.
+    pub edits: Edits,
+    /// How long it may take until the head of the response is there.
+    pub timeout: Duration,
+}
+
+/// A request for which everything is decided.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    snapshot: &'a Snapshot,
+    decision: Option<(&'a Route, &'a Branch)>,
+}
+
+impl<'a> Exchange<'a> {
+    /// Decides: matches the route and picks the branch.
+    pub fn decide(snapshot: &'a Snapshot, head: &impl Head) -> Self {
+        let path = match_path(head.path());
+        let route = snapshot.find(head.method(), host_name(head.host()), &path);
+        Self { snapshot, decision: route.map(|route| (route, route.split.pick())) }
+    }
+
+    /// The id of the route that took the request.
+    pub fn route(&self) -> Option<&'a str> {
+        self.decision.map(|(route, _)| &*route.id)
+    }
+
+    /// The name of the branch that was picked.
+    pub fn branch(&self) -> Option<&'a str> {
+        self.decision.map(|(_, branch)| &*branch.name)
+    }
+
+    /// The attempt to make, or why there is none to make.
+    pub fn attempt(&self, head: &'a impl Head) -> Result<Attempt<'a>, Problem> {
+        let Some((route, branch)) = self.decision else {
+            return Err(Problem::NoRoute);
+        };
+        let upstream = &*branch.balancer.upstream;
+        let node = branch.balancer.next();
+        let mut edits = branch.rewrite.headers().clone();
+        remove_nominated(head.header("connection").as_deref(), &mut edits);
+        forward(head, &mut edits);
+        Ok(Attempt {
+            scheme: upstream.scheme,
+            node,
+            host: upstream.host_for(node, head.host()),
+            target: branch.rewrite.target(head.path(), head.query()),
+            edits,
+            timeout: route.timeout.or(upstream.timeout).unwrap_or(TIMEOUT_DEFAULT),
+        })
+    }
+
+    /// The changes to the headers of the upstream's response.
+    pub fn relay(&self, response: &impl ResponseHead) -> Edits {
+        let mut edits = Edits::default();
+        remove_nominated(response.header("connection").as_deref(), &mut edits);
+        edits.set = self.proof().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+        edits
+    }
+
+    /// The answer that tells the client of a problem.
+    pub fn refuse(&self, problem: Problem) -> Answer {
+        let mut answer = problem.answer();
+        answer.headers.extend(self.proof());
+        answer
+    }
+
+    /// The headers that prove who served, unless they are switched off.
+    fn proof(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        let headers = self.snapshot.proof_headers().then(|| {
+            let or_none = |value: Option<&str>| value.unwrap_or(proof::NONE).to_owned();
+            [
+                (proof::ROUTE, or_none(self.route())),
+                (proof::BRANCH, or_none(self.branch())),
+                (proof::REVISION, self.snapshot.revision().as_str().to_owned()),
+            ]
+        });
+        headers.into_iter().flatten()
+    }
+}
+
+/// The host of an authority, without its port.
+fn host_name(authority: &str) -> &str {
+    match authority.rfind(':') {
+        Some(colon) if !authority.ends_with(']') => authority.get(..colon).unwrap_or_default(),
+        Some(_) | None => authority,
+    }
+}

@@ -1,0 +1,110 @@
+//! Faults of a document: what is wrong or remarkable, and where, as JSON pointers (RFC 6901).
+//!
+//! A place is a chain on the stack ([`At`]) that is rendered only when there is something to say
+//! about it, so that a document without faults costs no pointers.
+
+use std::fmt;
+
+/// A place in a document, as a chain back to its root.
+#[derive(Clone, Copy, Debug)]
+pub enum At<'a> {
+    /// The whole document.
+    Root,
+    /// The member of an object.
+    Key(&'a At<'a>, &'a str),
+    /// The element of a list.
+    Index(&'a At<'a>, usize),
+}
+
+impl<'a> At<'a> {
+    /// The member `key` of the object at this place.
+    pub fn key(&'a self, key: &'a str) -> At<'a> {
+        At::Key(self, key)
+    }
+
+    /// The element `index` of the list at this place.
+    pub fn index(&'a self, index: usize) -> At<'a> {
+        At::Index(self, index)
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Root => Ok(()),
+            At::Key(parent, key) => {
+                write!(f, "{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
+            }
+            At::Index(parent, index) => write!(f, "{parent}/{index}"),
+        }
+    }
+}
+
+/// One thing to say about one place of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The JSON pointer of the place; empty for the whole document.
+    pub at: String,
+    /// What is wrong there, as a phrase that needs no pointer to be understood.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = if self.at.is_empty() { "(document)" } else { &self.at };
+        write!(f, "{at}: {}", self.what)
+    }
+}
+
+/// What a compilation found: faults refuse the document, warnings do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What makes the document unusable.
+    pub faults: Vec<Fault>,
+    /// What works here and is different on APISIX, or cannot be had on one of the runtimes.
+    pub warnings: Vec<Fault>,
+}
+
+impl Report {
+    /// Notes a fault.
+    pub fn fault(&mut self, at: At<'_>, what: impl Into<String>) {
+        self.faults.push(Fault { at: at.to_string(), what: what.into() });
+    }
+
+    /// Notes a warning.
+    pub fn warn(&mut self, at: At<'_>, what: impl Into<String>) {
+        self.warnings.push(Fault { at: at.to_string(), what: what.into() });
+    }
+}
+
+/// The one of `known` that `word` was probably meant to be, as a phrase to append; else nothing.
+pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3))
+        .min()
+        .map(|(_, candidate)| format!("; did you mean `{candidate}`?"))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_escapes_as_rfc_6901_says() {
+        let root = At::Root;
+        let paths = root.key("paths");
+        let slash = paths.key("a/b~c");
+        assert_eq!(slash.index(3).to_string(), "/paths/a~1b~0c/3");
+        assert_eq!(At::Root.to_string(), "");
+    }
+
+    #[test]
+    fn a_near_miss_is_named_and_a_far_one_is_not() {
+        let known = ["weight", "upstream", "rewrite"];
+        assert_eq!(did_you_mean("wieght", &known), "; did you mean `weight`?");
+        assert_eq!(did_you_mean("colour", &known), "");
+    }
+}

@@ -1,0 +1,290 @@
+//! The head of a message as the core sees it, and the changes to make to it.
+//!
+//! A head is a trait and changes are data because of what reading costs at the edge: one header
+//! 0.3 us, all of them 12 us and more. The core asks for the few fields it needs and returns the few
+//! changes to make; it never iterates or copies a whole head.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// The head of a client's request.
+pub trait Head {
+    /// The method as sent; any token, not only the registered ones.
+    fn method(&self) -> &str;
+
+    /// The path as sent, normalised as [`normalise_target`] says; starts with `/`, or is `*`.
+    fn path(&self) -> &str;
+
+    /// What follows the first `?` of the target.
+    fn query(&self) -> Option<&str>;
+
+    /// The authority the client asked for, `host[:port]`; empty if it named none.
+    fn host(&self) -> &str;
+
+    /// The value of a header by its lower-case name, several values joined by `, `; bytes that are
+    /// not UTF-8 become U+FFFD.
+    fn header(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// The address of the client, as far as the runtime vouches for it.
+    fn client(&self) -> Option<IpAddr>;
+
+    /// `http` or `https`, as the client spoke to this hop.
+    fn scheme(&self) -> &str;
+
+    /// The port the client spoke to.
+    fn port(&self) -> u16;
+
+    /// Whether a front of the runtime (Cloudflare's) may have added the client to `X-Forwarded-For`.
+    fn is_fronted(&self) -> bool;
+}
+
+/// The head of an upstream's response.
+pub trait ResponseHead {
+    /// The status code.
+    fn status(&self) -> u16;
+
+    /// The value of a header, as [`Head::header`].
+    fn header(&self, name: &str) -> Option<Cow<'_, str>>;
+}
+
+/// Changes to the headers of a message, applied after [`HOP_BY_HOP`] is removed, in the order of the
+/// fields. All names are lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// Headers to remove, all values of each.
+    pub remove: Vec<Cow<'static, str>>,
+    /// Headers to set, in place of what is there.
+    pub set: Vec<(Cow<'static, str>, String)>,
+    /// Values to add beside what is there.
+    pub add: Vec<(Cow<'static, str>, String)>,
+}
+
+/// Headers that concern one connection only and never go further (RFC 9110, section 7.6.1).
+///
+/// `expect` is among them because the hop that receives the request answers it (as nginx does);
+/// the proxy credentials because they are meant for this hop.
+pub const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Headers that `Connection` may not take away: framing and routing depend on them, so a client
+/// that nominates them only wants to confuse the next hop.
+const NOT_NOMINATED: [&str; 4] = ["content-length", "content-type", "host", "authorization"];
+
+/// Adds the headers that `Connection` nominates to those to remove.
+pub(crate) fn remove_nominated(connection: Option<&str>, edits: &mut Edits) {
+    let names = connection.into_iter().flat_map(|list| list.split(','));
+    for name in names.map(|name| name.trim_matches([' ', '\t']).to_ascii_lowercase()) {
+        let known = HOP_BY_HOP.contains(&name.as_str()) || NOT_NOMINATED.contains(&name.as_str());
+        if is_header_name(&name) && !known {
+            edits.remove.push(Cow::Owned(name));
+        }
+    }
+}
+
+/// Tells the upstream who asked, as APISIX does: `X-Real-IP`, `X-Forwarded-For` (extended),
+/// `X-Forwarded-Proto`, `-Host` and `-Port` (this hop's own values: the client's are not trusted).
+pub(crate) fn forward(head: &impl Head, edits: &mut Edits) {
+    let mut set = |name: &'static str, value: String| edits.set.push((Cow::Borrowed(name), value));
+    if let Some(client) = head.client() {
+        let client = client.to_canonical().to_string();
+        let hops = match head.header("x-forwarded-for") {
+            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &client) => hops.into_owned(),
+            Some(hops) if !hops.is_empty() => format!("{hops}, {client}"),
+            Some(_) | None => client.clone(),
+        };
+        set("x-forwarded-for", hops);
+        set("x-real-ip", client);
+    }
+    set("x-forwarded-host", head.host().to_owned());
+    set("x-forwarded-port", head.port().to_string());
+    set("x-forwarded-proto", head.scheme().to_owned());
+}
+
+fn ends_with_hop(hops: &str, client: &str) -> bool {
+    hops.rsplit(',').next().is_some_and(|last| last.trim() == client)
+}
+
+/// Whether `name` is a token (RFC 9110, section 5.6.2), as header names and methods are.
+pub(crate) fn is_header_name(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(token)
+}
+
+/// Whether `value` can be sent as a header value: visible ASCII, blanks and tabs, none at the ends.
+pub(crate) fn is_header_value(value: &str) -> bool {
+    value.trim() == value && value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
+}
+
+/// The path and query of a request target, normalised as Cloudflare does before a Worker sees it
+/// (measured on workerd): `\` in the path is `/`, dot segments are folded also when their dots are
+/// escaped, everything else is kept. Of an absolute target only path and query count.
+pub fn normalise_target(target: &str) -> Cow<'_, str> {
+    let target = origin_form(target);
+    let (path, query) = match target.find('?') {
+        Some(mark) => target.split_at(mark),
+        None => (target, ""),
+    };
+    let path_is_clean = path.starts_with('/') && !path.contains('\\') && !has_dot_segment(path);
+    if path_is_clean || path == "*" {
+        return Cow::Borrowed(target);
+    }
+    let path = path.replace('\\', "/");
+    Cow::Owned(fold_dot_segments(&path) + query)
+}
+
+/// Cuts scheme and authority off an absolute target and a fragment off any.
+fn origin_form(target: &str) -> &str {
+    let target = target.split_once('#').map_or(target, |(before, _)| before);
+    let Some((scheme, rest)) = target.split_once("://") else { return target };
+    if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return target;
+    }
+    rest.find(['/', '?']).and_then(|start| rest.get(start..)).unwrap_or("/")
+}
+
+/// Whether a segment is one of `.`, `..` or their escaped forms.
+fn has_dot_segment(path: &str) -> bool {
+    path.split('/').any(|segment| dots(segment) > 0)
+}
+
+/// 1 for a segment that means "here", 2 for one that means "up", else 0.
+fn dots(segment: &str) -> usize {
+    let escapes_count = segment.bytes().filter(|b| *b == b'%').count();
+    if segment.len() > 6 || escapes_count > 2 {
+        return 0;
+    }
+    match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
+        "." => 1,
+        ".." => 2,
+        _ => 0,
+    }
+}
+
+/// RFC 3986, section 5.2.4, on segments.
+fn fold_dot_segments(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let meaning = dots(segment);
+        if meaning == 2 {
+            kept.pop();
+        }
+        if meaning == 0 {
+            kept.push(segment);
+        } else if segments.peek().is_none() {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+/// The path that routes are matched against, as nginx prepares it for APISIX: escapes decoded, then
+/// dot segments folded and runs of slashes merged. What is forwarded stays as it was sent.
+pub(crate) fn match_path(path: &str) -> Cow<'_, [u8]> {
+    let is_plain = !path.contains('%') && !path.contains("//");
+    if is_plain {
+        return Cow::Borrowed(path.as_bytes());
+    }
+    let decoded = decode(path);
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut segments = decoded.split(|b| *b == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            b"" | b"." if !is_last => {}
+            b"." => kept.push(b""),
+            b".." => {
+                kept.pop();
+                if is_last {
+                    kept.push(b"");
+                }
+            }
+            segment => kept.push(segment),
+        }
+    }
+    Cow::Owned([b"/".as_slice(), &kept.join(b"/".as_slice())].concat())
+}
+
+/// Decodes `%XX`; what is not such an escape stays.
+fn decode(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                let byte = hex(*high).unwrap_or_default() << 4 | hex(*low).unwrap_or_default();
+                decoded.push(byte);
+                rest = after;
+            }
+            (byte, after) => {
+                decoded.push(byte);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_normalised_as_before_a_worker() {
+        for (sent, normal) in [
+            ("/a/b?c=d", "/a/b?c=d"),
+            ("/x/../y", "/y"),
+            ("/x/%2e%2E/y?q=..", "/y?q=.."),
+            ("/x/.%2e/y/.", "/y/"),
+            ("/x/..", "/"),
+            ("/../../y", "/y"),
+            ("/a\\b\\..\\c", "/a/c"),
+            ("//host/a", "//host/a"),
+            ("/%zz/|{}^", "/%zz/|{}^"),
+            ("/...%2e/%252e%252e", "/...%2e/%252e%252e"),
+            ("http://other.example/p?q", "/p?q"),
+            ("http://other.example", "/"),
+            ("/p?u=http://x/../y", "/p?u=http://x/../y"),
+            ("*", "*"),
+        ] {
+            assert_eq!(normalise_target(sent), normal, "{sent}");
+        }
+    }
+
+    #[test]
+    fn match_paths_are_decoded_folded_and_merged() {
+        for (sent, matched) in [
+            ("/a/b", "/a/b"),
+            ("/a//b///", "/a/b/"),
+            ("/caf%C3%A9", "/caf\u{e9}"),
+            ("/a%2F..%2Fb", "/b"),
+            ("/a/%2e", "/a/"),
+            ("/%zz", "/%zz"),
+            ("/%", "/%"),
+            ("//", "/"),
+        ] {
+            assert_eq!(match_path(sent), matched.as_bytes(), "{sent}");
+        }
+    }
+
+    #[test]
+    fn connection_takes_away_what_it_nominates_and_no_more() {
+        let mut edits = Edits::default();
+        remove_nominated(Some("close, X-Hop ,te, Content-Length, b@d,,Authorization"), &mut edits);
+        assert_eq!(edits.remove, ["close", "x-hop"]);
+    }
+}

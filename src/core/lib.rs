@@ -1,0 +1,53 @@
+//! # The splitter
+//!
+//! Splitway splits HTTP API traffic between versions by weight and rewrites each share for its
+//! version. This crate is all of it that decides. It has no I/O, no clock, no chance and no globals;
+//! two shells lend it those: a Cloudflare Worker (`src/`) and a server (`local/`).
+//!
+//! ## The idea in five sentences
+//!
+//! 1. A request head, the configuration (an immutable [`Snapshot`](snapshot::Snapshot)), time and
+//!    chance are data; what to do is a pure function of them.
+//! 2. What cannot be decided at once is an [`Exchange`](exchange::Exchange), fed with outcomes.
+//! 3. One short async file, [`serve`], walks the exchange using the effects that a runtime lends
+//!    through [`Platform`](platform::Platform); it is shared, so the two shells contain no decisions.
+//! 4. A shell lends effects and nothing else: no `if` about routes, weights, timeouts or errors.
+//! 5. Bodies never pass through the core: they are an opaque type, streamed by the runtime.
+//!
+//! ## The road of a request
+//!
+//! ```text
+//! head ─► snapshot ─► route ─► split (rotation) ─► balance ─► rewrite ─► Attempt ─► the shell sends
+//!                                                                                        │
+//! client ◄─ the shell applies ◄─ Edits (proof headers) or Answer (problem) ◄─ outcome ◄──┘
+//! ```
+//!
+//! ## Invariants
+//!
+//! - Nothing here panics on anything from the network: with `panic = "abort"` one panic would end
+//!   every request of an isolate.
+//! - The core never iterates or copies a whole head; it asks for fields and returns [`head::Edits`].
+//! - After compilation only the positions of [`rotation::Rotation`]s change, by one atomic add a pick.
+//! - A snapshot that exists is sound: [`snapshot::compile`] is the only way to get one and reports
+//!   every fault with a JSON pointer.
+//! - A module imports only modules listed above it here, and only [`serve`] and [`admin`] await. A
+//!   test checks both.
+
+pub mod time;
+pub mod fault;
+pub mod wire;
+pub mod problem;
+pub mod head;
+pub mod route;
+pub mod rotation;
+pub mod rewrite;
+pub mod balance;
+pub mod split;
+pub mod config;
+pub mod snapshot;
+pub mod telemetry;
+pub mod exchange;
+pub mod coordinator;
+pub mod platform;
+pub mod admin;
+pub mod serve;

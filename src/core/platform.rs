@@ -1,0 +1,62 @@
+//! The effects a runtime lends. A shell implements these traits and decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::coordinator::{Command, Done, Refusal};
+use crate::exchange::Attempt;
+use crate::head::{Head, ResponseHead};
+use crate::problem::Failure;
+use crate::snapshot::Snapshot;
+use crate::telemetry::Record;
+use crate::time::Timestamp;
+
+/// What serving a request needs of a runtime.
+///
+/// The futures need not be `Send`: in a Worker nothing is. Where the types of a platform are, their
+/// futures are too.
+#[expect(async_fn_in_trait, reason = "callers name the platform, so they see what its futures are")]
+pub trait Platform {
+    /// The head of a client's request.
+    type Head: Head;
+    /// The body of a request; the core never reads it.
+    type Body;
+    /// An upstream's response: a head, and a body that the core never reads.
+    type Response: ResponseHead;
+
+    /// The wall clock. In a Worker it moves only with I/O.
+    fn now(&self) -> Timestamp;
+
+    /// Resolves after `duration`. Dropping it ends the timer.
+    async fn sleep(&self, duration: Duration);
+
+    /// The last good configuration, at once where there is one; `None` where there never was one.
+    async fn snapshot(&self) -> Option<Arc<Snapshot>>;
+
+    /// Makes one attempt and resolves when the head of the response is there. Redirects are
+    /// responses. Dropping it cancels the attempt.
+    async fn send(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &Self::Head,
+        body: Self::Body,
+    ) -> Result<Self::Response, Failure>;
+
+    /// Notes an answered request. Must not wait.
+    fn record(&self, record: &Record<'_>);
+}
+
+/// What the Admin API needs of a runtime, beside the ledger it coordinates.
+#[expect(async_fn_in_trait, reason = "as for `Platform`")]
+pub trait Control {
+    /// The head of a request to the Admin API.
+    type Head: Head;
+    /// The body of such a request.
+    type Body;
+
+    /// The whole body, or `None` if it is longer than `limit` bytes or breaks off.
+    async fn buffer(&self, body: Self::Body, limit: usize) -> Option<Vec<u8>>;
+
+    /// Has the ledger's owner handle a command: one after the other, durable before the answer.
+    async fn coordinate(&self, command: Command) -> Result<Done, Refusal>;
+}

@@ -1,0 +1,129 @@
+//! What a client is told when Splitway answers by itself: one table from reason to response.
+//!
+//! The body is a problem document (RFC 9457) with a member `error_msg`, which clients written for
+//! APISIX read; the header `Proxy-Status` (RFC 9209) carries the same reason for machines. What an
+//! upstream answers is never rewritten into a problem.
+
+use serde_json::json;
+
+/// Why an attempt brought no response, by the error types of RFC 9209, section 2.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The node actively refused the connection.
+    ConnectionRefused,
+    /// The connection ended before a response head was complete.
+    ConnectionTerminated,
+    /// Connecting took longer than it may.
+    ConnectionTimeout,
+    /// The node cannot be reached.
+    DestinationUnavailable,
+    /// The name of the node could not be resolved.
+    DnsError,
+    /// What the node sent is not HTTP.
+    HttpProtocolError,
+    /// The response head took longer than it may.
+    HttpResponseTimeout,
+    /// The certificate of the node is not trusted for its name.
+    TlsCertificateError,
+    /// The TLS handshake failed.
+    TlsProtocolError,
+}
+
+impl Failure {
+    /// The token of RFC 9209; also the label in logs and metrics.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionTerminated => "connection_terminated",
+            Self::ConnectionTimeout => "connection_timeout",
+            Self::DestinationUnavailable => "destination_unavailable",
+            Self::DnsError => "dns_error",
+            Self::HttpProtocolError => "http_protocol_error",
+            Self::HttpResponseTimeout => "http_response_timeout",
+            Self::TlsCertificateError => "tls_certificate_error",
+            Self::TlsProtocolError => "tls_protocol_error",
+        }
+    }
+
+    const fn is_timeout(self) -> bool {
+        matches!(self, Self::ConnectionTimeout | Self::HttpResponseTimeout)
+    }
+}
+
+/// Why Splitway answers by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// There is no configuration to decide by.
+    NoConfiguration,
+    /// No route takes the request.
+    NoRoute,
+    /// The upstream brought no response.
+    Upstream(Failure),
+}
+
+impl Problem {
+    /// The status of the response.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NoConfiguration => 503,
+            Self::NoRoute => 404,
+            Self::Upstream(failure) if failure.is_timeout() => 504,
+            Self::Upstream(_) => 502,
+        }
+    }
+
+    /// The error type of RFC 9209.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::NoConfiguration => "proxy_configuration_error",
+            Self::NoRoute => "destination_not_found",
+            Self::Upstream(failure) => failure.token(),
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::NoConfiguration => "No configuration is loaded",
+            Self::NoRoute => "No route takes this request",
+            Self::Upstream(failure) if failure.is_timeout() => "The upstream took too long",
+            Self::Upstream(_) => "The upstream could not be reached",
+        }
+    }
+
+    /// The text that APISIX gives in such a case, where it gives one.
+    const fn error_msg(self) -> &'static str {
+        match self {
+            Self::NoRoute => "404 Route Not Found",
+            Self::NoConfiguration | Self::Upstream(_) => self.title(),
+        }
+    }
+
+    /// The response that tells it.
+    pub fn answer(self) -> Answer {
+        let body = json!({
+            "type": format!("urn:splitway:problem:{}", self.token()),
+            "title": self.title(),
+            "status": self.status(),
+            "error_msg": self.error_msg(),
+        });
+        Answer {
+            status: self.status(),
+            headers: vec![
+                ("content-type", "application/problem+json".to_owned()),
+                ("proxy-status", format!("splitway; error={}", self.token())),
+            ],
+            body: body.to_string(),
+        }
+    }
+}
+
+/// A whole response that Splitway gives by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers, names in lower case; the runtime adds `content-length`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; not sent in answer to HEAD.
+    pub body: String,
+}

@@ -1,0 +1,193 @@
+//! The walk behind every weighted choice: shares that are exact in every window and even inside it.
+//!
+//! The weights, divided by their greatest common divisor, lie side by side on a circle of `period`
+//! points. A counter walks the circle in steps of a stride near `period / phi` that is coprime to
+//! `period`: `period` steps visit every point once, so each choice is made exactly as often as its
+//! weight says in *any* `period` consecutive picks; and because the golden ratio is the number worst
+//! approximated by fractions, the visits of each share are spread almost evenly over the window
+//! (three-distance theorem; Knuth, The Art of Computer Programming, vol. 3, section 6.4).
+//! 95:5 is one pick of the small share in every 20, not a burst of 19 and then one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How large a share is, beside the others; 0 gets nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight(pub u32);
+
+/// A point on the circle of a [`Rotation`], below its period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point(u64);
+
+/// Why weights cannot be picked from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpickable {
+    /// All weights are 0, or there are none.
+    NoWeight,
+    /// The weights add up to more than `u32::MAX`, even after division by what they share.
+    TooHeavy,
+}
+
+/// A fixed list of weighted choices and the position of the walk through them.
+#[derive(Debug)]
+pub struct Rotation {
+    /// Where the arc of each choice ends on the circle; the arc of a weight 0 is empty.
+    ends: Box<[u64]>,
+    period: u64,
+    stride: u64,
+    /// One relaxed add per pick; the only thing that changes after compilation.
+    position: AtomicU64,
+}
+
+impl Rotation {
+    /// Lays the weights out, and starts the walk at `phase`: any number, 0 where a known order is
+    /// wanted and a random one where many short-lived isolates each start a walk of their own.
+    pub fn new(weights: &[Weight], phase: u64) -> Result<Self, Unpickable> {
+        let divisor = weights.iter().fold(0, |divisor, weight| gcd(divisor, u64::from(weight.0)));
+        if divisor == 0 {
+            return Err(Unpickable::NoWeight);
+        }
+        let ends: Box<[u64]> = weights
+            .iter()
+            .scan(0, |end, weight| {
+                *end += u64::from(weight.0) / divisor;
+                Some(*end)
+            })
+            .collect();
+        let period = ends.last().copied().unwrap_or_default();
+        if period > u64::from(u32::MAX) {
+            return Err(Unpickable::TooHeavy);
+        }
+        debug_assert!(period > 0, "a divisor means a positive weight");
+        let position = AtomicU64::new(phase % period);
+        Ok(Self { ends, period, stride: stride(period), position })
+    }
+
+    /// In how many consecutive picks the shares are exact.
+    pub fn period(&self) -> u64 {
+        self.period
+    }
+
+    /// Takes the next step of the walk and says which choice it falls on.
+    pub fn next(&self) -> usize {
+        if self.period == 1 {
+            return self.at(Point(0));
+        }
+        let step = self.position.fetch_add(1, Ordering::Relaxed);
+        // Both factors are below 2^32, so the product cannot overflow.
+        self.at(Point((step % self.period) * self.stride % self.period))
+    }
+
+    /// The choice on whose arc `point` lies.
+    fn at(&self, point: Point) -> usize {
+        debug_assert!(point.0 < self.period, "points lie on the circle");
+        self.ends.partition_point(|end| *end <= point.0)
+    }
+}
+
+/// A step near `period / phi` that is coprime to `period` and whose multiples stay away from 0 for as
+/// long as possible: the one with the smallest partial quotients of `stride / period` as a continued
+/// fraction (a large quotient means that a few steps come back almost to where they started, which
+/// would serve a small share in bursts).
+fn stride(period: u64) -> u64 {
+    /// How far around the golden section to look; good strides are dense (Zaremba).
+    const REACH: u64 = 64;
+    // 0.618... of 2^32, rounded: integers only, so that every platform walks the same way.
+    const PHI_INVERSE: u64 = 2_654_435_769;
+    let golden = (period * PHI_INVERSE) >> 32;
+    (golden.saturating_sub(REACH)..=golden + REACH)
+        .filter(|stride| (1..period).contains(stride))
+        .filter_map(|stride| {
+            Some((largest_quotient(stride, period)?, stride.abs_diff(golden), stride))
+        })
+        .min()
+        .map_or(1, |(_, _, stride)| stride)
+}
+
+/// The largest partial quotient of `stride / period`; `None` if they share a factor.
+fn largest_quotient(stride: u64, period: u64) -> Option<u64> {
+    let (mut a, mut b, mut largest) = (period, stride, 0);
+    while b != 0 {
+        largest = largest.max(a / b);
+        (a, b) = (b, a % b);
+    }
+    (a == 1).then_some(largest)
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rotation(weights: &[u32], phase: u64) -> Rotation {
+        let weights: Vec<Weight> = weights.iter().copied().map(Weight).collect();
+        Rotation::new(&weights, phase).expect("the weights can be picked from")
+    }
+
+    /// Every window of a period, at every phase, holds each choice exactly as often as it weighs.
+    #[test]
+    fn every_window_is_exact() {
+        for weights in [
+            &[1][..],
+            &[50, 50],
+            &[95, 5],
+            &[1, 2, 3],
+            &[0, 7, 0, 4],
+            &[1, 1, 1, 1, 1],
+            &[99, 1],
+            &[33, 33, 34],
+            &[997, 3],
+        ] {
+            let rotation = rotation(weights, 5);
+            let period = usize::try_from(rotation.period()).expect("small");
+            let picks: Vec<usize> = (0..3 * period).map(|_| rotation.next()).collect();
+            let divisor = weights.iter().fold(0, |a, b| gcd(a, u64::from(*b)));
+            for window in picks.windows(period) {
+                for (choice, weight) in weights.iter().enumerate() {
+                    let count = window.iter().filter(|pick| **pick == choice).count();
+                    assert_eq!(count as u64, u64::from(*weight) / divisor, "{weights:?}");
+                }
+            }
+        }
+    }
+
+    /// The gaps between picks of a share stay within a factor of five of the ideal (three-distance
+    /// theorem), so no share comes in a burst.
+    #[test]
+    fn shares_are_spread_evenly() {
+        for (small, large) in
+            (1..=60).flat_map(|small| [(small, 100 - small), (small, 997), (small, 9_999)])
+        {
+            let rotation = rotation(&[small, large], 0);
+            let period = usize::try_from(rotation.period()).expect("small");
+            let picks: Vec<usize> = (0..2 * period).filter(|_| rotation.next() == 0).collect();
+            let ideal = f64::from(small + large) / f64::from(small);
+            for pair in picks.windows(2) {
+                let gap = (pair[1] - pair[0]) as f64;
+                assert!(gap > ideal / 5.0 && gap < ideal * 5.0, "{small}:{large} gap {gap}");
+            }
+        }
+    }
+
+    #[test]
+    fn weights_that_cannot_be_picked_from_are_refused() {
+        let new = |weights: &[Weight]| Rotation::new(weights, 0).map(|_| ()).unwrap_err();
+        assert_eq!(new(&[]), Unpickable::NoWeight);
+        assert_eq!(new(&[Weight(0), Weight(0)]), Unpickable::NoWeight);
+        assert_eq!(new(&[Weight(u32::MAX), Weight(1)]), Unpickable::TooHeavy);
+    }
+
+    #[test]
+    fn threads_share_one_exact_walk() {
+        let rotation = rotation(&[3, 1], 0);
+        let counts: Vec<usize> = std::thread::scope(|scope| {
+            let walkers: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (0..1000).filter(|_| rotation.next() == 1).count()))
+                .collect();
+            walkers.into_iter().map(|walker| walker.join().expect("no panic")).collect()
+        });
+        assert_eq!(counts.iter().sum::<usize>(), 1000);
+    }
+}

@@ -1,0 +1,84 @@
+//! The road of a request: the one place that walks an [`Exchange`] with the effects of a
+//! [`Platform`]. Both shells call it, so neither contains a decision.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::exchange::Exchange;
+use crate::head::{Edits, ResponseHead};
+use crate::platform::Platform;
+use crate::problem::{Answer, Failure, Problem};
+use crate::telemetry::Record;
+
+/// What the client gets.
+#[derive(Debug)]
+pub enum Reply<R> {
+    /// The upstream's response, its body untouched, with changes to its headers.
+    Relay(R, Edits),
+    /// An answer of our own, and why.
+    Refuse(Answer, Problem),
+}
+
+/// Serves one request: decides, sends, relays or refuses, records.
+pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> Reply<P::Response> {
+    let at = platform.now();
+    let snapshot = platform.snapshot().await;
+    let exchange = snapshot.as_deref().map(|snapshot| Exchange::decide(snapshot, head));
+    let reply = match &exchange {
+        Some(exchange) => walk(platform, exchange, head, body).await,
+        None => Reply::Refuse(Problem::NoConfiguration.answer(), Problem::NoConfiguration),
+    };
+    let (status, problem) = match &reply {
+        Reply::Relay(response, _) => (response.status(), None),
+        Reply::Refuse(answer, problem) => (answer.status, Some(problem.token())),
+    };
+    platform.record(&Record {
+        at,
+        duration: platform.now().since(at),
+        route: exchange.as_ref().and_then(Exchange::route),
+        branch: exchange.as_ref().and_then(Exchange::branch),
+        revision: snapshot.as_deref().map(|snapshot| snapshot.revision().as_str()),
+        status,
+        problem,
+    });
+    reply
+}
+
+async fn walk<P: Platform>(
+    platform: &P,
+    exchange: &Exchange<'_>,
+    head: &P::Head,
+    body: P::Body,
+) -> Reply<P::Response> {
+    let refuse = |problem| Reply::Refuse(exchange.refuse(problem), problem);
+    let attempt = match exchange.attempt(head) {
+        Ok(attempt) => attempt,
+        Err(problem) => return refuse(problem),
+    };
+    let sending = platform.send(&attempt, head, body);
+    match within(sending, platform.sleep(attempt.timeout)).await {
+        Some(Ok(response)) => {
+            let edits = exchange.relay(&response);
+            Reply::Relay(response, edits)
+        }
+        Some(Err(failure)) => refuse(Problem::Upstream(failure)),
+        None => refuse(Problem::Upstream(Failure::HttpResponseTimeout)),
+    }
+}
+
+/// The output of `future`, unless `deadline` resolves first; the other is dropped, which cancels it.
+async fn within<T>(
+    future: impl Future<Output = T>,
+    deadline: impl Future<Output = ()>,
+) -> Option<T> {
+    let mut future = pin!(future);
+    let mut deadline = pin!(deadline);
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        deadline.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}

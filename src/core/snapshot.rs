@@ -1,0 +1,260 @@
+//! The compiled configuration: immutable, shared, complete. [`compile`] is the only way to get one,
+//! for the loader, the Admin API, the command line and the tests alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::balance::{Upstream, UpstreamWire};
+use crate::config::{Resources, RouteWire, SettingsWire};
+use crate::fault::{At, Report, did_you_mean};
+use crate::route::{Conditions, Router};
+use crate::split::{Scope, Split, TrafficSplitWire, named};
+use crate::wire::{self, Id};
+
+/// Which configuration answered: the ledger's number, or a digest of the document where there is no
+/// ledger. Equal text means equal configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision(Box<str>);
+
+impl Revision {
+    /// The revision of a ledger.
+    pub fn of_ledger(number: u64) -> Self {
+        Self(number.to_string().into())
+    }
+
+    /// The revision of a document outside a ledger: FNV-1a, 64 bits, of its bytes. It tells documents
+    /// apart and is no protection against someone who wants two of them to look alike.
+    pub fn of_text(text: &str) -> Self {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        let digest = text.bytes().fold(OFFSET, |hash, b| (hash ^ u64::from(b)).wrapping_mul(PRIME));
+        Self(format!("{digest:016x}").into())
+    }
+
+    /// The revision as it stands in `x-splitway-revision`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A compiled configuration.
+#[derive(Debug)]
+pub struct Snapshot {
+    revision: Revision,
+    proof_headers: bool,
+    routes: Vec<Route>,
+    router: Router,
+}
+
+/// A route with everything it needs to answer.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) id: Box<str>,
+    pub(crate) split: Split,
+    /// Overrides the upstream's.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Snapshot {
+    /// Which configuration this is.
+    pub fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
+    /// How many routes are enabled.
+    pub fn routes_count(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether responses say which route, branch and revision served them.
+    pub(crate) fn proof_headers(&self) -> bool {
+        self.proof_headers
+    }
+
+    /// The route that takes a request for `host` (without port) and `path` (as routes match it).
+    pub(crate) fn find(&self, method: &str, host: &str, path: &[u8]) -> Option<&Route> {
+        self.routes.get(self.router.find(method, host, path)?)
+    }
+}
+
+/// Compiles the resources of a document. A snapshot comes out only if there is no fault; the report
+/// holds all of them. `phase` is where the walks of the splits start: 0 for a known order, a random
+/// number where many short-lived isolates serve.
+pub fn compile(
+    resources: &Resources<'_>,
+    revision: Revision,
+    phase: u64,
+    report: &mut Report,
+) -> Option<Snapshot> {
+    let faults_before = report.faults.len();
+    let proof_headers = compile_settings(resources.settings, report);
+    let upstreams = compile_upstreams(&resources.upstreams, report);
+    let (conditions, routes) = compile_routes(&resources.routes, &upstreams, phase, report);
+    if report.faults.len() > faults_before {
+        return None;
+    }
+    let router = Router::new(conditions.iter().enumerate());
+    Some(Snapshot { revision, proof_headers, routes, router })
+}
+
+/// Parses and compiles a whole document in JSON.
+pub fn compile_json(text: &str, phase: u64, report: &mut Report) -> Option<Snapshot> {
+    match serde_json::from_str::<Value>(text) {
+        Ok(document) => {
+            let faults_before = report.faults.len();
+            let resources = Resources::of(&document, report);
+            let snapshot = compile(&resources, Revision::of_text(text), phase, report);
+            snapshot.filter(|_| report.faults.len() == faults_before)
+        }
+        Err(error) => {
+            report.fault(At::Root, format!("not JSON: {error}"));
+            None
+        }
+    }
+}
+
+fn compile_settings(settings: Option<&Value>, report: &mut Report) -> bool {
+    let at = At::Root;
+    let read =
+        settings.and_then(|value| wire::read::<SettingsWire>(value, at.key("settings"), report));
+    read.and_then(|settings| settings.proof_headers).unwrap_or(true)
+}
+
+/// The upstreams by id. One with faults is there without a value, so that those who name it do not
+/// report it as missing.
+fn compile_upstreams(
+    values: &[&Value],
+    report: &mut Report,
+) -> BTreeMap<Id, Option<Arc<Upstream>>> {
+    let mut upstreams = BTreeMap::new();
+    let root = At::Root;
+    let list = root.key("upstreams");
+    for (index, value) in values.iter().enumerate() {
+        let at = list.index(index);
+        let id = value.get("id").map_or_else(
+            || Some(positional_id(index)),
+            |id| wire::read::<Id>(id, at.key("id"), &mut Report::default()),
+        );
+        let wire = wire::read::<UpstreamWire>(value, at, report);
+        let upstream = wire.and_then(|wire| Upstream::compile(&wire, at, report)).map(Arc::new);
+        let Some(id) = id else { continue };
+        if upstreams.contains_key(&id) {
+            report.fault(at.key("id"), format!("another upstream has the id `{}`", id.as_str()));
+        }
+        upstreams.insert(id, upstream);
+    }
+    upstreams
+}
+
+fn compile_routes(
+    values: &[&Value],
+    upstreams: &BTreeMap<Id, Option<Arc<Upstream>>>,
+    phase: u64,
+    report: &mut Report,
+) -> (Vec<Conditions>, Vec<Route>) {
+    let (mut conditions, mut routes) = (Vec::new(), Vec::new());
+    let mut ids = BTreeSet::new();
+    let root = At::Root;
+    let list = root.key("routes");
+    for (index, value) in values.iter().enumerate() {
+        let at = list.index(index);
+        let Some(wire) = wire::read::<RouteWire>(value, at, report) else { continue };
+        let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
+        if !ids.insert(id.clone()) {
+            report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
+        }
+        let is_enabled = wire.is_enabled();
+        let condition = wire.conditions(at, report);
+        let route = compile_route(wire, &id, upstreams, phase, at, report);
+        if let Some(route) = route.filter(|_| is_enabled) {
+            conditions.push(condition);
+            routes.push(route);
+        }
+    }
+    (conditions, routes)
+}
+
+/// The id of a resource that has none, as in APISIX's standalone file.
+fn positional_id(index: usize) -> Id {
+    Id::parse(&format!("arr_{}", index + 1)).expect("letters, `_` and digits are an id")
+}
+
+fn compile_route(
+    wire: RouteWire,
+    id: &Id,
+    upstreams: &BTreeMap<Id, Option<Arc<Upstream>>>,
+    phase: u64,
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Route> {
+    let timeout = wire.timeout.map(|timeout| timeout.compile(at.key("timeout"), report));
+    let own = own_upstream(&wire, upstreams, at, report);
+    let scope = Scope { upstreams, own: own.as_ref(), phase };
+    let faults_before = report.faults.len();
+    let split = split_plugin(wire.plugins, at, report)
+        .and_then(|(plugin, name)| plugin.compile(scope, at.key("plugins").key(&name), report));
+    if report.faults.len() > faults_before {
+        return None;
+    }
+    let split = match (split, own) {
+        (Some(split), _) => split,
+        (None, Some(own)) => Split::whole(own?, phase).ok()?,
+        (None, None) => {
+            report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
+            return None;
+        }
+    };
+    Some(Route { id: id.as_str().into(), split, timeout })
+}
+
+/// Whether the route has an upstream, and the upstream unless it has faults of its own.
+fn own_upstream(
+    wire: &RouteWire,
+    upstreams: &BTreeMap<Id, Option<Arc<Upstream>>>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Option<Arc<Upstream>>> {
+    match (&wire.upstream_id, &wire.upstream) {
+        (Some(id), beside) => {
+            if beside.is_some() {
+                report.warn(at.key("upstream"), "not used: `upstream_id` beside it wins");
+            }
+            Some(named(id, upstreams, at.key("upstream_id"), report))
+        }
+        (None, Some(wire)) => {
+            Some(Upstream::compile(wire, at.key("upstream"), report).map(Arc::new))
+        }
+        (None, None) => None,
+    }
+}
+
+/// The configuration of `traffic-split`, the one plugin there is; others are faults.
+fn split_plugin(
+    plugins: Option<serde_json::Map<String, Value>>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<(TrafficSplitWire, String)> {
+    const NAME: &str = "traffic-split";
+    let mut split = None;
+    let plugins_at = at.key("plugins");
+    for (name, value) in plugins.into_iter().flatten() {
+        let at = plugins_at.key(&name);
+        if name == NAME {
+            split = wire::read::<TrafficSplitWire>(&value, at, report).map(|wire| (wire, name));
+        } else {
+            let hint = did_you_mean(&name, &[NAME]);
+            report.fault(at, format!("unknown plugin [{name}]{hint}"));
+        }
+    }
+    split
+}

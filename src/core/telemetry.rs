@@ -1,0 +1,36 @@
+//! What is worth telling about a request, and the names it is told by.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// Names of the response headers that prove who served.
+pub mod proof {
+    /// The id of the route.
+    pub const ROUTE: &str = "x-splitway-route";
+    /// The name of the branch.
+    pub const BRANCH: &str = "x-splitway-branch";
+    /// The revision of the configuration.
+    pub const REVISION: &str = "x-splitway-revision";
+    /// Stands where there is nothing to name: no route took the request.
+    pub const NONE: &str = "none";
+}
+
+/// One request, answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'r> {
+    /// When the request's head was there.
+    pub at: Timestamp,
+    /// From then until the head of the response was there.
+    pub duration: Duration,
+    /// The id of the route.
+    pub route: Option<&'r str>,
+    /// The name of the branch.
+    pub branch: Option<&'r str>,
+    /// The revision of the configuration.
+    pub revision: Option<&'r str>,
+    /// The status the client got.
+    pub status: u16,
+    /// Why Splitway answered by itself, by the error types of RFC 9209; nothing if the upstream did.
+    pub problem: Option<&'static str>,
+}

@@ -1,0 +1,95 @@
+//! `cargo xtask`: fetches what the Worker's build and tests need, then builds and tests.
+//!
+//! Given a Rust toolchain and any Node.js, everything else is made on demand: [`wasm`] finds a
+//! Rust that can build for wasm32 (on an offline Debian, [`debian`] makes one), [`tools`]
+//! installs the two cargo tools, [`node`] the npm packages. [`setup`] runs these in order and
+//! hands on a [`setup::Kit`]; [`worker`] builds with it and [`check`] tests with it.
+//!
+//! What is already there is never fetched again, so each command may start with the set-up.
+
+mod check;
+mod debian;
+mod node;
+mod setup;
+mod step;
+mod tools;
+mod wasm;
+mod worker;
+
+use std::env;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use step::Outcome;
+
+const USAGE: &str = "\
+Usage: cargo xtask <command>
+
+  setup          make whatever building and testing the Worker needs and is not there yet
+  worker         build the Worker into build/ (the build command of wrangler.toml)
+  test [args]    build the Worker, try its deployment, run every test;
+                 the arguments go to `cargo test --workspace`
+  ci             check the format, the lints and the docs, then do what `test` does
+  --help         print this
+";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let command = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+
+    let outcome = match (command.as_deref(), rest.is_empty()) {
+        (Some("setup"), true) => setup::ready(&root()).map(|_| ()),
+        (Some("worker"), true) => worker(),
+        (Some("test"), _) => test(&rest),
+        (Some("ci"), true) => ci(),
+        (Some("--help" | "-h" | "help"), _) => return help(),
+        (Some(_) | None, _) => {
+            step::report(USAGE.trim_end());
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn worker() -> Outcome {
+    worker::build(&setup::ready(&root())?)
+}
+
+fn test(arguments: &[String]) -> Outcome {
+    check::test(&setup::ready(&root())?, arguments)
+}
+
+/// The quick checks that need nothing come first; then the set-up and all that follows from it.
+fn ci() -> Outcome {
+    let root = root();
+    check::format(&root)?;
+    let kit = setup::ready(&root)?;
+    check::lints(&kit)?;
+    check::docs(&kit)?;
+    check::test(&kit, &[])
+}
+
+fn help() -> ExitCode {
+    match io::stdout().write_all(USAGE.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The repository's root, two folders above this package.
+///
+/// Cargo says at run time where the package is; the path known to the compiler may be another
+/// clone's when several share one target folder.
+fn root() -> PathBuf {
+    let package =
+        env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let mut root = PathBuf::from(package);
+    root.pop();
+    root.pop();
+    root
+}
