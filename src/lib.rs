@@ -1,9 +1,49 @@
-//! The Worker shell.
+//! # The Worker shell
+//!
+//! Lends the effects of Cloudflare's runtime to the core and decides nothing: head in, reply out,
+//! bodies as the JS streams they are. The architecture is told in `splitway_core`.
+//!
+//! Everything here works on `web_sys` types: `worker::Request` maps unknown methods to GET,
+//! `worker::Response` loses the reason phrase, and both cost copies.
 
+mod platform;
+mod store;
+mod telemetry;
+mod upstream;
+
+use splitway_core::problem::Answer;
+use splitway_core::serve::{Reply, serve};
+use worker::wasm_bindgen::JsCast;
+use worker::web_sys::{Headers, Request, Response, ResponseInit};
 use worker::{Context, Env, Result, event};
 
+use crate::platform::{EdgeHead, EdgePlatform};
+
 #[event(fetch)]
-async fn fetch(_: worker::Request, env: Env, _: Context) -> Result<worker::Response> {
-    let text = env.kv("SPLITWAY")?.get("config").text().await?;
-    worker::Response::ok(text.unwrap_or_default())
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+    let head = EdgeHead::new(&request);
+    let platform = EdgePlatform::new(env, context);
+    match serve(&platform, &head, request).await {
+        Reply::Relay(response, edits) => {
+            // `new Response(body, response)` keeps status, reason, headers and the body as it is.
+            let response = response.native();
+            let init = response.unchecked_ref::<ResponseInit>();
+            let body = response.body();
+            let relayed = Response::new_with_opt_readable_stream_and_init(body.as_ref(), init)?;
+            upstream::edit(&relayed.headers(), &edits)?;
+            Ok(relayed)
+        }
+        Reply::Refuse(answer, _) => give(&answer),
+    }
+}
+
+fn give(answer: &Answer) -> Result<Response> {
+    let headers = Headers::new()?;
+    for (name, value) in &answer.headers {
+        headers.append(name, value)?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(answer.status);
+    init.set_headers(&headers);
+    Ok(Response::new_with_opt_str_and_init(Some(&answer.body), &init)?)
 }

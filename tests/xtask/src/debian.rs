@@ -8,13 +8,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 
 use crate::step::{Failure, Outcome, ask, run, say};
 use crate::{setup, wasm};
 
 /// The folder of Debian's own programs.
-pub(crate) static BIN: LazyLock<PathBuf> = LazyLock::new(|| "/usr/bin".into());
+pub(crate) const BIN: &str = "/usr/bin";
 
 const RUSTC: &str = "/usr/bin/rustc";
 const CARGO: &str = "/usr/bin/cargo";
@@ -51,6 +50,7 @@ pub(crate) fn enter(command: &mut Command) {
 
 /// Installs Debian's toolchain and gives it the wasm32 standard library.
 pub(crate) fn make() -> Outcome {
+    as_root("true").ok_or_else(cannot)?;
     install_toolchain()?;
     say("cargo compiles the wasm32 standard library from Debian's sources (1 minute, once)");
     let workshop = setup::cache()?.join(format!("wasm-std-{}", std::process::id()));
@@ -61,7 +61,7 @@ pub(crate) fn make() -> Outcome {
 
 /// Whether clippy of Debian's toolchain is there; it is installed on first use where it can be.
 pub(crate) fn has_clippy() -> bool {
-    let there = || BIN.join("cargo-clippy").exists();
+    let there = || Path::new(BIN).join("cargo-clippy").exists();
     there() || (install(&["rust-web-clippy"], "to lint for wasm32").is_ok() && there())
 }
 
@@ -74,11 +74,11 @@ pub(crate) fn install(packages: &[&str], purpose: &str) -> Outcome {
     };
     say(&format!("{step}, {purpose} (1 minute, once)"));
     // A stale list of packages may still do, so a failure is left to the next command to judge.
-    drop(run("apt-get update", update.args(["--quiet", "update"])));
+    drop(run("apt-get update", update.args(["-qq", "update"])));
     let mut install = as_root("apt-get").unwrap_or(update);
     // Never at the price of something the user has: rustc-web conflicts with a packaged rustup.
     install.args([
-        "--quiet",
+        "-qq",
         "--yes",
         "--no-remove",
         "--no-install-recommends",
@@ -96,7 +96,7 @@ fn install_toolchain() -> Outcome {
         install(&packages, purpose).map_err(|_| cannot())?;
     }
     // The linker's package carries LLVM's version in its name, and this link points to it.
-    let linker = BIN.join("rust-lld");
+    let linker = Path::new(BIN).join("rust-lld");
     if !linker.exists() {
         let package = fs::read_link(&linker).map_err(|_| cannot())?;
         install(&[&package.to_string_lossy()], "the linker for wasm32").map_err(|_| cannot())?;
@@ -107,9 +107,8 @@ fn install_toolchain() -> Outcome {
 fn cannot() -> Failure {
     let reason = format!(
         "No Rust toolchain here can build for {target}, and none could be made. Either\n\
-         - with a network: rustup target add {target}\n\
-         - on Debian 12, as root: apt-get install --no-install-recommends \
-         rustc-web cargo-web rust-web-src rust-web-llvm lld-22\n\
+         - where rustup reaches its server: rustup target add {target}\n\
+         - on Debian 12: run `cargo xtask setup` once as root, or where sudo asks for no password\n\
          and then run this again.",
         target = wasm::TARGET
     );
@@ -191,6 +190,6 @@ fn as_root(program: &str) -> Option<Command> {
     }
     ask(Command::new("sudo").args(["-n", "true"]))?;
     let mut command = Command::new("sudo");
-    command.args(["-n", "DEBIAN_FRONTEND=noninteractive", program]);
+    command.args(["-n", "env", "DEBIAN_FRONTEND=noninteractive", program]);
     Some(command)
 }

@@ -3,7 +3,7 @@
 //! Given a Rust toolchain and any Node.js, everything else is made on demand: [`wasm`] finds a
 //! Rust that can build for wasm32 (on an offline Debian, [`debian`] makes one), [`tools`]
 //! installs the two cargo tools, [`node`] the npm packages. [`setup`] runs these in order and
-//! hands on a [`setup::Kit`]; [`worker`] builds with it and [`check`] tests with it.
+//! hands on a [`setup::Kit`]; [`mod@worker`] builds with it and [`check`] tests with it.
 //!
 //! What is already there is never fetched again, so each command may start with the set-up.
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         (Some("worker"), true) => worker(),
         (Some("test"), _) => test(&rest),
         (Some("ci"), true) => ci(),
-        (Some("--help" | "-h" | "help"), _) => return help(),
+        (Some("--help" | "-h"), _) => return help(),
         (Some(_) | None, _) => {
             step::report(USAGE.trim_end());
             return ExitCode::from(2);

@@ -53,8 +53,14 @@ impl Kit {
     }
 
     /// The same, and whatever `cargo` and `rustc` it starts can build for wasm32.
+    ///
+    /// The user's compiler flags are dropped: they are meant for the machine at hand, and one
+    /// commit makes one Worker.
     pub(crate) fn wasm_command(&self, program: impl Into<OsString>) -> Command {
         let mut command = self.command(program);
+        command
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
         if let Some(folder) = self.rust.enter(&mut command) {
             command.env("PATH", path_with([node::bin_folder(&self.root), folder]));
         }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 /// The result of a step.
@@ -45,7 +46,10 @@ pub(crate) fn report(line: &str) {
 
 /// Runs a program in full view; its exit code becomes ours when it fails.
 pub(crate) fn run(step: &str, command: &mut Command) -> Outcome {
-    let program = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    let program = program.to_string_lossy().into_owned();
     let status = command
         .status()
         .map_err(|error| Failure::new(step, format!("`{program}` cannot be run: {error}")))?;

@@ -3,6 +3,7 @@
 //! They go into the user's cache, one folder per version, so that every clone shares them and an
 //! update of the lockfile never breaks an older branch.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -99,7 +100,7 @@ fn installed(
 /// Elsewhere than on Linux, worker-build's TLS is the operating system's.
 fn require_openssl() -> Outcome {
     let found = || ask(Command::new("pkg-config").args(["--exists", "openssl"])).is_some();
-    let named = std::env::var_os("OPENSSL_DIR").is_some();
+    let named = env::var_os("OPENSSL_DIR").is_some();
     if !cfg!(target_os = "linux") || named || found() {
         return Ok(());
     }
@@ -110,4 +111,32 @@ fn require_openssl() -> Outcome {
         "which worker-build is compiled with",
     )
     .map_err(|_| Failure::new("setup", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(packages: &[(&str, &str)], expected: Option<&str>) {
+        let text = packages.iter().map(|(name, version)| {
+            format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n")
+        });
+        let lock = Lock(text.collect());
+        assert_eq!(lock.version("worker").ok(), expected, "{packages:?}");
+    }
+
+    #[test]
+    fn a_locked_version_is_found_when_it_is_the_only_one() {
+        check(&[("worker", "0.8.7")], Some("0.8.7"));
+        check(
+            &[
+                ("a-worker", "1.0.0"),
+                ("worker", "0.8.7"),
+                ("worker-sys", "2.0.0"),
+            ],
+            Some("0.8.7"),
+        );
+        check(&[("worker-sys", "0.8.7")], None);
+        check(&[("worker", "0.8.6"), ("worker", "0.8.7")], None);
+    }
 }

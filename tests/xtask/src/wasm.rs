@@ -6,7 +6,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::debian;
@@ -43,7 +43,7 @@ impl WasmRust {
     pub(crate) fn cargo(self) -> PathBuf {
         match self {
             Self::Own => env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from),
-            Self::Debian => debian::BIN.join("cargo"),
+            Self::Debian => Path::new(debian::BIN).join("cargo"),
         }
     }
 
@@ -53,7 +53,7 @@ impl WasmRust {
             Self::Own => None,
             Self::Debian => {
                 debian::enter(command);
-                Some(debian::BIN.to_path_buf())
+                Some(debian::BIN.into())
             }
         }
     }

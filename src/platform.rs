@@ -1,0 +1,155 @@
+//! The effects of Cloudflare's runtime, as the core asks for them.
+
+use splitway_core::exchange::Attempt;
+use splitway_core::head::{Head, ResponseHead};
+use splitway_core::platform::Platform;
+use splitway_core::problem::Failure;
+use splitway_core::snapshot::Snapshot;
+use splitway_core::telemetry::Record;
+use splitway_core::time::Timestamp;
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use worker::web_sys::{Headers, Request};
+use worker::{Context, Date, Delay, Env};
+
+use crate::{store, telemetry, upstream};
+
+/// The runtime as one request sees it.
+pub(crate) struct EdgePlatform {
+    env: Env,
+    context: Context,
+}
+
+impl EdgePlatform {
+    pub(crate) fn new(env: Env, context: Context) -> Self {
+        Self { env, context }
+    }
+}
+
+/// The wall clock. In production it stands still between I/O.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_millis(Date::now().as_millis())
+}
+
+impl Platform for EdgePlatform {
+    type Head = EdgeHead;
+    type Body = Request;
+    type Response = upstream::EdgeResponse;
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        Delay::from(duration).await;
+    }
+
+    async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        store::snapshot(&self.env, &self.context, now()).await
+    }
+
+    async fn send(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &EdgeHead,
+        body: Request,
+    ) -> Result<Self::Response, Failure> {
+        upstream::send(attempt, head, &body).await
+    }
+
+    fn record(&self, record: &Record<'_>) {
+        telemetry::record(record);
+    }
+}
+
+/// The head of a request: method and URL read once, headers where they are.
+pub(crate) struct EdgeHead {
+    method: String,
+    url: String,
+    /// Where in `url` the authority, the path and what follows the path begin.
+    authority: usize,
+    path: usize,
+    path_end: usize,
+    headers: Headers,
+}
+
+impl EdgeHead {
+    pub(crate) fn new(request: &Request) -> Self {
+        let url = request.url();
+        let after = |from: usize, marks: &[char]| {
+            let found = url.get(from..).and_then(|rest| rest.find(marks));
+            found.map_or(url.len(), |at| from + at)
+        };
+        let authority = url.find("://").map_or(0, |at| at + 3);
+        let path = after(authority, &['/', '?']);
+        let path_end = after(path, &['?', '#']);
+        Self {
+            method: request.method(),
+            authority,
+            path,
+            path_end,
+            headers: request.headers(),
+            url,
+        }
+    }
+
+    /// The client's headers.
+    pub(crate) fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    fn part(&self, from: usize, to: usize) -> &str {
+        self.url.get(from..to).unwrap_or_default()
+    }
+}
+
+impl Head for EdgeHead {
+    fn method(&self) -> &str {
+        &self.method
+    }
+
+    fn path(&self) -> &str {
+        self.part(self.path, self.path_end)
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.part(self.path_end, self.url.len()).strip_prefix('?')
+    }
+
+    fn host(&self) -> &str {
+        self.part(self.authority, self.path)
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.headers.get(name).ok().flatten().map(Cow::Owned)
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        self.header("cf-connecting-ip")?.parse().ok()
+    }
+
+    fn scheme(&self) -> &str {
+        self.part(0, self.authority).trim_end_matches("://")
+    }
+
+    fn port(&self) -> u16 {
+        let port = self.host().rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        port.unwrap_or(if self.scheme() == "https" { 443 } else { 80 })
+    }
+
+    fn is_fronted(&self) -> bool {
+        true
+    }
+}
+
+impl ResponseHead for upstream::EdgeResponse {
+    fn status(&self) -> u16 {
+        self.native().status()
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.native().headers().get(name).ok().flatten().map(Cow::Owned)
+    }
+}

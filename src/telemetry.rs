@@ -1,0 +1,49 @@
+//! What the Worker writes to its log: one JSON object a line.
+
+use serde_json::{Value, json};
+use splitway_core::fault::Report;
+use splitway_core::snapshot::Revision;
+use splitway_core::telemetry::Record;
+use worker::{console_error, console_log, console_warn};
+
+/// A request that Splitway answered by itself; what upstreams answer is not logged here.
+pub(crate) fn record(record: &Record<'_>) {
+    let Some(problem) = record.problem else { return };
+    let line = json!({
+        "event": "refused",
+        "problem": problem,
+        "status": record.status,
+        "route": record.route,
+        "branch": record.branch,
+        "revision": record.revision,
+        "duration_ms": record.duration.as_millis() as u64,
+    });
+    console_warn!("{line}");
+}
+
+/// What the runtime said about a `fetch` that failed.
+pub(crate) fn failure(message: &str) {
+    console_warn!("{}", json!({"event": "attempt_failed", "message": message}));
+}
+
+/// A document was read: taken over, or refused with all its faults.
+pub(crate) fn loaded(revision: &Revision, report: &Report) {
+    let revision = revision.as_str();
+    if report.faults.is_empty() {
+        console_log!("{}", json!({"event": "config_loaded", "revision": revision}));
+        return;
+    }
+    let faults: Vec<Value> = report.faults.iter().map(|fault| fault.to_string().into()).collect();
+    let line = json!({"event": "config_refused", "revision": revision, "faults": faults});
+    console_error!("{line}");
+}
+
+/// KV could not be read.
+pub(crate) fn unread(error: &str) {
+    console_error!("{}", json!({"event": "config_unread", "error": error}));
+}
+
+/// A setting that makes no sense, and what it should have been.
+pub(crate) fn ignored(variable: &str, expected: &str) {
+    console_error!("{}", json!({"event": "setting_ignored", "name": variable, "why": expected}));
+}

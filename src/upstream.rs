@@ -1,0 +1,117 @@
+//! One attempt at the edge: one `fetch`, its failure named by an error type of RFC 9209.
+
+use splitway_core::exchange::Attempt;
+use splitway_core::head::{Edits, HOP_BY_HOP, Head};
+use splitway_core::problem::Failure;
+use worker::js_sys::{self, Reflect};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{
+    AbortController, Headers, Request, RequestInit, RequestRedirect, Response, WorkerGlobalScope,
+};
+
+use crate::platform::EdgeHead;
+
+/// The hop-by-hop headers that the runtime leaves in a request or a response; it removes the others
+/// of [`HOP_BY_HOP`] itself, before a Worker sees them and again when it sends.
+const LEFT_BY_RUNTIME: [&str; 4] =
+    ["expect", "proxy-authenticate", "proxy-authorization", "proxy-connection"];
+
+/// An upstream's response.
+pub(crate) struct EdgeResponse(Response);
+
+impl EdgeResponse {
+    /// The response as the runtime has it.
+    pub(crate) fn native(&self) -> &Response {
+        &self.0
+    }
+}
+
+/// Makes one attempt. Dropping the future aborts the `fetch`.
+pub(crate) async fn send(
+    attempt: &Attempt<'_>,
+    head: &EdgeHead,
+    request: &Request,
+) -> Result<EdgeResponse, Failure> {
+    let aborting = Aborting::new().map_err(name)?;
+    let promise = start(attempt, head, request, &aborting.0).map_err(name)?;
+    let response = JsFuture::from(promise).await.map_err(name)?;
+    aborting.disarm();
+    Ok(EdgeResponse(response.unchecked_into()))
+}
+
+/// The `fetch`, under way. `Host` is what the URL says: the runtime takes no other.
+fn start(
+    attempt: &Attempt<'_>,
+    head: &EdgeHead,
+    request: &Request,
+    controller: &AbortController,
+) -> Result<js_sys::Promise, JsValue> {
+    let url = [attempt.scheme.as_str(), "://", attempt.node.authority(), &attempt.target].concat();
+    let global: WorkerGlobalScope = js_sys::global().unchecked_into();
+    let init = RequestInit::new();
+    init.set_signal(Some(&controller.signal()));
+    let body = request.body();
+    if body.is_some() && matches!(head.method(), "GET" | "HEAD") {
+        // An init with such a method and a body is refused; a request made from one that came in
+        // keeps both, and its redirect mode, which is manual.
+        let carrier = Request::new_with_str_and_init(&url, request.unchecked_ref())?;
+        edit(&carrier.headers(), &attempt.edits)?;
+        return Ok(global.fetch_with_request_and_init(&carrier, &init));
+    }
+    let headers = Headers::new_with_headers(head.headers())?;
+    edit(&headers, &attempt.edits)?;
+    init.set_method(head.method());
+    init.set_headers(&headers);
+    init.set_redirect(RequestRedirect::Manual);
+    if let Some(body) = body {
+        init.set_body(&body);
+    }
+    Ok(global.fetch_with_str_and_init(&url, &init))
+}
+
+/// Applies changes to headers, after removing what belongs to one connection only.
+pub(crate) fn edit(headers: &Headers, edits: &Edits) -> Result<(), JsValue> {
+    debug_assert!(LEFT_BY_RUNTIME.iter().all(|name| HOP_BY_HOP.contains(name)), "a part of them");
+    for name in LEFT_BY_RUNTIME {
+        headers.delete(name)?;
+    }
+    for name in &edits.remove {
+        headers.delete(name)?;
+    }
+    for (name, value) in &edits.set {
+        headers.set(name, value)?;
+    }
+    for (name, value) in &edits.add {
+        headers.append(name, value)?;
+    }
+    Ok(())
+}
+
+/// Names a failure. The runtime tells little: a connection that was lost, or nothing at all.
+fn name(error: JsValue) -> Failure {
+    let is_lost = Reflect::get(&error, &"retryable".into()).is_ok_and(|value| value.is_truthy());
+    let message = Reflect::get(&error, &"message".into()).ok().and_then(|text| text.as_string());
+    crate::telemetry::failure(message.as_deref().unwrap_or_default());
+    if is_lost { Failure::ConnectionTerminated } else { Failure::DestinationUnavailable }
+}
+
+/// Aborts a `fetch` when dropped, unless disarmed.
+struct Aborting(AbortController);
+
+impl Aborting {
+    fn new() -> Result<Self, JsValue> {
+        AbortController::new().map(Self)
+    }
+
+    /// The head of the response is there; the body has its own life.
+    fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
