@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use crate::coordinator::{Command, Done, Entry, Kind, Refusal};
 use crate::fault::Fault;
 use crate::head::Head;
+use crate::id::Id;
 use crate::platform::Control;
 use crate::problem::Answer;
-use crate::wire::Id;
 
 /// The prefix of every path of the Admin API.
 pub const PREFIX: &str = "/apisix/admin";

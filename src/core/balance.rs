@@ -2,14 +2,16 @@
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fault::{At, Report};
+use crate::id::Id;
+use crate::node::{Node, NodesWire, Scheme, parse_authority};
 use crate::rotation::{Rotation, Unpickable, Weight};
-use crate::wire::{Id, Remark, Unsupported};
+use crate::wire::{Remark, Unsupported};
 
 /// An upstream in a document: the object of APISIX, or a URL as a short form.
 #[derive(Debug)]
@@ -47,24 +49,6 @@ pub(crate) struct UpstreamObject {
     tls: Option<Unsupported>,
 }
 
-#[derive(Debug)]
-enum NodesWire {
-    Map(Vec<(String, u32)>),
-    List(Vec<NodeWire>),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NodeWire {
-    host: String,
-    port: Option<u16>,
-    weight: u32,
-    #[expect(dead_code, reason = "read to be refused by name")]
-    priority: Option<Unsupported>,
-    #[expect(dead_code, reason = "kept for whoever reads the document; it has no effect")]
-    metadata: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum PassHost {
@@ -100,73 +84,6 @@ impl TimeoutWire {
 
 /// What an attempt may take where neither route nor upstream says: APISIX's 60 s for each phase.
 pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(180);
-
-/// The scheme an upstream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain HTTP.
-    Http,
-    /// HTTP over TLS, the certificate verified for the node's host name.
-    Https,
-}
-
-impl Scheme {
-    /// The scheme as URLs write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// The port meant where none is given.
-    pub const fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Http, Self::Https].into_iter().find(|scheme| scheme.as_str() == text)
-    }
-}
-
-/// One address of an upstream.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Node {
-    /// `host`, or `host:port` where the port is not the scheme's; as URLs and `Host` write it.
-    authority: String,
-    host_len: usize,
-    port: u16,
-}
-
-impl Node {
-    /// The host name or address; an IPv6 address in brackets.
-    pub fn host(&self) -> &str {
-        self.authority.get(..self.host_len).unwrap_or_default()
-    }
-
-    /// The port to connect to.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Host and port as URLs and the header `Host` write them.
-    pub fn authority(&self) -> &str {
-        &self.authority
-    }
-
-    fn new(host: &str, port: u16, scheme: Scheme) -> Self {
-        let host = host.to_ascii_lowercase();
-        let host_len = host.len();
-        let authority = match port == scheme.default_port() {
-            true => host,
-            false => format!("{host}:{port}"),
-        };
-        Self { authority, host_len, port }
-    }
-}
 
 /// What the header `Host` says to the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -301,87 +218,6 @@ impl UpstreamObject {
     }
 }
 
-impl NodesWire {
-    fn compile(&self, scheme: Scheme, at: At<'_>, report: &mut Report) -> Vec<(Node, Weight)> {
-        let mut nodes: Vec<(Node, Weight)> = match self {
-            Self::Map(map) => map
-                .iter()
-                .filter_map(|(key, weight)| {
-                    let node = node(key, None, scheme, at.key(key), report)?;
-                    Some((node, Weight(*weight)))
-                })
-                .collect(),
-            Self::List(list) => list
-                .iter()
-                .enumerate()
-                .filter_map(|(index, wire)| {
-                    let at = at.index(index);
-                    let node = node(&wire.host, wire.port, scheme, at.key("host"), report)?;
-                    Some((node, Weight(wire.weight)))
-                })
-                .collect(),
-        };
-        if nodes.is_empty() {
-            report.fault(at, "expected at least one node");
-        }
-        if nodes.iter().all(|(_, weight)| *weight == Weight(0)) {
-            // As in APISIX: with nothing to prefer, all nodes serve alike.
-            nodes.iter_mut().for_each(|(_, weight)| *weight = Weight(1));
-        }
-        let weights: Vec<Weight> = nodes.iter().map(|(_, weight)| *weight).collect();
-        if Rotation::new(&weights, 0).err() == Some(Unpickable::TooHeavy) {
-            report.fault(at, "the weights add up to more than 4294967295");
-        }
-        nodes
-    }
-}
-
-fn node(
-    text: &str,
-    port: Option<u16>,
-    scheme: Scheme,
-    at: At<'_>,
-    report: &mut Report,
-) -> Option<Node> {
-    match (parse_authority(text), port) {
-        (_, Some(0)) | (None, _) | (Some((_, Some(0))), _) => {
-            report.fault(at, "expected a host name or address and a port from 1 to 65535");
-            None
-        }
-        (Some((_, Some(_))), Some(_)) => {
-            report.fault(at, "the port stands here and in `port`");
-            None
-        }
-        (Some((host, within)), beside) => {
-            Some(Node::new(host, within.or(beside).unwrap_or(scheme.default_port()), scheme))
-        }
-    }
-}
-
-/// Splits `host[:port]`, the host a name, an IPv4 address or a bracketed IPv6 address; strict,
-/// because hosts become parts of URLs.
-fn parse_authority(text: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match text.rfind(':').filter(|_| !text.ends_with(']')) {
-        Some(colon) => {
-            let (host, port) = text.split_at(colon);
-            let digits = port.strip_prefix(':')?;
-            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            (host, Some(digits.parse().ok().filter(|_| is_number)?))
-        }
-        None => (text, None),
-    };
-    is_host(host).then_some((host, port))
-}
-
-fn is_host(host: &str) -> bool {
-    if let Some(inner) = host.strip_prefix('[') {
-        let address = inner.strip_suffix(']');
-        return address.is_some_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());
-    }
-    let fits = (1..=253).contains(&host.len());
-    fits && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-}
-
 impl<'de> Deserialize<'de> for UpstreamWire {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct WireVisitor;
@@ -402,63 +238,5 @@ impl<'de> Deserialize<'de> for UpstreamWire {
             }
         }
         deserializer.deserialize_any(WireVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for NodesWire {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NodesVisitor;
-        impl<'de> Visitor<'de> for NodesVisitor {
-            type Value = NodesWire;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of `\"host:port\": weight` or a list of nodes")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NodesWire, A::Error> {
-                let mut nodes = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    nodes.push(entry);
-                }
-                Ok(NodesWire::Map(nodes))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<NodesWire, A::Error> {
-                let mut nodes = Vec::new();
-                while let Some(node) = list.next_element()? {
-                    nodes.push(node);
-                }
-                Ok(NodesWire::List(nodes))
-            }
-        }
-        deserializer.deserialize_any(NodesVisitor)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn authorities_are_strict() {
-        for (text, parsed) in [
-            ("api.example.com", Some(("api.example.com", None))),
-            ("api.example.com:443", Some(("api.example.com", Some(443)))),
-            ("127.0.0.1:80", Some(("127.0.0.1", Some(80)))),
-            ("[::1]:80", Some(("[::1]", Some(80)))),
-            ("[::1]", Some(("[::1]", None))),
-            ("::1", None),
-            ("a:b", None),
-            ("a:", None),
-            ("a:65536", None),
-            ("a:+1", None),
-            ("a/b", None),
-            ("user@a", None),
-            ("a b", None),
-            ("", None),
-            (":80", None),
-        ] {
-            assert_eq!(parse_authority(text), parsed, "{text}");
-        }
     }
 }

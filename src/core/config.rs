@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::balance::{TimeoutWire, UpstreamWire};
 use crate::fault::{At, Report, did_you_mean};
+use crate::id::Id;
 use crate::route::Conditions;
-use crate::wire::{self, Id, Remark, Unsupported};
+use crate::wire::{self, Remark, Unsupported};
 
 /// The lists of a document that this version has behaviour for.
 const LISTS: [&str; 3] = ["routes", "upstreams", "settings"];

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use crate::config::Resources;
 use crate::fault::{Fault, Report};
+use crate::id::Id;
 use crate::snapshot::{Revision, Snapshot, compile};
 use crate::time::Timestamp;
-use crate::wire::Id;
 
 /// A kind of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

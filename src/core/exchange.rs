@@ -12,8 +12,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::balance::{Node, Scheme, TIMEOUT_DEFAULT};
+use crate::balance::TIMEOUT_DEFAULT;
 use crate::head::{Edits, Head, ResponseHead, forward, match_path, remove_nominated};
+use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Problem};
 use crate::snapshot::{Route, Snapshot};
 use crate::split::Branch;

@@ -76,9 +76,8 @@ pub const HOP_BY_HOP: [&str; 10] = [
     "upgrade",
 ];
 
-/// Headers that `Connection` may not take away: framing and routing depend on them, so a client
-/// that nominates them only wants to confuse the next hop.
-const NOT_NOMINATED: [&str; 4] = ["content-length", "content-type", "host", "authorization"];
+/// Headers that `Connection` may not take away: the next hop frames and routes the message by them.
+const NOT_NOMINATED: [&str; 2] = ["content-length", "host"];
 
 /// Adds the headers that `Connection` nominates to those to remove.
 pub(crate) fn remove_nominated(connection: Option<&str>, edits: &mut Edits) {
@@ -284,7 +283,7 @@ mod tests {
     #[test]
     fn connection_takes_away_what_it_nominates_and_no_more() {
         let mut edits = Edits::default();
-        remove_nominated(Some("close, X-Hop ,te, Content-Length, b@d,,Authorization"), &mut edits);
+        remove_nominated(Some("close, X-Hop ,te, Content-Length, b@d,,Host"), &mut edits);
         assert_eq!(edits.remove, ["close", "x-hop"]);
     }
 }

@@ -36,11 +36,13 @@
 pub mod time;
 pub mod fault;
 pub mod wire;
+pub mod id;
 pub mod problem;
 pub mod head;
 pub mod route;
 pub mod rotation;
 pub mod rewrite;
+pub mod node;
 pub mod balance;
 pub mod split;
 pub mod config;

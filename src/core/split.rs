@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use crate::balance::{Balancer, Upstream, UpstreamWire};
 use crate::fault::{At, Report};
+use crate::id::Id;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
-use crate::wire::{Id, Unsupported};
+use crate::wire::Unsupported;
 
 /// The most branches of one split, as in APISIX.
 const BRANCHES_MAX: usize = 20;

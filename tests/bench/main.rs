@@ -1,0 +1,131 @@
+//! Figures to hold later work against: `cargo bench`.
+//!
+//! What it costs to decide one request (match, pick, rewrite) with 10 and with 10,000 routes, what it
+//! costs to compile such documents, and how large the built Worker is.
+
+#![allow(missing_docs, reason = "criterion's macros make undocumented items")]
+#![allow(clippy::print_stdout, reason = "the figures are the product")]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use splitway_core::exchange::Exchange;
+use splitway_core::fault::Report;
+use splitway_core::head::Head;
+use splitway_core::snapshot::{Snapshot, compile_json};
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+/// A request as a chat client sends it.
+struct Chat {
+    path: String,
+}
+
+impl Head for Chat {
+    fn method(&self) -> &str {
+        "POST"
+    }
+
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn query(&self) -> Option<&str> {
+        None
+    }
+
+    fn host(&self) -> &str {
+        "gateway.example.com"
+    }
+
+    fn header(&self, _: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    fn scheme(&self) -> &str {
+        "http"
+    }
+
+    fn port(&self) -> u16 {
+        9080
+    }
+
+    fn is_fronted(&self) -> bool {
+        false
+    }
+}
+
+/// A document of `count` routes like the guide's, half of them prefixes.
+fn document(count: usize) -> String {
+    let upstream =
+        json!({"scheme": "https", "nodes": {"api.example.com:443": 1}, "pass_host": "node"});
+    let rule = |uri: &str| json!({"weight": 50, "upstream": upstream, "rewrite": {"uri": uri}});
+    let split = json!({"rules": [rule("/v1/chat/completions"), rule("/v2/chat/completions")]});
+    let route = |number: usize| {
+        let star = if number.is_multiple_of(2) { "" } else { "/*" };
+        json!({
+            "id": format!("r{number}"),
+            "uri": format!("/tenant-{number}/chat/completions{star}"),
+            "upstream": upstream,
+            "plugins": {"traffic-split": split},
+        })
+    };
+    json!({"routes": (0..count).map(route).collect::<Vec<Value>>()}).to_string()
+}
+
+fn compile(text: &str) -> Snapshot {
+    compile_json(text, 0, &mut Report::default()).expect("the document has no faults")
+}
+
+fn decide(criterion: &mut Criterion) {
+    for count in [10, 10_000] {
+        let snapshot = compile(&document(count));
+        let exact =
+            Chat { path: format!("/tenant-{}/chat/completions", count / 2 - count / 2 % 2) };
+        let prefix = Chat { path: format!("/tenant-{}/chat/completions/x", count / 2 | 1) };
+        for (kind, head) in [("exact", &exact), ("prefix", &prefix)] {
+            let run = || {
+                let exchange = Exchange::decide(&snapshot, black_box(head));
+                black_box(exchange.attempt(head)).expect("the route takes the request").timeout
+            };
+            criterion.bench_function(&format!("decide/{kind}/{count} routes"), |b| b.iter(run));
+        }
+        let matching = || Exchange::decide(&snapshot, black_box(&exact)).branch().is_some();
+        criterion.bench_function(&format!("match and pick/{count} routes"), |b| b.iter(matching));
+    }
+}
+
+fn compile_documents(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("compile");
+    group.sample_size(10);
+    for count in [10, 10_000] {
+        let text = document(count);
+        group.bench_function(format!("{count} routes"), |b| b.iter(|| compile(black_box(&text))));
+    }
+}
+
+/// The size of the Worker as it is uploaded: printed, so that it is seen when it grows.
+fn worker_size(_: &mut Criterion) {
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("build");
+    let files = ["index.js", "index_bg.wasm"].map(|name| std::fs::read(build.join(name)));
+    let [Ok(script), Ok(wasm)] = files else {
+        println!("Worker size: not built; run `cargo xtask worker`");
+        return;
+    };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    let packed = gzip.write_all(&script).and_then(|()| gzip.write_all(&wasm));
+    let packed = packed.and_then(|()| gzip.finish()).expect("memory can be written");
+    let plain = script.len() + wasm.len();
+    println!("Worker size: {} KB, {} KB gzipped (limit 250)", plain / 1000, packed.len() / 1000);
+}
+
+criterion_group!(figures, decide, compile_documents, worker_size);
+criterion_main!(figures);

@@ -1,0 +1,123 @@
+//! The rules of the house that neither the compiler nor clippy knows (src/core/lib.rs, "Invariants").
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The Rust files directly in a folder, by name without ending.
+fn modules(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let rust = paths.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    rust.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+fn source(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// Core modules in the order of `lib.rs`, which is the order of their dependencies.
+fn core_modules() -> Vec<String> {
+    let text = source("src/core/lib.rs");
+    let names = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn both_shells_have_the_same_rooms() {
+    const LOCAL_ONLY: [(&str, &str); 2] = [
+        ("main", "a server has a command line"),
+        ("coordinator", "the Worker has no Admin API yet"),
+    ];
+    let (edge, local) = (modules("src"), modules("local/src"));
+    let missing: Vec<_> = edge.difference(&local).collect();
+    assert!(missing.is_empty(), "in src/ and not in local/src/: {missing:?}");
+    for extra in local.difference(&edge) {
+        let reason = LOCAL_ONLY.iter().find(|(name, _)| name == extra);
+        assert!(reason.is_some(), "local/src/{extra}.rs has no twin in src/ and no reason here");
+    }
+}
+
+#[test]
+fn core_modules_import_only_those_above_them() {
+    let order = core_modules();
+    assert_eq!(order.iter().cloned().collect::<BTreeSet<_>>(), {
+        let mut files = modules("src/core");
+        files.remove("lib");
+        files
+    });
+    for (position, module) in order.iter().enumerate() {
+        let text = source(&format!("src/core/{module}.rs"));
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for imported in line.split("crate::").skip(1) {
+                let name: String =
+                    imported.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let above = order[..=position].contains(&name);
+                assert!(above, "core/{module}.rs imports `{name}`, which stands below it");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_road_and_the_admin_api_wait() {
+    for module in core_modules() {
+        let waits = source(&format!("src/core/{module}.rs")).contains(".await");
+        let may = ["serve", "admin"].contains(&module.as_str());
+        assert!(may || !waits, "core/{module}.rs awaits; only `serve` and `admin` do");
+    }
+}
+
+#[test]
+fn the_dependencies_of_the_core_are_a_closed_list() {
+    const CLOSED: [&str; 3] = ["serde", "serde_json", "strsim"];
+    let manifest = source("src/core/Cargo.toml");
+    let section = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    let names: Vec<&str> = names.filter(|name| !name.is_empty() && *name != "#").collect();
+    assert_eq!(names, CLOSED);
+}
+
+#[test]
+fn the_top_level_is_what_the_plan_shows() {
+    const VISIBLE: [&str; 11] = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "local",
+        "package-lock.json",
+        // `npx wrangler` finds the pinned wrangler by it.
+        "package.json",
+        "src",
+        "tests",
+        "wrangler.toml",
+        // Built, ignored by git.
+        "build",
+    ];
+    const BUILT: [&str; 3] = ["node_modules", "target", "splitway-data"];
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = VISIBLE.contains(&name.as_str()) || BUILT.contains(&name.as_str());
+        assert!(known || name.starts_with('.'), "`{name}` at the top level needs a reason");
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later_in_the_sources() {
+    const MARKS: [&str; 4] = ["TO\x44O", "FIX\x4dE", "todo\x21(", "unimplemented\x21("];
+    for folder in ["src", "src/core", "local/src", "local/src/command", "tests/harness"] {
+        for module in modules(folder) {
+            let text = source(&format!("{folder}/{module}.rs"));
+            for mark in MARKS {
+                assert!(!text.contains(mark), "{folder}/{module}.rs contains {mark}");
+            }
+        }
+    }
+}
