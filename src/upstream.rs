@@ -14,8 +14,8 @@ use crate::platform::EdgeHead;
 
 /// The hop-by-hop headers that the runtime leaves in a request or a response; it removes the others
 /// of [`HOP_BY_HOP`] itself, before a Worker sees them and again when it sends.
-const LEFT_BY_RUNTIME: [&str; 4] =
-    ["expect", "proxy-authenticate", "proxy-authorization", "proxy-connection"];
+const LEFT_BY_RUNTIME: [&str; 5] =
+    ["expect", "proxy-authenticate", "proxy-authorization", "proxy-connection", "upgrade"];
 
 /// An upstream's response.
 pub(crate) struct EdgeResponse(Response);

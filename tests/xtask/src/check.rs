@@ -15,39 +15,24 @@ const WASM_PACKAGES: [&str; 4] = ["--package", "splitway", "--package", "splitwa
 pub(crate) fn format(root: &Path) -> Outcome {
     say("format");
     let mut cargo = Command::new(WasmRust::Own.cargo());
-    run(
-        "format",
-        cargo.args(["fmt", "--all", "--check"]).current_dir(root),
-    )
+    run("format", cargo.args(["fmt", "--all", "--check"]).current_dir(root))
 }
 
 /// Refuses every warning of clippy, natively for all packages and for wasm32 where that is built.
 pub(crate) fn lints(kit: &Kit) -> Outcome {
     say("lints");
     let mut native = kit.command(WasmRust::Own.cargo());
-    native.args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]);
+    native.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     run("lints", &mut native)?;
 
     let mut wasm = kit.wasm_command(kit.rust.cargo());
     if kit.rust == WasmRust::Own || debian::has_clippy() {
         say("lints for wasm32");
-        wasm.arg("clippy")
-            .args(WASM_PACKAGES)
-            .args(["--target", TARGET, "--", "-D", "warnings"]);
+        wasm.arg("clippy").args(WASM_PACKAGES).args(["--target", TARGET, "--", "-D", "warnings"]);
     } else {
         say("warnings for wasm32 (the toolchain that has the target is without clippy)");
-        wasm.arg("check")
-            .args(WASM_PACKAGES)
-            .args(["--target", TARGET]);
-        wasm.env("RUSTFLAGS", "-Dwarnings")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        wasm.arg("check").args(WASM_PACKAGES).args(["--target", TARGET]);
+        wasm.env("RUSTFLAGS", "-Dwarnings").env_remove("CARGO_ENCODED_RUSTFLAGS");
     }
     run("lints for wasm32", &mut wasm)
 }
@@ -56,9 +41,7 @@ pub(crate) fn lints(kit: &Kit) -> Outcome {
 pub(crate) fn docs(kit: &Kit) -> Outcome {
     say("docs");
     let mut cargo = kit.command(WasmRust::Own.cargo());
-    cargo
-        .args(["doc", "--workspace", "--no-deps"])
-        .env("RUSTDOCFLAGS", "-Dwarnings");
+    cargo.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings");
     run("docs", &mut cargo)
 }
 
@@ -69,10 +52,7 @@ pub(crate) fn test(kit: &Kit, arguments: &[String]) -> Outcome {
 
     say("trial deployment");
     let mut wrangler = kit.command(kit.node_bin("wrangler"));
-    run(
-        "trial deployment",
-        wrangler.args(["deploy", "--dry-run", "--outdir", "target/dry-run"]),
-    )?;
+    run("trial deployment", wrangler.args(["deploy", "--dry-run", "--outdir", "target/dry-run"]))?;
 
     say("tests");
     let mut cargo = kit.command(WasmRust::Own.cargo());

@@ -9,8 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::setup::{self, Workshop};
 use crate::step::{Failure, Outcome, ask, run, say};
-use crate::{setup, wasm};
+use crate::wasm;
 
 /// The folder of Debian's own programs.
 pub(crate) const BIN: &str = "/usr/bin";
@@ -23,14 +24,8 @@ const STEP: &str = "setup: wasm32 standard library from Debian's sources";
 const STAMP: &str = "splitway-rustc";
 
 /// What a cargo hands to its children that would tie them to its own toolchain.
-const INHERITED: [&str; 6] = [
-    "CARGO",
-    "RUSTC",
-    "RUSTDOC",
-    "RUSTUP_TOOLCHAIN",
-    "LD_LIBRARY_PATH",
-    "CARGO_ENCODED_RUSTFLAGS",
-];
+const INHERITED: [&str; 6] =
+    ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CARGO_ENCODED_RUSTFLAGS"];
 
 /// Whether Debian's toolchain is there with the wasm32 standard library of its own version.
 pub(crate) fn ready() -> bool {
@@ -53,10 +48,8 @@ pub(crate) fn make() -> Outcome {
     as_root("true").ok_or_else(cannot)?;
     install_toolchain()?;
     say("cargo compiles the wasm32 standard library from Debian's sources (1 minute, once)");
-    let workshop = setup::cache()?.join(format!("wasm-std-{}", std::process::id()));
-    let made = compile_std(&workshop).and_then(|files| place_std(&files));
-    drop(fs::remove_dir_all(&workshop));
-    made
+    let workshop = Workshop::new("wasm-std")?;
+    place_std(&compile_std(workshop.folder())?)
 }
 
 /// Whether clippy of Debian's toolchain is there; it is installed on first use where it can be.
@@ -66,7 +59,7 @@ pub(crate) fn has_clippy() -> bool {
 }
 
 /// Installs packages where that is ours to do: on Debian, as root or where sudo never asks.
-pub(crate) fn install(packages: &[&str], purpose: &str) -> Outcome {
+fn install(packages: &[&str], purpose: &str) -> Outcome {
     let step = format!("apt-get install {}", packages.join(" "));
     let Some(mut update) = as_root("apt-get") else {
         let reason = format!("needed, {purpose}; as root: {step}");
@@ -77,13 +70,7 @@ pub(crate) fn install(packages: &[&str], purpose: &str) -> Outcome {
     drop(run("apt-get update", update.args(["-qq", "update"])));
     let mut install = as_root("apt-get").unwrap_or(update);
     // Never at the price of something the user has: rustc-web conflicts with a packaged rustup.
-    install.args([
-        "-qq",
-        "--yes",
-        "--no-remove",
-        "--no-install-recommends",
-        "install",
-    ]);
+    install.args(["-qq", "--yes", "--no-remove", "--no-install-recommends", "install"]);
     run(&step, install.args(packages))
 }
 
@@ -130,11 +117,7 @@ fn compile_std(workshop: &Path) -> Outcome<Vec<PathBuf>> {
 
     let mut cargo = Command::new(CARGO);
     enter(&mut cargo);
-    cargo.args([
-        "build",
-        "--release",
-        "-Zbuild-std=std,panic_abort,proc_macro",
-    ]);
+    cargo.args(["build", "--release", "-Zbuild-std=std,panic_abort,proc_macro"]);
     cargo.args(["--target", wasm::TARGET]).current_dir(workshop);
     cargo.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1");
     cargo.env("CARGO_TARGET_DIR", workshop.join("target"));
@@ -142,14 +125,8 @@ fn compile_std(workshop: &Path) -> Outcome<Vec<PathBuf>> {
     cargo.env("RUSTFLAGS", "-C embed-bitcode=yes");
     run(STEP, &mut cargo)?;
 
-    let folder = workshop
-        .join("target")
-        .join(wasm::TARGET)
-        .join("release/deps");
-    let files = fs::read_dir(folder)
-        .map_err(failed)?
-        .flatten()
-        .map(|file| file.path());
+    let folder = workshop.join("target").join(wasm::TARGET).join("release/deps");
+    let files = fs::read_dir(folder).map_err(failed)?.flatten().map(|file| file.path());
     Ok(files.filter(|path| is_library(path)).collect())
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Given a Rust toolchain and any Node.js, everything else is made on demand: [`wasm`] finds a
 //! Rust that can build for wasm32 (on an offline Debian, [`debian`] makes one), [`tools`]
-//! installs the two cargo tools, [`node`] the npm packages. [`setup`] runs these in order and
-//! hands on a [`setup::Kit`]; [`mod@worker`] builds with it and [`check`] tests with it.
+//! installs the two cargo tools (one from a changed [`source`]), [`node`] the npm packages.
+//! [`setup`] runs these in order and hands on a [`setup::Kit`]; [`mod@worker`] builds with it and
+//! [`check`] tests with it.
 //!
 //! What is already there is never fetched again, so each command may start with the set-up.
 
@@ -11,6 +12,7 @@ mod check;
 mod debian;
 mod node;
 mod setup;
+mod source;
 mod step;
 mod tools;
 mod wasm;

@@ -25,14 +25,8 @@ pub(crate) fn packages(root: &Path) -> Outcome {
     say("npm installs Node.js, wrangler, esbuild and binaryen into node_modules (20 seconds)");
     let mut npm = Command::new("npm");
     // The lockfile is the audit; engine warnings concern the Node.js that merely runs npm.
-    npm.args([
-        "ci",
-        "--no-audit",
-        "--no-fund",
-        "--no-update-notifier",
-        "--loglevel=error",
-    ])
-    .current_dir(root);
+    npm.args(["ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"])
+        .current_dir(root);
     run("npm ci", &mut npm)?;
     require_node(root)?;
     fs::write(&stamp, lock).map_err(|error| Failure::new("npm ci", error.to_string()))

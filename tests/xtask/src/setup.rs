@@ -2,8 +2,9 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 
 use crate::step::{Failure, Outcome};
 use crate::tools::{self, Lock};
@@ -27,12 +28,7 @@ pub(crate) fn ready(root: &Path) -> Outcome<Kit> {
     let wasm_bindgen = tools::wasm_bindgen(&lock)?;
     let worker_build = tools::worker_build(&lock)?;
     node::packages(root)?;
-    Ok(Kit {
-        root: root.to_owned(),
-        rust,
-        worker_build,
-        wasm_bindgen,
-    })
+    Ok(Kit { root: root.to_owned(), rust, worker_build, wasm_bindgen })
 }
 
 impl Kit {
@@ -58,9 +54,7 @@ impl Kit {
     /// commit makes one Worker.
     pub(crate) fn wasm_command(&self, program: impl Into<OsString>) -> Command {
         let mut command = self.command(program);
-        command
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         if let Some(folder) = self.rust.enter(&mut command) {
             command.env("PATH", path_with([node::bin_folder(&self.root), folder]));
         }
@@ -77,13 +71,38 @@ fn path_with<const N: usize>(first: [PathBuf; N]) -> OsString {
 
 /// The per-user folder that outlives a clone: `$XDG_CACHE_HOME/splitway` or `~/.cache/splitway`.
 pub(crate) fn cache() -> Outcome<PathBuf> {
-    let set = |name| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let base =
+        folder_in("XDG_CACHE_HOME").or_else(|| folder_in("HOME").map(|home| home.join(".cache")));
     let reason = "set HOME or XDG_CACHE_HOME: the tools are installed into a folder there";
-    base.map(|folder| folder.join("splitway"))
-        .ok_or_else(|| Failure::new("setup", reason))
+    base.map(|folder| folder.join("splitway")).ok_or_else(|| Failure::new("setup", reason))
+}
+
+/// The folder that an environment variable names.
+pub(crate) fn folder_in(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// A folder in the cache for the making of something, removed with this value.
+pub(crate) struct Workshop(PathBuf);
+
+impl Workshop {
+    /// Makes an empty folder that no other process uses.
+    pub(crate) fn new(purpose: &str) -> Outcome<Self> {
+        let workshop = Self(cache()?.join(format!("{purpose}-{}", process::id())));
+        drop(fs::remove_dir_all(workshop.folder()));
+        fs::create_dir_all(workshop.folder())
+            .map_err(|error| Failure::new("setup", error.to_string()))?;
+        Ok(workshop)
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
 }

@@ -19,11 +19,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure found by this program itself; `reason` says what to do about it.
     pub(crate) fn new(step: &str, reason: impl Into<String>) -> Self {
-        Self {
-            step: step.into(),
-            reason: reason.into(),
-            code: 1,
-        }
+        Self { step: step.into(), reason: reason.into(), code: 1 }
     }
 
     /// Prints the reason, then the name of the step, and gives the exit code to end with.
@@ -46,9 +42,7 @@ pub(crate) fn report(line: &str) {
 
 /// Runs a program in full view; its exit code becomes ours when it fails.
 pub(crate) fn run(step: &str, command: &mut Command) -> Outcome {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or_default();
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let program = program.to_string_lossy().into_owned();
     let status = command
         .status()
@@ -59,20 +53,13 @@ pub(crate) fn run(step: &str, command: &mut Command) -> Outcome {
     Err(Failure {
         step: step.into(),
         reason: format!("`{program}` ended with {status}"),
-        code: status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1),
+        code: status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
     })
 }
 
 /// Asks a program quietly: its trimmed standard output, or nothing when it fails or is missing.
 pub(crate) fn ask(command: &mut Command) -> Option<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }

@@ -79,12 +79,7 @@ fn rustup_adds_target() -> bool {
     if ask(Command::new("rustup").arg("--version")).is_none() {
         return false;
     }
-    say(&format!(
-        "rustup adds the target {TARGET}, which the Worker is built for (20 MB, once)"
-    ));
-    let added = run(
-        "rustup target add",
-        Command::new("rustup").args(["target", "add", TARGET]),
-    );
+    say(&format!("rustup adds the target {TARGET}, which the Worker is built for (20 MB, once)"));
+    let added = run("rustup target add", Command::new("rustup").args(["target", "add", TARGET]));
     added.is_ok() && has_std("rustc")
 }
