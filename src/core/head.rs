@@ -134,7 +134,7 @@ pub fn normalise_target(target: &str) -> Cow<'_, str> {
         None => (target, ""),
     };
     let path_is_clean = path.starts_with('/') && !path.contains('\\') && !has_dot_segment(path);
-    if path_is_clean || path == "*" {
+    if path_is_clean || target == "*" {
         return Cow::Borrowed(target);
     }
     let path = path.replace('\\', "/");

@@ -35,8 +35,8 @@
 
 pub mod time;
 pub mod fault;
-pub mod wire;
 pub mod id;
+pub mod wire;
 pub mod problem;
 pub mod head;
 pub mod route;

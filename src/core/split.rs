@@ -6,7 +6,7 @@
 //!    `upstream` and `rewrite`; the rules together are the branches of one split. APISIX accepts this
 //!    form and silently sends everything to the route's upstream, unrewritten (APISIX.md 1.2).
 //!
-//! Both lower to [`Split`]. In both a branch may carry `name`, `rewrite` and `headers`.
+//! Both lower to one `Split`. In both a branch may carry `name`, `rewrite` and `headers`.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
