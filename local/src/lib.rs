@@ -1,1 +1,43 @@
-//! The local shell.
+//! # The local shell
+//!
+//! Splitway as a server of your own: it lends the core of `splitway-core` sockets, a clock and a disk,
+//! and decides nothing about routes, weights or errors. The same scenarios hold here and at the edge.
+//!
+//! ## The road of a request
+//!
+//! Each of `--workers` threads has a runtime, a listener on the shared port and a pool of upstream
+//! connections of its own; a request never changes threads. [`server`] starts them, `listen` accepts
+//! and speaks HTTP/1.1 with the client, `reply` has the core serve, `platform` lends it the effects,
+//! and `upstream` makes an attempt through `connect`, whose failures `failure` names. What is
+//! forwarded of a head is in `message`.
+//!
+//! ## The road of a configuration
+//!
+//! [`document`] compiles a text; `store` holds the snapshot that all threads serve by. It comes from
+//! a file that is read again when it changes, or from the ledger of `coordinator`, which `database`
+//! keeps on disk and the Admin API (`admin`, the one place with axum) changes.
+
+pub mod document;
+pub mod options;
+pub mod resolve;
+pub mod server;
+mod admin;
+mod connect;
+mod coordinator;
+mod database;
+mod failure;
+mod key;
+mod listen;
+mod message;
+mod platform;
+mod reply;
+mod store;
+mod telemetry;
+mod upstream;
+
+pub use crate::connect::TrustError;
+pub use crate::database::DatabaseError;
+pub use crate::key::{KeyError, path as key_path};
+pub use crate::options::ServeOptions;
+pub use crate::server::{Server, StartError};
+pub use crate::store::FileError;

@@ -1,3 +1,48 @@
-//! Command line.
+//! The command line.
 
-fn main() {}
+mod command;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use splitway_local::ServeOptions;
+
+/// Splits HTTP API traffic between versions by weight and rewrites each share for its version.
+#[derive(Parser)]
+#[command(name = "splitway", version, propagate_version = true, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve traffic, by a file or by what the Admin API is told
+    #[command(after_help = command::serve::AFTER_HELP)]
+    Serve(Box<ServeOptions>),
+    /// Check a document: every fault with its place, and what APISIX would do differently
+    Validate(command::validate::Arguments),
+    /// Show a 50/50 split at work: an origin, Splitway in front of it, and some requests
+    Demo(command::demo::Arguments),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Serve(options) => command::serve::run(*options),
+        Command::Validate(arguments) => command::validate::run(&arguments),
+        Command::Demo(arguments) => command::demo::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut CommandLine::command(), "splitway", &mut script);
+            // Whoever closes the pipe early has read enough.
+            let _ = std::io::stdout().write_all(&script);
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the command line can be asked for.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(crate) mod demo;
+mod load;
+mod origin;
+mod report;
+pub(crate) mod serve;
+pub(crate) mod validate;
+
+/// The ways to ask the process to end: Ctrl-C and `SIGTERM`. From when this exists, they no longer
+/// end it by themselves.
+struct Requests {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Requests {
+    /// Takes the signals over, for a runtime that runs.
+    fn new() -> io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `splitway serve`: a server until somebody asks it to end.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use splitway_local::server::Source;
+use splitway_local::{ServeOptions, Server, StartError, key_path};
+
+use super::{Requests, report};
+
+/// What the environment alone can say.
+pub(crate) const AFTER_HELP: &str = "\
+Environment:
+  SPLITWAY_ADMIN_KEY  The key of the Admin API [default: made once, kept in DIR/admin.key]
+
+The first Ctrl-C or SIGTERM lets requests finish for up to 10 s, the second ends at once.";
+
+/// How long requests may take to finish after the first signal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves until the first signal, drains until the second or until the time is up.
+pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
+    options.admin_key = std::env::var("SPLITWAY_ADMIN_KEY").ok();
+    let mut out = anstream::stderr();
+    let served = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::System)
+        .and_then(|runtime| runtime.block_on(serve(options, &mut out)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Without standard error there is only the exit code to tell it.
+            let _ = report::start_error(&mut out, &failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: ServeOptions, out: &mut impl Write) -> Result<(), StartError> {
+    // Whoever reads where it listens may end it at once.
+    let mut requests = Requests::new().map_err(StartError::System)?;
+    let server = Server::start(options.clone())?;
+    let _ = introduce(out, &server, &options);
+    requests.next().await;
+    server.drain();
+    tokio::select! {
+        () = server.drained() => {}
+        () = tokio::time::sleep(DRAIN) => {}
+        () = requests.next() => {}
+    }
+    server.stop();
+    Ok(())
+}
+
+/// Says where the server is to be found and where its configuration comes from.
+fn introduce(out: &mut impl Write, server: &Server, options: &ServeOptions) -> io::Result<()> {
+    writeln!(out, "splitway {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  traffic        http://{}", server.listen_addr())?;
+    match (server.source(), server.admin_addr()) {
+        (Source::File(path), _) => {
+            let path = path.display();
+            writeln!(out, "  configuration  {path}, read again when it changes")?;
+            writeln!(out, "  admin API      off, because the configuration is a file")
+        }
+        (Source::Ledger(path), Some(address)) => {
+            writeln!(out, "  configuration  {}, written by the admin API", path.display())?;
+            writeln!(out, "  admin API      http://{address}/apisix/admin")?;
+            match options.admin_key {
+                Some(_) => writeln!(out, "  admin key      from SPLITWAY_ADMIN_KEY"),
+                None => {
+                    let path = key_path(&options.data_dir);
+                    writeln!(out, "  admin key      in {}", path.display())
+                }
+            }
+        }
+        (Source::Ledger(_) | Source::Document, _) => Ok(()),
+    }
+}

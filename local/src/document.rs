@@ -1,0 +1,121 @@
+//! A document as text, in YAML or JSON, and the snapshot it compiles to.
+
+use std::fmt;
+use std::path::Path;
+
+use serde_json::Value;
+use splitway_core::config::Resources;
+use splitway_core::fault::{Fault, Report};
+use splitway_core::snapshot::{Revision, Snapshot, compile};
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    Json,
+    /// YAML 1.2.
+    Yaml,
+}
+
+/// Why a document cannot be served by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Defect {
+    /// It is not a text of its format.
+    #[error(transparent)]
+    Syntax(Syntax),
+    /// What it says has faults.
+    #[error("the document has {}", Count(.0.faults.len(), "fault"))]
+    Faulty(Report),
+}
+
+/// The first place where a text is not YAML or JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Syntax {
+    /// The line, from 1; 0 where it is not known.
+    pub line: usize,
+    /// The column, from 1; 0 where it is not known.
+    pub column: usize,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl fmt::Display for Syntax {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.what),
+            line => write!(f, "line {line}, column {}: {}", self.column, self.what),
+        }
+    }
+}
+
+/// A number of things, in words.
+pub struct Count<'w>(pub usize, pub &'w str);
+
+impl fmt::Display for Count<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, what) = self;
+        write!(f, "{count} {what}{}", if *count == 1 { "" } else { "s" })
+    }
+}
+
+impl Format {
+    /// The format of a file, by its extension, else by how its text begins.
+    pub fn of(path: &Path, text: &str) -> Self {
+        let extension = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
+        match extension.as_deref().and_then(std::ffi::OsStr::to_str) {
+            Some("json") => Self::Json,
+            Some("yaml" | "yml") => Self::Yaml,
+            Some(_) | None if text.trim_start().starts_with('{') => Self::Json,
+            Some(_) | None => Self::Yaml,
+        }
+    }
+}
+
+/// How many values a document in YAML may have: some hundred thousand routes. Aliases that unfold to
+/// more are an attack or an accident.
+const NODES_MAX: usize = 5_000_000;
+
+/// Compiles a document; with the snapshot come the warnings.
+pub fn read(text: &str, format: Format) -> Result<(Snapshot, Vec<Fault>), Defect> {
+    // Some editors begin a text with a mark of its encoding.
+    let document =
+        parse(text.strip_prefix('\u{feff}').unwrap_or(text), format).map_err(Defect::Syntax)?;
+    let mut report = Report::default();
+    let resources = Resources::of(&document, &mut report);
+    // Phase 0: this process is the only one to walk the splits, so a known order is the best one.
+    let snapshot = compile(&resources, Revision::of_text(text), 0, &mut report);
+    match snapshot.filter(|_| report.faults.is_empty()) {
+        Some(snapshot) => Ok((snapshot, report.warnings)),
+        None => Err(Defect::Faulty(report)),
+    }
+}
+
+fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
+    match format {
+        Format::Json => serde_json::from_str(text)
+            .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string())),
+        Format::Yaml => {
+            let options = serde_saphyr::options! {
+                budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 4 * NODES_MAX },
+                strict_booleans: true,
+                with_snippet: false,
+            };
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+                let number = |number: u64| usize::try_from(number).unwrap_or_default();
+                let place = error.location().map(|place| (place.line(), place.column()));
+                let (line, column) = place.unwrap_or_default();
+                Syntax::new(number(line), number(column), &error.to_string())
+            })
+        }
+    }
+}
+
+impl Syntax {
+    fn new(line: usize, column: usize, message: &str) -> Self {
+        // Both libraries end their messages with the place, which is kept apart here.
+        let place = format!(" at line {line} column {column}");
+        let with_comma = format!(" at line {line}, column {column}");
+        let what = message.strip_suffix(&place).or_else(|| message.strip_suffix(&with_comma));
+        Self { line, column, what: what.unwrap_or(message).to_owned() }
+    }
+}

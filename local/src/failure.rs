@@ -1,0 +1,97 @@
+//! Why an attempt brought no response, told from the types in an error's chain of causes.
+
+use std::error::Error;
+use std::io;
+
+use splitway_core::problem::Failure;
+
+/// The name of a host could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[error("the name could not be resolved")]
+pub(crate) struct Unresolved(#[source] pub(crate) io::Error);
+
+/// Names the first cause in the chain that says enough; a connection that ended otherwise counts as
+/// terminated.
+pub(crate) fn name(error: &(dyn Error + 'static)) -> Failure {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(failure) = name_one(error) {
+            return failure;
+        }
+        cause = next(error);
+    }
+    Failure::ConnectionTerminated
+}
+
+/// The cause behind an error. An I/O error hides the error it was made of behind `source`.
+fn next<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source())
+}
+
+fn name_one(error: &(dyn Error + 'static)) -> Option<Failure> {
+    if error.is::<Unresolved>() {
+        return Some(Failure::DnsError);
+    }
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(name_tls(error));
+    }
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        return error.is_parse().then_some(Failure::HttpProtocolError);
+    }
+    let error = error.downcast_ref::<io::Error>()?;
+    // One that wraps another error is only as telling as that one.
+    error.get_ref().is_none().then(|| name_io(error.kind()))?
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are failures of the handshake")]
+fn name_tls(error: &rustls::Error) -> Failure {
+    match error {
+        rustls::Error::InvalidCertificate(_)
+        | rustls::Error::NoCertificatesPresented
+        | rustls::Error::InvalidCertRevocationList(_) => Failure::TlsCertificateError,
+        _ => Failure::TlsProtocolError,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list that grows")]
+fn name_io(kind: io::ErrorKind) -> Option<Failure> {
+    match kind {
+        io::ErrorKind::ConnectionRefused => Some(Failure::ConnectionRefused),
+        io::ErrorKind::TimedOut => Some(Failure::ConnectionTimeout),
+        io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::PermissionDenied => Some(Failure::DestinationUnavailable),
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => Some(Failure::ConnectionTerminated),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(error: impl Error + 'static, expected: Failure) {
+        assert_eq!(name(&error), expected, "{error:?}");
+    }
+
+    #[test]
+    fn causes_are_found_behind_wrappers() {
+        let untrusted =
+            || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        check(io::Error::other(io::Error::other(untrusted())), Failure::TlsCertificateError);
+        check(io::Error::other(rustls::Error::HandshakeNotComplete), Failure::TlsProtocolError);
+        check(Unresolved(io::ErrorKind::ConnectionRefused.into()), Failure::DnsError);
+        check(io::Error::from(io::ErrorKind::ConnectionRefused), Failure::ConnectionRefused);
+        check(io::Error::from(io::ErrorKind::HostUnreachable), Failure::DestinationUnavailable);
+        check(io::Error::from_raw_os_error(110), Failure::ConnectionTimeout);
+        check(io::Error::other("no more to tell"), Failure::ConnectionTerminated);
+    }
+}

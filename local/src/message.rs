@@ -1,0 +1,110 @@
+//! What is forwarded of a head: every header as it came, except those that concern one connection
+//! only, with the core's edits.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use splitway_core::exchange::Attempt;
+use splitway_core::head::{Edits, HOP_BY_HOP};
+
+/// The status that refuses a request which HTTP itself forbids or which cannot be forwarded as the
+/// same message (RFC 9112, sections 3.2, 6.1 and 3.2.3).
+pub(crate) fn refusal(head: &Parts) -> Option<StatusCode> {
+    if head.method == Method::CONNECT {
+        return Some(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let is_readable = hosts.next().map(|host| host.to_str().is_ok());
+    let needs_host = head.version == Version::HTTP_11;
+    if !is_readable.unwrap_or(!needs_host) || hosts.next().is_some() {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked =
+        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let is_plain = is_chunked && codings.next().is_none();
+    (!is_plain).then_some(StatusCode::NOT_IMPLEMENTED)
+}
+
+/// The headers of a message that go further.
+pub(crate) fn forwarded(headers: &HeaderMap, edits: &Edits) -> HeaderMap {
+    let added_count = edits.set.len() + edits.add.len() + 1;
+    let mut kept = HeaderMap::with_capacity(headers.len() + added_count);
+    for (name, value) in headers {
+        let is_kept = !HOP_BY_HOP.contains(&name.as_str())
+            && !edits.remove.iter().any(|removed| removed == name.as_str());
+        if is_kept {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    for (name, value) in edits.set.iter().filter_map(header) {
+        kept.insert(name, value);
+    }
+    for (name, value) in edits.add.iter().filter_map(header) {
+        kept.append(name, value);
+    }
+    kept
+}
+
+/// The headers of an attempt. The length of the body is said as the client said it: a request
+/// without a body gains none, and one in chunks stays in chunks, also where hyper would not expect
+/// a body (GET).
+pub(crate) fn request_headers(client: &HeaderMap, attempt: &Attempt<'_>) -> HeaderMap {
+    let mut headers = forwarded(client, &attempt.edits);
+    if let Ok(host) = HeaderValue::from_str(attempt.host) {
+        headers.insert(HOST, host);
+    }
+    if client.contains_key(TRANSFER_ENCODING) {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    headers
+}
+
+/// The URI of an attempt, in the absolute form from which hyper takes the connection's address.
+pub(crate) fn request_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error> {
+    let scheme = Scheme::try_from(attempt.scheme.as_str())?;
+    let authority = Authority::try_from(attempt.node.authority())?;
+    let target = PathAndQuery::try_from(&*attempt.target)
+        .or_else(|_| PathAndQuery::try_from(escape(&attempt.target)))?;
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(target);
+    Ok(Uri::from_parts(parts)?)
+}
+
+/// The value of a header as the core reads it: several values joined, U+FFFD for bytes that are not
+/// UTF-8.
+pub(crate) fn joined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, str>> {
+    let mut values = headers.get_all(name).iter();
+    let first = String::from_utf8_lossy(values.next()?.as_bytes());
+    Some(values.fold(first, |joined, value| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        Cow::Owned(format!("{joined}, {value}"))
+    }))
+}
+
+fn header((name, value): &(Cow<'static, str>, String)) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value.as_bytes())).ok()?;
+    Some((name, value))
+}
+
+/// Escapes what may stand in a document's target and not in a request line.
+fn escape(target: &str) -> String {
+    let mut escaped = String::with_capacity(target.len() + 8);
+    for character in target.chars() {
+        match character {
+            '<' => escaped.push_str("%3C"),
+            '>' => escaped.push_str("%3E"),
+            '`' => escaped.push_str("%60"),
+            '"' => escaped.push_str("%22"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}

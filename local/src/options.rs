@@ -1,0 +1,111 @@
+//! What a server is told when it starts, by the command line, the environment or a test.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::resolve::Override;
+
+/// How to serve. It has no `Debug`, which would print the key.
+#[derive(Clone, clap::Args)]
+pub struct ServeOptions {
+    /// Serve by this document (YAML or JSON) and read it again when it changes; the Admin API is off
+    #[arg(long, env = "SPLITWAY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Take traffic at this address; port 0 picks a free one
+    #[arg(long, env = "SPLITWAY_LISTEN", value_name = "ADDRESS", default_value_t = LISTEN)]
+    pub listen: SocketAddr,
+
+    /// Take requests to the Admin API at this address
+    #[arg(
+        long,
+        env = "SPLITWAY_ADMIN_LISTEN",
+        value_name = "ADDRESS",
+        default_value_t = ADMIN_LISTEN
+    )]
+    pub admin_listen: SocketAddr,
+
+    /// Keep what the Admin API writes, and its key, in this directory
+    #[arg(long, env = "SPLITWAY_DATA_DIR", value_name = "DIR", default_value = DATA_DIR)]
+    pub data_dir: PathBuf,
+
+    /// Serve on this many threads [default: one for each core]
+    #[arg(long, env = "SPLITWAY_WORKERS", value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+
+    /// Connect to this address for that host and port, as curl's --resolve; IPv6 in brackets
+    #[arg(
+        long,
+        env = "SPLITWAY_RESOLVE",
+        value_name = "HOST:PORT:ADDR[:PORT]",
+        value_delimiter = ','
+    )]
+    pub resolve: Vec<Override>,
+
+    /// Trust these certificate authorities (PEM) of upstreams beside the system's
+    #[arg(long, env = "SPLITWAY_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Let these addresses use the Admin API [default: 127.0.0.0/8 and ::1/128]
+    #[arg(long, env = "SPLITWAY_ALLOW_ADMIN", value_name = "CIDR", value_delimiter = ',')]
+    pub allow_admin: Vec<IpNet>,
+
+    /// Log every request, not only those that Splitway answers by itself
+    #[arg(
+        long,
+        env = "SPLITWAY_ACCESS_LOG",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub access_log: bool,
+
+    /// The key of the Admin API. Without one, it is made once and kept in the data directory. It is
+    /// no flag: a command line is there for everybody to read.
+    #[arg(skip)]
+    pub admin_key: Option<String>,
+
+    /// Whether standard error is left to others, as in a test that starts a server of its own.
+    #[arg(skip)]
+    pub is_silent: bool,
+}
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+const DATA_DIR: &str = "splitway-data";
+
+impl Default for ServeOptions {
+    /// What an empty command line in an empty environment means.
+    fn default() -> Self {
+        Self {
+            config: None,
+            listen: LISTEN,
+            admin_listen: ADMIN_LISTEN,
+            data_dir: PathBuf::from(DATA_DIR),
+            workers: None,
+            resolve: Vec::new(),
+            ca: None,
+            allow_admin: Vec::new(),
+            access_log: false,
+            admin_key: None,
+            is_silent: false,
+        }
+    }
+}
+
+impl ServeOptions {
+    /// The addresses that may use the Admin API.
+    pub(crate) fn admin_networks(&self) -> Vec<IpNet> {
+        match self.allow_admin.is_empty() {
+            true => ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect(),
+            false => self.allow_admin.clone(),
+        }
+    }
+
+    /// How many threads serve.
+    pub(crate) fn workers_count(&self) -> usize {
+        let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.workers.map_or_else(available, NonZeroUsize::get)
+    }
+}

@@ -1,0 +1,150 @@
+//! The effects that a thread lends the core.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HOST;
+use http::request::Parts;
+use hyper::Response;
+use hyper::body::Incoming;
+use splitway_core::exchange::Attempt;
+use splitway_core::head::{Head, ResponseHead, normalise_target};
+use splitway_core::platform::Platform;
+use splitway_core::problem::Failure;
+use splitway_core::snapshot::Snapshot;
+use splitway_core::telemetry::Record;
+use splitway_core::time::Timestamp;
+
+use crate::message::joined;
+use crate::store::Store;
+use crate::telemetry::{self, Log};
+use crate::upstream::Upstreams;
+
+/// What one thread serves with.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) store: Arc<Store>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) log: Log,
+}
+
+impl Platform for Worker {
+    type Head = RequestHead;
+    type Body = Incoming;
+    type Response = Received;
+
+    fn now(&self) -> Timestamp {
+        telemetry::now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.store.snapshot()
+    }
+
+    async fn send(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &RequestHead,
+        body: Incoming,
+    ) -> Result<Received, Failure> {
+        self.upstreams.send(attempt, head, body).await
+    }
+
+    fn record(&self, record: &Record<'_>) {
+        self.log.record(record);
+    }
+}
+
+/// The head of a client's request.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    parts: Parts,
+    /// The target after normalisation, where that changed it.
+    folded: Option<Box<str>>,
+    client: IpAddr,
+    port: u16,
+}
+
+impl RequestHead {
+    /// A request that came from `client` to `port`.
+    pub(crate) fn new(parts: Parts, client: IpAddr, port: u16) -> Self {
+        let received = received_target(&parts);
+        let normal = normalise_target(received);
+        let folded = (normal != received).then(|| normal.into());
+        Self { parts, folded, client, port }
+    }
+
+    /// The head as it came.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    fn target(&self) -> &str {
+        self.folded.as_deref().unwrap_or_else(|| received_target(&self.parts))
+    }
+}
+
+/// The target of a request, of an absolute one what follows the authority.
+fn received_target(parts: &Parts) -> &str {
+    parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+}
+
+impl Head for RequestHead {
+    fn method(&self) -> &str {
+        self.parts.method.as_str()
+    }
+
+    fn path(&self) -> &str {
+        self.target().split_once('?').map_or(self.target(), |(path, _)| path)
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    fn host(&self) -> &str {
+        let named = self.parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let absolute = || self.parts.uri.authority().map(http::uri::Authority::as_str);
+        named.or_else(absolute).unwrap_or_default()
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        joined(&self.parts.headers, name)
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        Some(self.client)
+    }
+
+    fn scheme(&self) -> &str {
+        "http"
+    }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn is_fronted(&self) -> bool {
+        false
+    }
+}
+
+/// The response of an upstream.
+#[derive(Debug)]
+pub(crate) struct Received(pub(crate) Response<Incoming>);
+
+impl ResponseHead for Received {
+    fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        joined(self.0.headers(), name)
+    }
+}

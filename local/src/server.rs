@@ -1,0 +1,316 @@
+//! A running server: its threads, its addresses, and how it ends.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{Builder, JoinHandle};
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::admin::{self, Admin, Guard};
+use crate::connect::{self, TrustError};
+use crate::coordinator::Coordinator;
+use crate::database::{Database, DatabaseError};
+use crate::document::{self, Defect, Format};
+use crate::key::{self, KeyError};
+use crate::listen::{self, Phase};
+use crate::options::ServeOptions;
+use crate::platform::Worker;
+use crate::reply;
+use crate::store::{File, FileError, Store};
+use crate::telemetry::{Log, Writer};
+use crate::upstream::Upstreams;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; name another address with {option}")]
+    Listen {
+        /// The option that names the address.
+        option: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What hinders.
+        source: io::Error,
+    },
+    /// The file of `--config` cannot be served by.
+    #[error("{}: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What hinders.
+        source: FileError,
+    },
+    /// A document given by a program cannot be served by.
+    #[error(transparent)]
+    Document(#[from] Defect),
+    /// The data directory cannot be made.
+    #[error("the data directory {} cannot be made: {source}", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What hinders.
+        source: io::Error,
+    },
+    /// The ledger cannot be opened.
+    #[error("the database {} cannot be used: {source}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What hinders.
+        source: DatabaseError,
+    },
+    /// There is no key for the Admin API.
+    #[error("the admin key: {0}")]
+    Key(#[from] KeyError),
+    /// Certificates of upstreams could not be verified.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The system does not give what a server needs: threads, timers, signals.
+    #[error("the system does not let it start: {0}")]
+    System(#[source] io::Error),
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A document in memory, which never changes.
+    Document,
+    /// A file, which is read again when it changes.
+    File(PathBuf),
+    /// A ledger in this file, which the Admin API changes.
+    Ledger(PathBuf),
+}
+
+/// A server that takes requests.
+#[derive(Debug)]
+pub struct Server {
+    listen_addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
+    source: Source,
+    phases: watch::Sender<Phase>,
+    threads: Vec<JoinHandle<()>>,
+    /// Dropping it ends the thread that watches the file.
+    watch: Option<mpsc::Sender<()>>,
+    writer: Option<Writer>,
+}
+
+impl Server {
+    /// Starts a server that takes its configuration from a file or, where none is named, from the
+    /// ledger in the data directory. When this returns, it takes requests.
+    pub fn start(options: ServeOptions) -> Result<Self, StartError> {
+        let mut start = Start::new(&options)?;
+        match &options.config {
+            Some(path) => start.with_file(path)?,
+            None => start.with_ledger(&options)?,
+        }
+        start.finish()
+    }
+
+    /// Starts a server that serves by this document for good.
+    pub fn start_with(document: &str, options: ServeOptions) -> Result<Self, StartError> {
+        let start = Start::new(&options)?;
+        let (snapshot, _) = document::read(document, Format::of(Path::new(""), document))?;
+        start.store.publish(snapshot);
+        start.finish()
+    }
+
+    /// The address that takes traffic.
+    pub fn listen_addr(&self) -> SocketAddr {
+        self.listen_addr
+    }
+
+    /// The address of the Admin API, if it is on.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
+    }
+
+    /// Where the configuration comes from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Accepts no more connections and lets the requests that are under way finish.
+    pub fn drain(&self) {
+        self.advance(Phase::Draining);
+    }
+
+    /// Resolves when, after [`Server::drain`], the last request is finished.
+    pub async fn drained(&self) {
+        self.phases.closed().await;
+    }
+
+    /// Ends at once, with all connections.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.phases.send_modify(|current| *current = phase.max(*current));
+    }
+
+    fn end(&mut self) {
+        self.advance(Phase::Stopped);
+        self.watch = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has ended, which is all that is asked here.
+            let _ = thread.join();
+        }
+        if let Some(writer) = self.writer.take() {
+            writer.end();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A server on its way up. Dropped half-way, it takes down what is up.
+struct Start {
+    server: Server,
+    listeners: Vec<StdListener>,
+    tls: rustls::ClientConfig,
+    overrides: Arc<[crate::resolve::Override]>,
+    store: Arc<Store>,
+    log: Log,
+}
+
+impl Start {
+    fn new(options: &ServeOptions) -> Result<Self, StartError> {
+        let paper: Box<dyn io::Write + Send> = match options.is_silent {
+            true => Box::new(io::sink()),
+            false => Box::new(io::stderr()),
+        };
+        let (log, writer) = Log::start(paper, options.access_log).map_err(StartError::System)?;
+        let tls = connect::trust(options.ca.as_deref())?;
+        let listeners = bind("--listen", options.listen, options.workers_count())?;
+        let server = Server {
+            listen_addr: local_address(&listeners, options.listen),
+            admin_addr: None,
+            source: Source::Document,
+            phases: watch::Sender::new(Phase::Serving),
+            threads: Vec::new(),
+            watch: None,
+            writer: Some(writer),
+        };
+        let overrides = options.resolve.clone().into();
+        Ok(Self { server, listeners, tls, overrides, store: Arc::default(), log })
+    }
+
+    fn with_file(&mut self, path: &Path) -> Result<(), StartError> {
+        let opened = File::open(path, Arc::clone(&self.store), self.log.clone());
+        let failed = |source| StartError::Config { path: path.to_owned(), source };
+        let file = opened.map_err(failed)?;
+        let (stop, stopped) = mpsc::channel();
+        let watching = Builder::new().name("splitway-watch".to_owned());
+        let thread = watching.spawn(move || file.watch(&stopped)).map_err(StartError::System)?;
+        self.server.threads.push(thread);
+        self.server.watch = Some(stop);
+        self.server.source = Source::File(path.to_owned());
+        Ok(())
+    }
+
+    fn with_ledger(&mut self, options: &ServeOptions) -> Result<(), StartError> {
+        let dir = &options.data_dir;
+        key::prepare_dir(dir)
+            .map_err(|source| StartError::DataDir { path: dir.clone(), source })?;
+        let path = dir.join("splitway.db");
+        let failed = |source| StartError::Database { path: path.clone(), source };
+        let database = Database::open(&path).map_err(failed)?;
+        let key = match &options.admin_key {
+            Some(key) => key::checked(key, "SPLITWAY_ADMIN_KEY")?,
+            None => key::load_or_make(dir)?,
+        };
+        let coordinator = Coordinator::start(database, Arc::clone(&self.store), self.log.clone())
+            .map_err(failed)?;
+        let mut listeners = bind("--admin-listen", options.admin_listen, 1)?;
+        let address = local_address(&listeners, options.admin_listen);
+        let guard = Guard { networks: options.admin_networks(), key };
+        let admin = Arc::new(Admin { coordinator, guard, port: address.port() });
+        let router = admin::router(admin);
+        if let Some(listener) = listeners.pop() {
+            let log = self.log.clone();
+            let name = "splitway-admin".to_owned();
+            self.server.spawn(name, listener, async move |listener, phases| {
+                let answer = move |client, request| admin::call(router.clone(), client, request);
+                listen::serve(listener, phases, &log, answer).await;
+            })?;
+        }
+        self.server.admin_addr = Some(address);
+        self.server.source = Source::Ledger(path);
+        Ok(())
+    }
+
+    /// Starts the threads that take traffic.
+    fn finish(self) -> Result<Server, StartError> {
+        let Self { mut server, listeners, tls, overrides, store, log } = self;
+        let port = server.listen_addr.port();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let (store, log, tls) = (Arc::clone(&store), log.clone(), tls.clone());
+            let overrides = Arc::clone(&overrides);
+            let name = format!("splitway-{number}");
+            server.spawn(name, listener, async move |listener, phases| {
+                let upstreams = Upstreams::new(tls, overrides);
+                let worker = Arc::new(Worker { store, upstreams, log: log.clone() });
+                let answer = move |client, request| {
+                    reply::answer(Arc::clone(&worker), client, port, request)
+                };
+                listen::serve(listener, phases, &log, answer).await;
+            })?;
+        }
+        Ok(server)
+    }
+}
+
+impl Server {
+    /// Starts a thread with a runtime of its own that serves a listener; returns when it runs.
+    fn spawn<J>(&mut self, name: String, listener: StdListener, job: J) -> Result<(), StartError>
+    where
+        J: AsyncFnOnce(TcpListener, watch::Receiver<Phase>) + Send + 'static,
+    {
+        let phases = self.phases.subscribe();
+        let (started, starting) = mpsc::channel();
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            runtime.block_on(async {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        drop(started.send(Ok(())));
+                        job(listener, phases).await;
+                    }
+                    Err(error) => drop(started.send(Err(error))),
+                }
+            });
+            // A look-up of a name may take its time; nobody waits for it any more.
+            runtime.shutdown_background();
+        };
+        let thread = Builder::new().name(name).spawn(run).map_err(StartError::System)?;
+        self.threads.push(thread);
+        let gone = |_| Err(io::Error::other("the thread ended at once"));
+        starting.recv().unwrap_or_else(gone).map_err(StartError::System)
+    }
+}
+
+fn bind(
+    option: &'static str,
+    address: SocketAddr,
+    count: usize,
+) -> Result<Vec<StdListener>, StartError> {
+    listen::bind(address, count).map_err(|source| StartError::Listen { option, address, source })
+}
+
+/// The address bound, which differs from the one asked for where that left the port open.
+fn local_address(listeners: &[StdListener], asked: SocketAddr) -> SocketAddr {
+    listeners.first().and_then(|listener| listener.local_addr().ok()).unwrap_or(asked)
+}

@@ -1,0 +1,12 @@
+//! What the binary `splitway` does beside the contract that all shells share: its command line, its
+//! files, its connections and its end.
+
+mod admin;
+mod demo;
+mod end;
+mod failures;
+mod file;
+mod http;
+mod process;
+mod tls;
+mod validate;

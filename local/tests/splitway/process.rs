@@ -1,0 +1,142 @@
+//! The binary under test.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up; far more than it ever takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary with an environment that says nothing to it.
+pub(crate) fn splitway() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_splitway"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SPLITWAY_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
+    let mut command = splitway();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("splitway runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).expect("it reads its input");
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
+/// A directory with the files of one test.
+pub(crate) struct Files(TempDir);
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().expect("a directory"))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file and gives its path, as an argument.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("it can be written");
+        argument(&path)
+    }
+}
+
+pub(crate) fn argument(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// A `splitway serve` that is killed when the test is done with it.
+pub(crate) struct Serving {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    pub(crate) traffic: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+impl Serving {
+    /// Starts one that serves a document in a file.
+    pub(crate) fn file(path: &str, more: &[&str]) -> Self {
+        Self::start(splitway(), &[&["--config", path], more].concat())
+    }
+
+    /// Starts one with a ledger in `dir`.
+    pub(crate) fn ledger(dir: &Path, command: Command) -> Self {
+        let dir = argument(dir);
+        Self::start(command, &["--data-dir", &dir, "--admin-listen", "127.0.0.1:0"])
+    }
+
+    fn start(mut command: Command, arguments: &[&str]) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("splitway runs");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut serving = Self { child, lines, seen: Vec::new(), traffic: nowhere, admin: None };
+        serving.traffic = serving.address("traffic").expect("an address");
+        serving.admin = serving.address("admin API");
+        serving
+    }
+
+    fn address(&mut self, label: &str) -> Option<SocketAddr> {
+        let line = self.line(|line| line.trim_start().starts_with(label));
+        let (_, url) = line.split_once("http://")?;
+        url.split('/').next()?.parse().ok()
+    }
+
+    /// The next line on standard error that is the one wanted.
+    pub(crate) fn line(&mut self, is_wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no such line among\n{}", self.seen.join("\n"));
+            };
+            self.seen.push(line.clone());
+            if is_wanted(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// Everything on standard error so far.
+    pub(crate) fn told(&mut self) -> String {
+        self.seen.extend(self.lines.try_iter());
+        self.seen.join("\n")
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(kill.expect("there is kill").success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> std::process::ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
