@@ -1,1 +1,36 @@
-//! What the scenarios stand on.
+//! # The contract
+//!
+//! What Splitway promises, as scenarios: plain functions over a [`Target`](target::Target), written
+//! once, that hold on the core with a virtual clock (`tests/native`), on the local server over
+//! loopback (`tests/axum`) and on the built Worker in workerd (`tests/workerd`).
+//!
+//! | module            | what it is                                                                  |
+//! |-------------------|-----------------------------------------------------------------------------|
+//! | [`message`]       | a [`Call`](message::Call) and its [`Answer`](message::Answer), byte by byte |
+//! | [`script`]        | what an upstream does when it is asked                                      |
+//! | [`origin`]        | such an upstream, which remembers what it received                          |
+//! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
+//! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
+//! | [`node`]          | the Node.js for what only JavaScript can                                    |
+//! | [`document`]      | documents, and the parts they are made of                                   |
+//! | [`target`]        | what every environment lends to the scenarios                               |
+//! | [`mod@scenarios`] | the contract itself                                                         |
+//!
+//! A scenario that an environment cannot run stands in that environment's table with the reason.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "this package is tests: a panic is how they fail"
+)]
+
+pub mod message;
+pub mod http;
+pub mod script;
+pub mod origin;
+pub mod node;
+pub mod wire;
+pub mod document;
+pub mod target;
+#[path = "../scenarios/mod.rs"]
+pub mod scenarios;

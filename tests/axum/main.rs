@@ -1,0 +1,87 @@
+//! The contract on the local server: in this process, over loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "this program is tests: a panic is how they fail"
+)]
+
+mod config;
+mod tls;
+mod walkthrough;
+
+use std::net::SocketAddr;
+
+use splitway_local::resolve::Override;
+use splitway_local::{ServeOptions, Server};
+use splitway_tests::origin::Origin;
+use splitway_tests::script::Script;
+use splitway_tests::target::{Skip, Target};
+
+use config::Config;
+
+splitway_tests::scenarios!(contract Axum);
+
+/// The local server, once it is started, and the file it serves by.
+struct Axum {
+    running: Option<(Server, Config)>,
+    resolve: Vec<Override>,
+}
+
+impl Axum {
+    fn running(&self) -> &(Server, Config) {
+        self.running.as_ref().expect("the scenario has started it")
+    }
+}
+
+impl Target for Axum {
+    const SKIPS: &'static [Skip] = &[Skip {
+        scenario: "vectors::https_nodes_are_called_by_their_names",
+        reason: "upstreams with TLS are seen in the walk through the guide, `walkthrough`",
+    }];
+
+    fn new() -> Self {
+        Self { running: None, resolve: Vec::new() }
+    }
+
+    fn origin(&mut self, script: impl Into<Script>) -> Origin {
+        Origin::on_loopback(script.into())
+    }
+
+    fn origin_named(&mut self, authority: &str, script: impl Into<Script>) -> Origin {
+        let origin = self.origin(script);
+        self.resolve.push(format!("{authority}:{}", origin.authority()).parse().unwrap());
+        origin.named(authority)
+    }
+
+    fn refusing_origin(&mut self) -> Origin {
+        Origin::refusing()
+    }
+
+    fn start(&mut self, document: &str) {
+        let config = Config::new(document);
+        let options = ServeOptions {
+            config: Some(config.path()),
+            listen: ([127, 0, 0, 1], 0).into(),
+            resolve: self.resolve.drain(..).collect(),
+            ..ServeOptions::default()
+        };
+        self.running = Some((Server::start(options).unwrap(), config));
+    }
+
+    fn replace(&mut self, document: &str) {
+        self.running().1.write(document);
+    }
+
+    fn wait_until_refused(&mut self) {
+        self.running().1.wait_until_judged();
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.running().0.listen_addr()
+    }
+
+    fn port(&self) -> u16 {
+        self.address().port()
+    }
+}

@@ -1,0 +1,176 @@
+//! The contract on the core alone: a clock that stands still, upstreams in memory, no sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "this program is tests: a panic is how they fail"
+)]
+
+mod clock;
+mod platform;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use splitway_core::fault::Report;
+use splitway_core::snapshot::{Snapshot, compile_json};
+use splitway_tests::document::{routes, upstream};
+use splitway_tests::message::{Answer, Call};
+use splitway_tests::origin::Origin;
+use splitway_tests::script::{Act, Script};
+use splitway_tests::target::{Skip, Target};
+
+use clock::Clock;
+use platform::{Memory, Nodes, Noted, PORT};
+
+splitway_tests::scenarios!(contract Native);
+
+/// Why scenarios about time on a socket are not for the core.
+const NO_SOCKETS: &str =
+    "bodies never pass through the core: there is no socket to see them flow on";
+
+/// Why scenarios about connections and framing are not for the core.
+const NO_CONNECTIONS: &str = "the core is given a head and a body: connections are the runtime's";
+
+const SKIPS: &[Skip] = &[
+    Skip {
+        scenario: "openai::completions_arrive_whole_and_streamed",
+        reason: "a published client speaks over a socket, and the core has none",
+    },
+    Skip { scenario: "connections::one_connection_serves_many_requests", reason: NO_CONNECTIONS },
+    Skip {
+        scenario: "connections::an_upstream_may_close_connections_that_are_idle",
+        reason: NO_CONNECTIONS,
+    },
+    Skip {
+        scenario: "connections::a_body_that_nobody_reads_is_not_the_next_request",
+        reason: NO_CONNECTIONS,
+    },
+    Skip {
+        scenario: "connections::a_request_with_two_framings_goes_up_with_one",
+        reason: NO_CONNECTIONS,
+    },
+    Skip { scenario: "connections::a_request_must_name_one_host", reason: NO_CONNECTIONS },
+    Skip { scenario: "streams::a_response_flows_while_the_upstream_speaks", reason: NO_SOCKETS },
+    Skip { scenario: "streams::a_request_flows_while_the_client_speaks", reason: NO_SOCKETS },
+    Skip {
+        scenario: "streams::a_client_that_leaves_stops_an_upstream_that_speaks",
+        reason: NO_SOCKETS,
+    },
+    Skip { scenario: "streams::a_client_that_leaves_cancels_the_upstream", reason: NO_SOCKETS },
+    Skip {
+        scenario: "streams::a_client_that_leaves_before_the_head_cancels_the_upstream",
+        reason: NO_SOCKETS,
+    },
+];
+
+/// The core, and the upstreams it can reach.
+#[derive(Default)]
+struct Native {
+    nodes: Nodes,
+    addresses_count: u16,
+    snapshot: Option<Arc<Snapshot>>,
+    refused: bool,
+    records: Mutex<Vec<Noted>>,
+}
+
+impl Native {
+    /// An address that nobody else in this target has.
+    fn next_authority(&mut self) -> String {
+        self.addresses_count += 1;
+        format!("127.0.0.1:{}", 10_000 + self.addresses_count)
+    }
+}
+
+impl Target for Native {
+    const SKIPS: &'static [Skip] = SKIPS;
+
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn origin(&mut self, script: impl Into<Script>) -> Origin {
+        let authority = self.next_authority();
+        self.origin_named(&authority, script)
+    }
+
+    fn origin_named(&mut self, authority: &str, script: impl Into<Script>) -> Origin {
+        let origin = Origin::in_memory(authority.to_owned());
+        self.nodes.insert(authority.to_owned(), (script.into(), origin.record()));
+        origin
+    }
+
+    fn refusing_origin(&mut self) -> Origin {
+        Origin::in_memory(self.next_authority())
+    }
+
+    fn start(&mut self, document: &str) {
+        self.replace(document);
+        assert!(!self.refused, "{document}");
+    }
+
+    fn replace(&mut self, document: &str) {
+        let compiled = compile_json(document, 0, &mut Report::default());
+        self.refused = compiled.is_none();
+        if let Some(snapshot) = compiled {
+            self.snapshot = Some(Arc::new(snapshot));
+        }
+    }
+
+    fn wait_until_refused(&mut self) {
+        assert!(self.refused, "the document was taken");
+    }
+
+    fn call(&self, call: &Call) -> Answer {
+        let memory = Memory {
+            nodes: &self.nodes,
+            snapshot: self.snapshot.clone(),
+            clock: Clock::default(),
+            records: &self.records,
+        };
+        platform::answer(&memory, call)
+    }
+
+    fn address(&self) -> SocketAddr {
+        panic!("the core has no sockets: scenarios that need one are skipped");
+    }
+
+    fn port(&self) -> u16 {
+        PORT
+    }
+}
+
+/// A timeout is exactly as long as the document says: the three phases of APISIX together.
+#[test]
+fn a_timeout_is_exact() {
+    let mut target = Native::new();
+    let origin = target.origin(Act::Silence);
+    let timeout = json!({"connect": 1, "send": 2.5, "read": 60});
+    target.start(&routes(&[
+        json!({"id": "slow", "uri": "/*", "upstream": upstream(&origin), "timeout": timeout}),
+    ]));
+
+    assert_eq!(target.call(&Call::get("/x")).status, 504);
+    let expected = Noted {
+        route: Some("slow".to_owned()),
+        branch: Some("route".to_owned()),
+        status: 504,
+        problem: Some("http_response_timeout"),
+        duration: Duration::from_millis(63_500),
+    };
+    assert_eq!(*target.records.lock().unwrap(), [expected]);
+}
+
+/// Without any configuration every request is answered, with a problem.
+#[test]
+fn nothing_is_served_without_a_configuration() {
+    let target = Native::new();
+    let answer = target.call(&Call::get("/x"));
+    assert_eq!((answer.status, answer.branch()), (503, None));
+    assert_eq!(
+        answer.header("proxy-status").as_deref(),
+        Some("splitway; error=proxy_configuration_error")
+    );
+}

@@ -1,0 +1,185 @@
+//! What APISIX does with a split, as data, and where Splitway does something else on purpose.
+//!
+//! `vectors/traffic-split.json` holds facts about APISIX 3.13 and 3.18, observed by running them;
+//! [`DIFFERENCES`] holds what Splitway does instead. Each vector is played as it is or as its
+//! difference says. Not compared are: defaults that APISIX writes into a resource, the exact texts
+//! of its errors, the scheme and the kind of the branch (the nodes show them).
+
+mod differences;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use splitway_core::fault::{Fault, Report};
+use splitway_core::snapshot::compile_json;
+
+use self::differences::{DIFFERENCES, Instead};
+use crate::message::Call;
+use crate::origin::Origin;
+use crate::script::{Act, Reply, Script};
+use crate::target::Target;
+
+/// Every vector holds as it is, or differs as the table says.
+pub(crate) fn apisix_and_splitway_agree_or_differ_as_told(target: &mut impl Target) {
+    let all = all();
+    for difference in DIFFERENCES {
+        assert!(all.iter().any(|vector| vector["id"] == difference.id), "{}", difference.id);
+    }
+    let plain = all.iter().filter(|vector| !has_https(vector));
+    plain.for_each(|vector| play(target, vector));
+}
+
+/// So does every vector with nodes that speak TLS.
+pub(crate) fn https_nodes_are_called_by_their_names(target: &mut impl Target) {
+    let all = all();
+    all.iter().filter(|vector| has_https(vector)).for_each(|vector| play(target, vector));
+}
+
+fn all() -> Vec<Value> {
+    serde_json::from_str(include_str!("vectors/traffic-split.json")).unwrap()
+}
+
+/// Whether requests go to a node over TLS.
+fn has_https(vector: &Value) -> bool {
+    vector["kind"] == "proxy" && vector.to_string().contains(r#""scheme":"https""#)
+}
+
+fn play(target: &mut impl Target, vector: &Value) {
+    let id = vector["id"].as_str().unwrap();
+    let document = document(vector);
+    let difference = DIFFERENCES.iter().find(|difference| difference.id == id);
+    match difference.map(|difference| difference.instead) {
+        Some(Instead::Refuses(why)) => check_refused(id, &document, why),
+        Some(Instead::Steps(steps)) => {
+            check_steps(target, id, &document, &serde_json::from_str(steps).unwrap());
+        }
+        Some(Instead::GivesUp(status)) => check_gives_up(target, id, &document, vector, status),
+        None if vector["kind"] == "validate" => {
+            let faults = faults(&document);
+            assert_eq!(faults.is_empty(), vector["expect"]["ok"] == true, "{id}: {faults:?}");
+        }
+        None => check_steps(target, id, &document, &vector["steps"]),
+    }
+}
+
+/// The document that a vector is about.
+fn document(vector: &Value) -> Value {
+    let with_id = |(id, upstream): (&String, &Value)| {
+        let mut upstream = upstream.clone();
+        upstream["id"] = json!(id);
+        upstream
+    };
+    let upstreams = vector["upstreams"].as_object().into_iter().flatten();
+    let upstreams: Vec<Value> = upstreams.map(with_id).collect();
+    let routes = match vector["object"].as_str() {
+        None => vector["routes"].clone(),
+        Some("route") => json!([vector["conf"]]),
+        Some("plugin") => {
+            let name = vector["plugin"].as_str().unwrap();
+            let own = json!({"nodes": {"127.0.0.1:1980": 1}});
+            json!([{"uri": "/*", "upstream": own, "plugins": {name: vector["conf"]}}])
+        }
+        Some(other) => panic!("a vector about {other}"),
+    };
+    json!({"routes": routes, "upstreams": upstreams})
+}
+
+fn faults(document: &Value) -> Vec<String> {
+    let mut report = Report::default();
+    let compiled = compile_json(&document.to_string(), 0, &mut report);
+    assert_eq!(compiled.is_some(), report.faults.is_empty());
+    report.faults.iter().map(Fault::to_string).collect()
+}
+
+fn check_refused(id: &str, document: &Value, why: &str) {
+    let faults = faults(document);
+    assert!(faults.iter().any(|fault| fault.contains(why)), "{id}: {why} is not in {faults:?}");
+}
+
+/// All nodes of a document, each an upstream of its own.
+fn origins(target: &mut impl Target, document: &Value, script: &Script) -> Vec<Origin> {
+    let mut nodes = Vec::new();
+    collect_nodes(document, &mut nodes);
+    nodes.sort();
+    nodes.dedup();
+    nodes.iter().map(|node| target.origin_named(node, script.clone())).collect()
+}
+
+fn collect_nodes(value: &Value, nodes: &mut Vec<String>) {
+    let listed = |node: &Value| format!("{}:{}", node["host"].as_str().unwrap(), node["port"]);
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_nodes(item, nodes)),
+        Value::Object(members) => {
+            match members.get("nodes") {
+                Some(Value::Object(map)) => nodes.extend(map.keys().cloned()),
+                Some(Value::Array(list)) => nodes.extend(list.iter().map(listed)),
+                Some(_) | None => {}
+            }
+            members.values().for_each(|member| collect_nodes(member, nodes));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn call(request: &Value) -> Call {
+    let text = |key: &str| request[key].as_str().unwrap();
+    let mut call = Call::new(text("method"), text("uri"));
+    for (name, value) in request["headers"].as_object().into_iter().flatten() {
+        call = call.header(name, value.as_str().unwrap());
+    }
+    call
+}
+
+fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Value) {
+    let origins = origins(target, document, &Reply::ok("").into());
+    target.start(&document.to_string());
+
+    for step in steps.as_array().unwrap() {
+        let before: Vec<usize> = origins.iter().map(Origin::count).collect();
+        let repeat = step["repeat"].as_u64().unwrap_or(1);
+        let call = call(&step["request"]);
+        let statuses: Vec<u16> = (0..repeat).map(|_| target.call(&call).status).collect();
+        let mut counts = BTreeMap::new();
+        let mut received = Vec::new();
+        for (origin, before) in origins.iter().zip(before) {
+            let mut requests = origin.requests();
+            if requests.len() > before {
+                counts.insert(origin.authority(), requests.len() - before);
+            }
+            received.extend(requests.drain(before..));
+        }
+        let expect: &Map<String, Value> = step["expect"].as_object().unwrap();
+        let expected = expect.get("status").map_or(200, |status| status.as_u64().unwrap());
+        assert!(statuses.iter().all(|status| u64::from(*status) == expected), "{id}: {statuses:?}");
+        for (key, expected) in expect {
+            match key.as_str() {
+                "nodes" => assert_eq!(json!(counts), *expected, "{id}"),
+                "host" => {
+                    received.iter().for_each(|it| assert_eq!(json!(it.header("host")), *expected));
+                }
+                "upstream_uri" => {
+                    let uri = expected.as_str().filter(|uri| !uri.is_empty());
+                    let uri = uri.unwrap_or(&call.target);
+                    received.iter().for_each(|it| assert_eq!(it.target, uri, "{id}"));
+                }
+                "status" | "branch" | "scheme" => {}
+                other => panic!("{id} expects something of `{other}`"),
+            }
+        }
+    }
+}
+
+/// All nodes fail; the first of them is the last.
+fn check_gives_up(
+    target: &mut impl Target,
+    id: &str,
+    document: &Value,
+    vector: &Value,
+    status: u16,
+) {
+    let origins = origins(target, document, &Act::Close.into());
+    target.start(&document.to_string());
+
+    assert_eq!(target.call(&call(&vector["steps"][0]["request"])).status, status, "{id}");
+    assert_eq!(origins.iter().map(Origin::count).sum::<usize>(), 1, "{id}");
+}

@@ -1,0 +1,109 @@
+//! Where Splitway does something else than APISIX, what it does, and why.
+
+/// One vector that does not hold as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Difference {
+    /// The vector.
+    pub(super) id: &'static str,
+    /// What Splitway does.
+    pub(super) instead: Instead,
+    /// Why that is better, or still missing.
+    #[expect(dead_code, reason = "for whoever reads the table")]
+    pub(super) why: &'static str,
+}
+
+/// What happens instead.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Instead {
+    /// The document is refused, with a fault that contains this.
+    Refuses(&'static str),
+    /// These steps hold in the place of the vector's.
+    Steps(&'static str),
+    /// All nodes fail: one attempt, then this status.
+    GivesUp(u16),
+}
+
+use Instead::{GivesUp, Refuses, Steps};
+
+/// The place of `match` in a vector, and that it is refused there.
+const MATCH: Instead = Refuses("/traffic-split/rules/0/match");
+
+const NO_MATCH_YET: &str =
+    "expressions are not supported yet, and a split that ignored them would send traffic astray";
+
+const fn no_match_yet(id: &'static str) -> Difference {
+    Difference { id, instead: MATCH, why: NO_MATCH_YET }
+}
+
+/// All of them.
+pub(super) const DIFFERENCES: &[Difference] = &[
+    Difference {
+        id: "split-edge-003",
+        instead: Steps(
+            r#"[{"request": {"method": "GET", "uri": "/x"}, "repeat": 2,
+                 "expect": {"nodes": {"127.0.0.1:1980": 2}}}]"#,
+        ),
+        why: "without rules nothing is split: the route's upstream serves, instead of a 500",
+    },
+    Difference {
+        id: "split-edge-008",
+        instead: Steps(
+            r#"[{"request": {"method": "GET", "uri": "/x"}, "repeat": 7,
+                 "expect": {"nodes": {"127.0.0.1:1980": 6, "127.0.0.1:1981": 1}}}]"#,
+        ),
+        why: "each branch counts with its weight, also if two have the same target",
+    },
+    no_match_yet("split-edge-015"),
+    Difference {
+        id: "split-edge-016",
+        instead: Steps(
+            r#"[{"request": {"method": "GET", "uri": "/x"}, "repeat": 2,
+                 "expect": {"nodes": {"127.0.0.1:1981": 2}, "upstream_uri": "/v1"}}]"#,
+        ),
+        why: "a rewrite of a branch rewrites",
+    },
+    Difference {
+        id: "split-edge-025",
+        instead: Refuses("/rules/1/weighted_upstreams/0/upstream_id: there is no upstream `nope`"),
+        why: "a name that leads nowhere is a fault where it is written, reached or not",
+    },
+    Difference {
+        id: "split-edge-031",
+        instead: Refuses("/upstream/scheme: expected \"http\" or \"https\""),
+        why: "gRPC is not supported yet, and is not plain HTTP",
+    },
+    Difference {
+        id: "split-edge-038",
+        instead: Refuses("/upstream/discovery_type: APISIX has this key, Splitway does not"),
+        why: "service discovery is not supported yet; better refused than answered with 500",
+    },
+    no_match_yet("split-edge-042"),
+    no_match_yet("traffic-split-001"),
+    no_match_yet("traffic-split-006"),
+    no_match_yet("traffic-split-007"),
+    no_match_yet("traffic-split-014"),
+    no_match_yet("traffic-split-015"),
+    no_match_yet("traffic-split-018"),
+    no_match_yet("traffic-split-019"),
+    Difference {
+        id: "traffic-split-020",
+        instead: Refuses("/upstream_id: there is no upstream `invalid-id`"),
+        why: "refused when it is written, instead of a 500 for every request",
+    },
+    no_match_yet("traffic-split-022"),
+    no_match_yet("traffic-split-029"),
+    no_match_yet("traffic-split-030"),
+    no_match_yet("traffic-split-031"),
+    no_match_yet("traffic-split-036"),
+    Difference {
+        id: "traffic-split-038",
+        instead: GivesUp(502),
+        why: "retries are not supported yet: an attempt that fails is the answer",
+    },
+    no_match_yet("traffic-split-039"),
+    Difference {
+        id: "traffic-split-045",
+        instead: Refuses("/upstream/hash_on: APISIX has this key, Splitway does not"),
+        why: "consistent hashing is not supported yet",
+    },
+];

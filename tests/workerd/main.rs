@@ -1,0 +1,121 @@
+//! The contract on the Worker as it is deployed: built, in workerd, its document in KV.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "this program is tests: a panic is how they fail"
+)]
+
+mod miniflare;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use splitway_tests::message::Call;
+use splitway_tests::origin::Origin;
+use splitway_tests::script::{DEADLINE, Script};
+use splitway_tests::target::{Skip, Target};
+
+use miniflare::Miniflare;
+
+splitway_tests::scenarios!(contract Workerd);
+
+const SKIPS: &[Skip] = &[
+    Skip {
+        scenario: "forwarding::the_host_can_be_the_clients_or_fixed",
+        reason: "a Worker cannot choose `Host`: the runtime sends the name in the URL, which is \
+                 the node's; compiling such a document warns of it",
+    },
+    Skip {
+        scenario: "bodies::the_upstream_hears_what_the_client_accepts",
+        reason: "Cloudflare's front (and miniflare in its place) sets `Accept-Encoding: br, gzip` \
+                 before a Worker sees the request, and undoes the encoding for other clients",
+    },
+    Skip {
+        scenario: "vectors::apisix_and_splitway_agree_or_differ_as_told",
+        reason: "the vectors name addresses at which nobody is, and a Worker cannot be told to \
+                 look elsewhere for them",
+    },
+    Skip {
+        scenario: "vectors::https_nodes_are_called_by_their_names",
+        reason: "the same: a Worker looks for the nodes under their own names",
+    },
+    Skip {
+        scenario: "targets::marks_that_should_be_escaped_arrive_as_sent",
+        reason: "`fetch` parses its URL and escapes `\"`, `^`, `{` and `}` in the path and `'` in \
+                 the query; the upstream decodes them to the same",
+    },
+    Skip {
+        scenario: "methods::a_method_nobody_registered_arrives",
+        reason: "workerd parses methods into a list of its own and answers 501 to all others",
+    },
+    Skip {
+        scenario: "problems::a_failed_attempt_says_which_way_it_failed",
+        reason: "the runtime says \"Network connection lost.\" for a refused connection, for one \
+                 that was closed and for an answer that is not HTTP",
+    },
+    Skip {
+        scenario: "streams::a_client_that_leaves_cancels_the_upstream",
+        reason: "workerd does not look at the client's connection until it writes to it: measured \
+                 with a bare JavaScript Worker, with and without `enable_request_signal`",
+    },
+    Skip {
+        scenario: "streams::a_client_that_leaves_before_the_head_cancels_the_upstream",
+        reason: "the same; the attempt ends with its timeout",
+    },
+];
+
+/// The Worker, once it is started.
+struct Workerd(Option<Miniflare>);
+
+impl Workerd {
+    fn running(&self) -> &Miniflare {
+        self.0.as_ref().expect("the scenario has started it")
+    }
+}
+
+impl Target for Workerd {
+    const SKIPS: &'static [Skip] = SKIPS;
+
+    fn new() -> Self {
+        Self(None)
+    }
+
+    fn origin(&mut self, script: impl Into<Script>) -> Origin {
+        Origin::on_loopback(script.into())
+    }
+
+    fn origin_named(&mut self, _: &str, _: impl Into<Script>) -> Origin {
+        panic!("a Worker looks names up in the DNS: scenarios that need others are skipped");
+    }
+
+    fn refusing_origin(&mut self) -> Origin {
+        Origin::refusing()
+    }
+
+    fn start(&mut self, document: &str) {
+        self.0 = Some(Miniflare::start(document));
+    }
+
+    fn replace(&mut self, document: &str) {
+        self.0.as_mut().expect("the scenario has started it").put(document);
+    }
+
+    fn wait_until_refused(&mut self) {
+        let begin = Instant::now();
+        let is_refused = |line: &String| line.contains("config_refused");
+        while !self.running().logged().iter().any(is_refused) {
+            assert!(begin.elapsed() < DEADLINE, "the Worker does not refuse the document");
+            // An isolate looks at KV when it is asked something.
+            self.call(&Call::get("/x"));
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.running().address()
+    }
+
+    fn port(&self) -> u16 {
+        80
+    }
+}

@@ -1,0 +1,123 @@
+//! The process that runs workerd, and what it says.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+use splitway_tests::node;
+use splitway_tests::script::DEADLINE;
+
+/// `miniflare.mjs` with the built Worker; it ends when this is dropped.
+pub(crate) struct Miniflare {
+    process: Child,
+    /// Its end tells the process to end.
+    commands: Option<ChildStdin>,
+    said: Mutex<Receiver<Value>>,
+    address: SocketAddr,
+}
+
+impl Miniflare {
+    /// Starts the Worker with a document in KV.
+    pub(crate) fn start(document: &str) -> Self {
+        require_build(&node::root());
+        let mut process = node::script("tests/workerd/miniflare.mjs")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Node.js runs ");
+        let commands = process.stdin.take();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let (say, said) = channel();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                // workerd writes lines of its own for what goes wrong inside it.
+                let told = serde_json::from_str(&line).unwrap_or_else(|_| json!({"log": line}));
+                if say.send(told).is_err() {
+                    break;
+                }
+            }
+        });
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut started = Self { process, commands, said: Mutex::new(said), address };
+        started.tell(&json!(document));
+        let told = started.wait_for("url");
+        let authority = told.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        started.address = authority.parse().expect("miniflare listens at an address");
+        started
+    }
+
+    /// Where the Worker listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts a document into KV.
+    pub(crate) fn put(&mut self, document: &str) {
+        self.tell(&json!({"put": document}));
+        self.wait_for("done");
+    }
+
+    /// Everything that the Worker has logged and nobody has read.
+    pub(crate) fn logged(&self) -> Vec<String> {
+        let said = self.said.lock().unwrap();
+        said.try_iter().filter_map(|told| told["log"].as_str().map(str::to_owned)).collect()
+    }
+
+    fn tell(&mut self, command: &Value) {
+        let commands = self.commands.as_mut().expect("it is open until the end");
+        writeln!(commands, "{command}").expect("miniflare listens");
+    }
+
+    fn wait_for(&self, key: &str) -> String {
+        let said = self.said.lock().unwrap();
+        loop {
+            let told = said.recv_timeout(DEADLINE).expect("miniflare answers in time");
+            match told.get(key) {
+                Some(Value::String(text)) => return text.clone(),
+                Some(value) => return value.to_string(),
+                None => {}
+            }
+        }
+    }
+}
+
+impl Drop for Miniflare {
+    fn drop(&mut self) {
+        // Workerd is the child of that process, so it is asked to end before it is made to.
+        drop(self.commands.take());
+        let said = self.said.get_mut().unwrap();
+        while said.recv_timeout(DEADLINE).is_ok() {}
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Fails unless the Worker is built from the sources as they are.
+fn require_build(root: &Path) {
+    let built =
+        modified(&root.join("build/index.js")).min(modified(&root.join("build/index_bg.wasm")));
+    let advice = "run `cargo xtask worker`, or all tests with `cargo xtask test`";
+    assert!(built.is_some(), "the Worker is not built: {advice}");
+    let newest = newest(&root.join("src"));
+    assert!(built >= newest, "the Worker is older than its sources: {advice}");
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+/// When something in a folder was last changed.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = folder.read_dir().expect("the sources are there").map_while(Result::ok);
+    let times = entries.map(|entry| match entry.path() {
+        path if path.is_dir() => newest(&path),
+        path => modified(&path),
+    });
+    times.max().flatten()
+}
