@@ -68,8 +68,7 @@ pub(crate) fn request_headers(client: &HeaderMap, attempt: &Attempt<'_>) -> Head
 pub(crate) fn request_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error> {
     let scheme = Scheme::try_from(attempt.scheme.as_str())?;
     let authority = Authority::try_from(attempt.node.authority())?;
-    let target = PathAndQuery::try_from(&*attempt.target)
-        .or_else(|_| PathAndQuery::try_from(escape(&attempt.target)))?;
+    let target = PathAndQuery::try_from(&*attempt.target)?;
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(scheme);
     parts.authority = Some(authority);
@@ -92,19 +91,4 @@ fn header((name, value): &(Cow<'static, str>, String)) -> Option<(HeaderName, He
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value.as_bytes())).ok()?;
     Some((name, value))
-}
-
-/// Escapes what may stand in a document's target and not in a request line.
-fn escape(target: &str) -> String {
-    let mut escaped = String::with_capacity(target.len() + 8);
-    for character in target.chars() {
-        match character {
-            '<' => escaped.push_str("%3C"),
-            '>' => escaped.push_str("%3E"),
-            '`' => escaped.push_str("%60"),
-            '"' => escaped.push_str("%22"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

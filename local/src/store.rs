@@ -112,17 +112,16 @@ impl File {
         }
     }
 
+    /// Warnings are counted only: `splitway validate` tells them, and a log would drown in them.
     fn publish(&self, snapshot: Snapshot, warnings: &[Fault]) {
-        for Fault { at, what } in warnings {
-            self.tell(Level::Warn, "configuration_warning", at, what);
-        }
         let fields = json!({
             "file": self.path.display().to_string(),
             "revision": snapshot.revision().as_str(),
             "routes": snapshot.routes_count(),
+            "warnings": warnings.len(),
         });
-        self.log.tell(Level::Info, "configuration_loaded", fields);
         self.store.publish(snapshot);
+        self.log.tell(Level::Info, "configuration_loaded", fields);
     }
 
     fn tell(&self, level: Level, event: &str, at: &str, what: &str) {

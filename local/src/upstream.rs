@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, StatusCode, Version};
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -53,10 +53,6 @@ impl Upstreams {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = request_headers(&head.parts().headers, attempt);
         let response = self.client.request(request).await.map_err(|error| failure::name(&error))?;
-        // Nobody asked to switch protocols: `Upgrade` is not forwarded.
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::HttpProtocolError);
-        }
         Ok(Received(response))
     }
 }

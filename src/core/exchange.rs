@@ -4,7 +4,7 @@
 //! |--------------------------|----------------------------------------------------|
 //! | a request head           | [`Exchange::decide`]: route and branch are fixed   |
 //! | a decision               | [`Exchange::attempt`]: send this, or a [`Problem`] |
-//! | the head of a response   | [`Exchange::relay`]: relay it with these edits     |
+//! | the head of a response   | [`Exchange::relay`]: these edits, or a [`Problem`]  |
 //! | a [`Problem`]            | [`Exchange::refuse`]: give this answer             |
 //!
 //! It holds no clock and performs nothing; [`serve`](crate::serve::serve) walks it.
@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::balance::TIMEOUT_DEFAULT;
 use crate::head::{Edits, Head, ResponseHead, forward, match_path, remove_nominated};
 use crate::node::{Node, Scheme};
-use crate::problem::{Answer, Problem};
+use crate::problem::{Answer, Failure, Problem};
 use crate::snapshot::{Route, Snapshot};
 use crate::split::Branch;
 use crate::telemetry::proof;
@@ -82,12 +82,17 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    /// The changes to the headers of the upstream's response.
-    pub fn relay(&self, response: &impl ResponseHead) -> Edits {
+    /// The changes to the headers of the upstream's response, if it is one that can be relayed:
+    /// statuses from 600 are not HTTP (RFC 9110, section 15), and nobody asked to switch protocols,
+    /// because `Upgrade` goes no further.
+    pub fn relay(&self, response: &impl ResponseHead) -> Result<Edits, Problem> {
+        if !(200..600).contains(&response.status()) {
+            return Err(Problem::Upstream(Failure::HttpProtocolError));
+        }
         let mut edits = Edits::default();
         remove_nominated(response.header("connection").as_deref(), &mut edits);
         edits.set = self.proof().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
-        edits
+        Ok(edits)
     }
 
     /// The answer that tells the client of a problem.

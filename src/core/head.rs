@@ -104,7 +104,9 @@ pub(crate) fn forward(head: &impl Head, edits: &mut Edits) {
         set("x-forwarded-for", hops);
         set("x-real-ip", client);
     }
-    set("x-forwarded-host", head.host().to_owned());
+    if !head.host().is_empty() {
+        set("x-forwarded-host", head.host().to_owned());
+    }
     set("x-forwarded-port", head.port().to_string());
     set("x-forwarded-proto", head.scheme().to_owned());
 }

@@ -73,11 +73,15 @@ impl Rewrite {
     }
 }
 
+/// Visible characters that RFC 3986 does not allow in path and query. Some runtimes would send them,
+/// others escape them.
+const NOT_IN_URI: [char; 10] = ['"', '#', '<', '>', '\\', '^', '`', '{', '|', '}'];
+
 fn check_uri(uri: &str, at: At<'_>, report: &mut Report) {
     if !uri.starts_with('/') {
         report.fault(at, "expected a path that starts with `/`");
-    } else if !uri.bytes().all(|b| b.is_ascii_graphic()) || uri.contains(['#', '\\']) {
-        report.fault(at, "expected visible ASCII without `#` and `\\`; escape the rest as %XX");
+    } else if !uri.bytes().all(|b| b.is_ascii_graphic()) || uri.contains(NOT_IN_URI) {
+        report.fault(at, "a character cannot stand in a URI (RFC 3986); escape it as %XX");
     } else if uri.contains('$') {
         report.fault(at, "variables (`$`) are not supported yet; escape a literal one as %24");
     } else if uri.len() > 4096 {

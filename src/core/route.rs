@@ -5,6 +5,8 @@
 //! shorter; inside one path, `priority` from high to low, then the order of the document. A route
 //! whose other conditions fail is passed over and the search goes on.
 
+use std::collections::BTreeMap;
+
 /// A sorted index of keys, each exact, or a prefix, or both. A look-up costs one binary search and a
 /// walk over the prefixes that apply, whatever the number of keys.
 #[derive(Debug)]
@@ -41,19 +43,32 @@ impl<T> Index<T> {
 /// Collects an [`Index`].
 #[derive(Debug)]
 struct Builder<T> {
-    entries: std::collections::BTreeMap<Box<[u8]>, (Option<T>, Option<T>)>,
+    entries: BTreeMap<Box<[u8]>, Both<T>>,
+}
+
+/// What a key means exactly and what it means as a prefix.
+#[derive(Debug)]
+struct Both<T> {
+    exact: Option<T>,
+    prefix: Option<T>,
+}
+
+impl<T> Default for Both<T> {
+    fn default() -> Self {
+        Self { exact: None, prefix: None }
+    }
 }
 
 impl<T: Default> Builder<T> {
     fn new() -> Self {
-        Self { entries: std::collections::BTreeMap::new() }
+        Self { entries: BTreeMap::new() }
     }
 
     /// The value of a pattern: a key that counts as a prefix if it ends in `*`.
     fn entry(&mut self, pattern: &[u8]) -> &mut T {
         match pattern.strip_suffix(b"*") {
-            Some(key) => self.entries.entry(key.into()).or_default().1.get_or_insert_default(),
-            None => self.entries.entry(pattern.into()).or_default().0.get_or_insert_default(),
+            Some(key) => self.entries.entry(key.into()).or_default().prefix.get_or_insert_default(),
+            None => self.entries.entry(pattern.into()).or_default().exact.get_or_insert_default(),
         }
     }
 
@@ -61,7 +76,7 @@ impl<T: Default> Builder<T> {
         let mut entries: Vec<Entry<U>> = Vec::with_capacity(self.entries.len());
         // The chain of prefixes of the key before, innermost last.
         let mut open: Vec<usize> = Vec::new();
-        for (index, (key, (exact, prefix))) in self.entries.into_iter().enumerate() {
+        for (index, (key, Both { exact, prefix })) in self.entries.into_iter().enumerate() {
             let encloses = |at: &usize| entries.get(*at).is_some_and(|e| key.starts_with(&e.key));
             while open.last().is_some_and(|at| !encloses(at)) {
                 open.pop();

@@ -58,10 +58,10 @@ async fn walk<P: Platform>(
     };
     let sending = platform.send(&attempt, head, body);
     match within(sending, platform.sleep(attempt.timeout)).await {
-        Some(Ok(response)) => {
-            let edits = exchange.relay(&response);
-            Reply::Relay(response, edits)
-        }
+        Some(Ok(response)) => match exchange.relay(&response) {
+            Ok(edits) => Reply::Relay(response, edits),
+            Err(problem) => refuse(problem),
+        },
         Some(Err(failure)) => refuse(Problem::Upstream(failure)),
         None => refuse(Problem::Upstream(Failure::HttpResponseTimeout)),
     }

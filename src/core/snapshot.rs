@@ -126,9 +126,9 @@ pub fn compile_json(text: &str, phase: u64, report: &mut Report) -> Option<Snaps
 
 fn compile_settings(settings: Option<&Value>, report: &mut Report) -> bool {
     let at = At::Root;
-    let read =
-        settings.and_then(|value| wire::read::<SettingsWire>(value, at.key("settings"), report));
-    read.and_then(|settings| settings.proof_headers).unwrap_or(true)
+    let at = at.key("settings");
+    let proof_headers = |settings: SettingsWire, _: &mut Report| settings.proof_headers;
+    settings.and_then(|value| wire::read(value, at, report, proof_headers)).unwrap_or(true)
 }
 
 /// The upstreams by id. One with faults is there without a value, so that those who name it do not
@@ -142,19 +142,24 @@ fn compile_upstreams(
     let list = root.key("upstreams");
     for (index, value) in values.iter().enumerate() {
         let at = list.index(index);
-        let id = value.get("id").map_or_else(
-            || Some(positional_id(index)),
-            |id| wire::read::<Id>(id, at.key("id"), &mut Report::default()),
-        );
-        let wire = wire::read::<UpstreamWire>(value, at, report);
-        let upstream = wire.and_then(|wire| Upstream::compile(&wire, at, report)).map(Arc::new);
-        let Some(id) = id else { continue };
+        let compile =
+            |wire: UpstreamWire, report: &mut Report| Upstream::compile(&wire, at, report);
+        let upstream = wire::read(value, at, report, compile).map(Arc::new);
+        let Some(id) = id_of(value, index) else { continue };
         if upstreams.contains_key(&id) {
             report.fault(at.key("id"), format!("another upstream has the id `{}`", id.as_str()));
         }
         upstreams.insert(id, upstream);
     }
     upstreams
+}
+
+/// The id of a resource, unless it is none, which is reported where the resource is read.
+fn id_of(value: &Value, index: usize) -> Option<Id> {
+    match value.get("id") {
+        Some(id) => wire::read(id, At::Root, &mut Report::default(), |id, _| Some(id)),
+        None => Some(positional_id(index)),
+    }
 }
 
 fn compile_routes(
@@ -169,15 +174,17 @@ fn compile_routes(
     let list = root.key("routes");
     for (index, value) in values.iter().enumerate() {
         let at = list.index(index);
-        let Some(wire) = wire::read::<RouteWire>(value, at, report) else { continue };
-        let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
-        if !ids.insert(id.clone()) {
-            report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
-        }
-        let is_enabled = wire.is_enabled();
-        let condition = wire.conditions(at, report);
-        let route = compile_route(wire, &id, upstreams, phase, at, report);
-        if let Some(route) = route.filter(|_| is_enabled) {
+        let compiled = wire::read(value, at, report, |wire: RouteWire, report| {
+            let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
+            if !ids.insert(id.clone()) {
+                report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
+            }
+            let is_enabled = wire.is_enabled();
+            let condition = wire.conditions(at, report);
+            let route = compile_route(wire, &id, upstreams, phase, at, report)?;
+            is_enabled.then_some((condition, route))
+        });
+        if let Some((condition, route)) = compiled {
             conditions.push(condition);
             routes.push(route);
         }
@@ -202,8 +209,7 @@ fn compile_route(
     let own = own_upstream(&wire, upstreams, at, report);
     let scope = Scope { upstreams, own: own.as_ref(), phase };
     let faults_before = report.faults.len();
-    let split = split_plugin(wire.plugins, at, report)
-        .and_then(|(plugin, name)| plugin.compile(scope, at.key("plugins").key(&name), report));
+    let split = compile_plugins(wire.plugins, scope, at.key("plugins"), report);
     if report.faults.len() > faults_before {
         return None;
     }
@@ -239,204 +245,25 @@ fn own_upstream(
     }
 }
 
-/// The configuration of `traffic-split`, the one plugin there is; others are faults.
-fn split_plugin(
+/// The split that the plugin `traffic-split` describes. It is the one plugin there is; others are
+/// faults.
+fn compile_plugins(
     plugins: Option<serde_json::Map<String, Value>>,
+    scope: Scope<'_>,
     at: At<'_>,
     report: &mut Report,
-) -> Option<(TrafficSplitWire, String)> {
+) -> Option<Split> {
     const NAME: &str = "traffic-split";
     let mut split = None;
-    let plugins_at = at.key("plugins");
     for (name, value) in plugins.into_iter().flatten() {
-        let at = plugins_at.key(&name);
+        let at = at.key(&name);
         if name == NAME {
-            split = wire::read::<TrafficSplitWire>(&value, at, report).map(|wire| (wire, name));
+            let compile =
+                |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, at, report);
+            split = wire::read(&value, at, report, compile);
         } else {
-            let hint = did_you_mean(&name, &[NAME]);
-            report.fault(at, format!("unknown plugin [{name}]{hint}"));
+            report.fault(at, format!("unknown plugin [{name}]{}", did_you_mean(&name, &[NAME])));
         }
     }
     split
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fault::Fault;
-    use serde_json::json;
-
-    fn check(document: &Value, faults: &[&str], warnings: &[&str]) {
-        let mut report = Report::default();
-        let snapshot = compile_json(&document.to_string(), 0, &mut report);
-        let texts = |list: &[Fault]| list.iter().map(Fault::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(&report.faults), faults, "faults of {document}");
-        assert_eq!(texts(&report.warnings), warnings, "warnings of {document}");
-        assert_eq!(snapshot.is_some(), faults.is_empty());
-    }
-
-    fn upstream() -> Value {
-        json!({"nodes": {"127.0.0.1:80": 1}, "pass_host": "node"})
-    }
-
-    fn route_with_split(split: &Value) -> Value {
-        json!({"routes": [{"uri": "/*", "upstream": upstream(), "plugins": {"traffic-split": split}}]})
-    }
-
-    const AT: &str = "/routes/0/plugins/traffic-split";
-
-    #[test]
-    fn the_rule_form_compiles_with_a_warning() {
-        let rule =
-            |uri: &str| json!({"weight": 50, "upstream": upstream(), "rewrite": {"uri": uri}});
-        check(
-            &route_with_split(&json!({"rules": [rule("/v1/chat"), rule("/v2/chat")]})),
-            &[],
-            &[&format!(
-                "{AT}/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten"
-            )],
-        );
-    }
-
-    #[test]
-    fn every_fault_of_a_document_is_reported_at_once() {
-        check(
-            &json!({
-                "routes": [
-                    {"id": "a", "uri": "no-slash", "upstream_id": "u2", "methods": ["GTE"]},
-                    {"id": "a", "uris": [], "upstream": {"nodes": {"bad host": 1}, "pass_host": "node"}},
-                    {"uri": "/c", "plugins": {"traffic-spilt": {}}},
-                    {"uri": "/d", "upstream": "ftp://x", "vars": []},
-                ],
-                "upstreams": [{"id": "u1", "nodes": {}, "type": "chash", "pass_host": "node"}],
-                "setings": {},
-                "services": [{}],
-            }),
-            &[
-                "/services: APISIX has this list, Splitway does not support it yet",
-                "/setings: unknown key; did you mean `settings`?",
-                "/upstreams/0/type: APISIX has this type, Splitway does not support it yet",
-                "/upstreams/0/nodes: expected at least one node",
-                "/routes/0: the path `no-slash` does not start with `/`",
-                "/routes/0/methods/0: unknown method; did you mean `GET`?",
-                "/routes/0/upstream_id: there is no upstream `u2`; did you mean `u1`?",
-                "/routes/1/id: another route has the id `a`",
-                "/routes/1/uris: expected at least one",
-                "/routes/1/upstream/nodes/bad host: expected a host name or address and a port from 1 to 65535",
-                "/routes/1/upstream/nodes: expected at least one node",
-                "/routes/2/plugins/traffic-spilt: unknown plugin [traffic-spilt]; did you mean `traffic-split`?",
-                "/routes/3/vars: APISIX has this key, Splitway does not support it yet",
-            ],
-            &[],
-        );
-    }
-
-    #[test]
-    fn splits_that_cannot_work_are_refused() {
-        let mixed = json!({"rules": [{"weight": 1}, {"weighted_upstreams": [{}]}]});
-        check(
-            &route_with_split(&mixed),
-            &[&format!(
-                "{AT}/rules: rules with `weighted_upstreams` and rules that are branches themselves cannot be mixed"
-            )],
-            &[],
-        );
-        let idle = json!({"rules": [{"weighted_upstreams": [{"weight": 0}]}]});
-        check(
-            &route_with_split(&idle),
-            &[&format!(
-                "{AT}/rules/0/weighted_upstreams: all weights are 0: no branch can be picked"
-            )],
-            &[],
-        );
-        let twins =
-            json!({"rules": [{"weighted_upstreams": [{"name": "b1"}, {"upstream": upstream()}]}]});
-        check(
-            &route_with_split(&twins),
-            &[&format!(
-                "{AT}/rules/0/weighted_upstreams/1: another branch of this split is named `b1`"
-            )],
-            &[&format!(
-                "{AT}/rules/0/weighted_upstreams/0: APISIX ignores `name`, `rewrite` and `headers` of a branch"
-            )],
-        );
-        let matching = json!({"rules": [{"match": [{"vars": []}], "weight": 1}]});
-        check(
-            &route_with_split(&matching),
-            &[&format!(
-                "{AT}/rules/0/match/0: APISIX has this key, Splitway does not support it yet"
-            )],
-            &[],
-        );
-    }
-
-    #[test]
-    fn branches_may_not_edit_what_frames_a_message() {
-        let branch = json!({
-            "headers": {"set": {"Host": "a", "x-v": "2\r\n", "x-w": "$arg_a"}, "remove": ["te", "x y"]},
-            "rewrite": {"uri": "v1", "regex_uri": []},
-        });
-        let split = json!({"rules": [{"weighted_upstreams": [branch]}]});
-        let at = format!("{AT}/rules/0/weighted_upstreams/0");
-        check(
-            &route_with_split(&split),
-            &[&format!(
-                "{at}/rewrite/regex_uri: APISIX has this key, Splitway does not support it yet"
-            )],
-            &[],
-        );
-        let branch = json!({
-            "headers": {"set": {"Host": "a", "x-v": "2\r\n", "x-w": "$arg_a"}, "remove": ["te", "x y"]},
-            "rewrite": {"uri": "v1"},
-        });
-        let split = json!({"rules": [{"weighted_upstreams": [branch]}]});
-        check(
-            &route_with_split(&split),
-            &[
-                &format!("{at}/rewrite/uri: expected a path that starts with `/`"),
-                &format!(
-                    "{at}/headers/set/Host: this header belongs to the connection and cannot be edited"
-                ),
-                &format!("{at}/headers/set/x-v: expected visible ASCII as header value"),
-                &format!("{at}/headers/set/x-w: variables (`$`) are not supported yet"),
-                &format!(
-                    "{at}/headers/remove/0: this header belongs to the connection and cannot be edited"
-                ),
-                &format!("{at}/headers/remove/1: expected a header name"),
-            ],
-            &[&format!("{at}: APISIX ignores `name`, `rewrite` and `headers` of a branch")],
-        );
-    }
-
-    #[test]
-    fn what_apisix_or_the_edge_does_differently_is_a_warning() {
-        check(
-            &json!({"routes": [{"id": "r", "uri": "/", "upstream": "https://api.example.com/"}]}),
-            &[],
-            &["/routes/0/upstream: APISIX takes an upstream object here, not a URL"],
-        );
-        check(
-            &json!({"routes": [{"uri": "/", "upstream": {"nodes": {"a": 1}}}]}),
-            &[],
-            &[
-                "/routes/0/upstream/pass_host: at the edge `Host` is always the node's name (\"node\"): a Worker cannot send another",
-            ],
-        );
-        check(
-            &route_with_split(&json!({"rules": []})),
-            &[],
-            &[&format!("{AT}/rules: no rules: the route's upstream serves; APISIX answers 500")],
-        );
-    }
-
-    #[test]
-    fn text_that_is_no_document_is_one_fault() {
-        for text in ["", "{", "[1]", "null", "{\"routes\": 1}"] {
-            let mut report = Report::default();
-            assert!(compile_json(text, 0, &mut report).is_none(), "{text}");
-            assert_eq!(report.faults.len(), 1, "{text}: {:?}", report.faults);
-        }
-        let nested = "[".repeat(100_000);
-        assert!(compile_json(&nested, 0, &mut Report::default()).is_none());
-    }
 }

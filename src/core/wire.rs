@@ -17,23 +17,26 @@ use crate::fault::{At, Fault, Report, did_you_mean};
 /// After so many faults in one resource the rest is not worth reading; it also bounds the work.
 const FAULTS_MAX: usize = 50;
 
-/// Reads the value at `at` as a `T`, or reports all that hinders it.
-pub fn read<'de, T: Deserialize<'de>>(
+/// Reads the value at `at` as a `T` and has it checked; reports all that hinders either.
+pub(crate) fn read<'de, T: Deserialize<'de>, U>(
     value: &'de Value,
     at: At<'_>,
     report: &mut Report,
-) -> Option<T> {
+    check: impl FnOnce(T, &mut Report) -> Option<U>,
+) -> Option<U> {
     let mut left_out: Vec<String> = Vec::new();
     for _ in 0..FAULTS_MAX {
         let node = Node { value, at, left_out: &left_out };
         let error = match T::deserialize(node) {
-            Ok(read) if left_out.is_empty() => return Some(read),
-            Ok(_) => return None,
+            Ok(read) if left_out.is_empty() => return check(read, report),
+            Ok(read) => {
+                check_rest(read, &left_out, report, check);
+                return None;
+            }
             Err(error) => error,
         };
         let place = error.at.unwrap_or_else(|| at.to_string());
-        let follows = error.missing && left_out.iter().any(|out| lies_in(out, &place));
-        if !follows {
+        if !(error.missing && follows(&place, &left_out)) {
             report.faults.push(Fault { at: place.clone(), what: error.what });
         }
         if place == at.to_string() {
@@ -42,6 +45,25 @@ pub fn read<'de, T: Deserialize<'de>>(
         left_out.push(place);
     }
     None
+}
+
+/// Has the readable rest of a faulty value checked, so that its other faults are known too.
+fn check_rest<T, U>(
+    read: T,
+    left_out: &[String],
+    report: &mut Report,
+    check: impl FnOnce(T, &mut Report) -> Option<U>,
+) {
+    let mut of_rest = Report::default();
+    check(read, &mut of_rest);
+    let own = of_rest.faults.into_iter().filter(|fault| !follows(&fault.at, left_out));
+    report.faults.extend(own);
+    report.warnings.extend(of_rest.warnings);
+}
+
+/// Whether a fault at `place` may be there only because a place inside was left out.
+fn follows(place: &str, left_out: &[String]) -> bool {
+    left_out.iter().any(|out| lies_in(out, place))
 }
 
 /// Whether the pointer `inner` is a place inside the one at `outer`.
@@ -340,7 +362,7 @@ mod tests {
 
     fn check(value: &Value, expected: &[&str]) {
         let mut report = Report::default();
-        let read = read::<Split>(value, At::Root, &mut report);
+        let read = read::<Split, Split>(value, At::Root, &mut report, |split, _| Some(split));
         let faults: Vec<String> = report.faults.iter().map(Fault::to_string).collect();
         assert_eq!(faults, expected);
         assert_eq!(read.is_some(), expected.is_empty());

@@ -64,6 +64,7 @@ impl Target for Axum {
             config: Some(config.path()),
             listen: ([127, 0, 0, 1], 0).into(),
             resolve: self.resolve.drain(..).collect(),
+            is_silent: true,
             ..ServeOptions::default()
         };
         self.running = Some((Server::start(options).unwrap(), config));

@@ -53,6 +53,7 @@ fn the_guide_works_as_printed() {
         resolve: vec![resolve.parse().unwrap()],
         ca: Some(ca),
         admin_key: Some(ADMIN_KEY.to_owned()),
+        is_silent: true,
         ..ServeOptions::default()
     })
     .unwrap();

@@ -66,6 +66,7 @@ macro_rules! scenarios {
                 a_refused_connection_is_a_502_problem
                 a_connection_closed_before_the_head_is_a_502_problem
                 an_answer_that_is_not_http_is_a_502_problem
+                a_status_that_cannot_be_relayed_is_a_502_problem
                 an_upstream_that_says_nothing_is_a_504_problem
                 a_failed_attempt_says_which_way_it_failed
                 a_problem_told_to_head_has_no_body

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::document::{everything_to, routes, upstream};
 use crate::message::{Answer, Call};
 use crate::origin::Origin;
-use crate::script::{Act, Reply};
+use crate::script::{Act, Reply, Script};
 use crate::target::Target;
 
 fn check(answer: &Answer, status: u16, title: &str, error_msg: &str) {
@@ -80,6 +80,20 @@ pub(crate) fn an_answer_that_is_not_http_is_a_502_problem(target: &mut impl Targ
     target.start(&everything_to(&origin));
 
     check_bad_gateway(&target.call(&Call::post("/x", "a body")));
+}
+
+/// So is one whose status is none of HTTP's, or that switches protocols though nobody asked.
+pub(crate) fn a_status_that_cannot_be_relayed_is_a_502_problem(target: &mut impl Target) {
+    let origin = target.origin(Script::new(|request| {
+        let status = request.target.trim_start_matches('/').parse().unwrap();
+        Act::Answer(Reply::status(status).body(""))
+    }));
+    target.start(&everything_to(&origin));
+
+    for path in ["/101", "/600", "/999"] {
+        check_bad_gateway(&target.call(&Call::get(path)));
+    }
+    assert_eq!(target.call(&Call::get("/599")).status, 599);
 }
 
 /// One that says nothing for as long as it may is a gateway timeout, and its connection is closed.

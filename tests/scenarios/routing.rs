@@ -49,7 +49,12 @@ pub(crate) fn hosts_methods_and_paths_decide(target: &mut impl Target) {
 /// Among routes for the same path the higher priority comes first, then the earlier in the text.
 pub(crate) fn priority_decides_among_equals(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));
-    let route = |id: &str, priority: i64| json!({"id": id, "uri": "/a", "priority": priority, "upstream": upstream(&origin)});
+    let upstream = upstream(&origin);
+    let route = |id: &str, priority: i64| {
+        let mut route = json!({"id": id, "uri": "/a", "upstream": upstream});
+        route["priority"] = json!(priority);
+        route
+    };
     target.start(&routes(&[route("low", -1), route("first", 5), route("second", 5)]));
 
     check(target, "GET", "splitway.test", "/a", "first");

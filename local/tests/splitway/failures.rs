@@ -20,8 +20,8 @@ fn check(response: &Response, status: u16, token: &str) {
 
 #[test]
 fn a_port_where_nobody_listens_is_a_refused_connection() {
-    let document = everything_to(&format!("http://{}", deserted()));
-    check(&ask_by(&document), 502, "connection_refused");
+    let (_socket, address) = deserted();
+    check(&ask_by(&everything_to(&format!("http://{address}"))), 502, "connection_refused");
 }
 
 #[test]

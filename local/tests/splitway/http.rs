@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use socket2::{Domain, Socket, Type};
+
 use crate::process::PATIENCE;
 
 /// A response, read to the end of its connection.
@@ -78,10 +80,12 @@ pub(crate) fn origin(body: &'static str) -> SocketAddr {
     address
 }
 
-/// An address where nobody listens.
-pub(crate) fn deserted() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
+/// An address where nobody listens, as long as the socket that keeps it is there.
+pub(crate) fn deserted() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    let address = socket.local_addr().expect("an address").as_socket();
+    (socket, address.expect("an IP address"))
 }
 
 /// A document that sends everything to one place.

@@ -1,0 +1,188 @@
+//! What is said about documents: every fault at once, each with its place, and what APISIX or the edge
+//! would do differently.
+
+use serde_json::{Value, json};
+use splitway_core::fault::{Fault, Report};
+use splitway_core::snapshot::compile_json;
+
+fn check(document: &Value, faults: &[&str], warnings: &[&str]) {
+    let mut report = Report::default();
+    let snapshot = compile_json(&document.to_string(), 0, &mut report);
+    let texts = |list: &[Fault]| list.iter().map(Fault::to_string).collect::<Vec<_>>();
+    assert_eq!(texts(&report.faults), faults, "faults of {document}");
+    assert_eq!(texts(&report.warnings), warnings, "warnings of {document}");
+    assert_eq!(snapshot.is_some(), faults.is_empty());
+}
+
+fn upstream() -> Value {
+    json!({"nodes": {"127.0.0.1:80": 1}, "pass_host": "node"})
+}
+
+fn route_with_split(split: &Value) -> Value {
+    json!({"routes": [{"uri": "/*", "upstream": upstream(), "plugins": {"traffic-split": split}}]})
+}
+
+const AT: &str = "/routes/0/plugins/traffic-split";
+
+#[test]
+fn the_rule_form_compiles_with_a_warning() {
+    let rule = |uri: &str| json!({"weight": 50, "upstream": upstream(), "rewrite": {"uri": uri}});
+    check(
+        &route_with_split(&json!({"rules": [rule("/v1/chat"), rule("/v2/chat")]})),
+        &[],
+        &[&format!(
+            "{AT}/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten"
+        )],
+    );
+}
+
+#[test]
+fn every_fault_of_a_document_is_reported_at_once() {
+    check(
+        &json!({
+            "routes": [
+                {"id": "a", "uri": "no-slash", "upstream_id": "u2", "methods": ["GTE"]},
+                {"id": "a", "uris": [], "upstream": {"nodes": {"bad host": 1}, "pass_host": "node"}},
+                {"uri": "/c", "plugins": {"traffic-spilt": {}}},
+                {"uri": "/d", "upstream": "ftp://x", "vars": []},
+            ],
+            "upstreams": [{"id": "u1", "nodes": {}, "type": "chash", "pass_host": "node"}],
+            "setings": {},
+            "services": [{}],
+        }),
+        &[
+            "/services: APISIX has this list, Splitway does not support it yet",
+            "/setings: unknown key; did you mean `settings`?",
+            "/upstreams/0/type: APISIX has this type, Splitway does not support it yet",
+            "/upstreams/0/nodes: expected at least one node",
+            "/routes/0: the path `no-slash` does not start with `/`",
+            "/routes/0/methods/0: unknown method; did you mean `GET`?",
+            "/routes/0/upstream_id: there is no upstream `u2`; did you mean `u1`?",
+            "/routes/1/id: another route has the id `a`",
+            "/routes/1/uris: expected at least one",
+            "/routes/1/upstream/nodes/bad host: expected a host name or address and a port from 1 to 65535",
+            "/routes/1/upstream/nodes: expected at least one node",
+            "/routes/2/plugins/traffic-spilt: unknown plugin [traffic-spilt]; did you mean `traffic-split`?",
+            "/routes/3/vars: APISIX has this key, Splitway does not support it yet",
+            "/routes/3/upstream: expected `http://host[:port]` or `https://host[:port]`, without a path",
+        ],
+        &["/routes/3/upstream: APISIX takes an upstream object here, not a URL"],
+    );
+}
+
+#[test]
+fn splits_that_cannot_work_are_refused() {
+    let mixed = json!({"rules": [{"weight": 1}, {"weighted_upstreams": [{}]}]});
+    check(
+        &route_with_split(&mixed),
+        &[&format!(
+            "{AT}/rules: rules with `weighted_upstreams` and rules that are branches themselves cannot be mixed"
+        )],
+        &[],
+    );
+    let idle = json!({"rules": [{"weighted_upstreams": [{"weight": 0}]}]});
+    check(
+        &route_with_split(&idle),
+        &[&format!("{AT}/rules/0/weighted_upstreams: all weights are 0: no branch can be picked")],
+        &[],
+    );
+    let twins =
+        json!({"rules": [{"weighted_upstreams": [{"name": "b1"}, {"upstream": upstream()}]}]});
+    check(
+        &route_with_split(&twins),
+        &[&format!(
+            "{AT}/rules/0/weighted_upstreams/1: another branch of this split is named `b1`"
+        )],
+        &[&format!(
+            "{AT}/rules/0/weighted_upstreams/0: APISIX ignores `name`, `rewrite` and `headers` of a branch"
+        )],
+    );
+    let several = json!({"rules": [
+        {"weight": "1", "rewrite": {"uri": "x"}},
+        {"wieght": 1, "upstream": {"nodes": {"a b": 1}, "pass_host": "node"}},
+    ]});
+    check(
+        &route_with_split(&several),
+        &[
+            &format!("{AT}/rules/0/weight: expected u32, found string \"1\""),
+            &format!("{AT}/rules/1/wieght: unknown key; did you mean `weight`?"),
+            &format!("{AT}/rules/0/rewrite/uri: expected a path that starts with `/`"),
+            &format!(
+                "{AT}/rules/1/upstream/nodes/a b: expected a host name or address and a port from 1 to 65535"
+            ),
+            &format!("{AT}/rules/1/upstream/nodes: expected at least one node"),
+        ],
+        &[&format!(
+            "{AT}/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten"
+        )],
+    );
+    let matching = json!({"rules": [{"match": [{"vars": []}], "weight": 1}]});
+    check(
+        &route_with_split(&matching),
+        &[&format!("{AT}/rules/0/match/0: APISIX has this key, Splitway does not support it yet")],
+        &[&format!(
+            "{AT}/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten"
+        )],
+    );
+}
+
+#[test]
+fn branches_may_not_edit_what_frames_a_message() {
+    let branch = json!({
+        "headers": {"set": {"Host": "a", "x-v": "2\r\n", "x-w": "$arg_a"}, "remove": ["te", "x y"]},
+        "rewrite": {"uri": "v1", "regex_uri": []},
+    });
+    let split = json!({"rules": [{"weighted_upstreams": [branch]}]});
+    let at = format!("{AT}/rules/0/weighted_upstreams/0");
+    check(
+        &route_with_split(&split),
+        &[
+            &format!(
+                "{at}/rewrite/regex_uri: APISIX has this key, Splitway does not support it yet"
+            ),
+            &format!("{at}/rewrite/uri: expected a path that starts with `/`"),
+            &format!(
+                "{at}/headers/set/Host: this header belongs to the connection and cannot be edited"
+            ),
+            &format!("{at}/headers/set/x-v: expected visible ASCII as header value"),
+            &format!("{at}/headers/set/x-w: variables (`$`) are not supported yet"),
+            &format!(
+                "{at}/headers/remove/0: this header belongs to the connection and cannot be edited"
+            ),
+            &format!("{at}/headers/remove/1: expected a header name"),
+        ],
+        &[&format!("{at}: APISIX ignores `name`, `rewrite` and `headers` of a branch")],
+    );
+}
+
+#[test]
+fn what_apisix_or_the_edge_does_differently_is_a_warning() {
+    check(
+        &json!({"routes": [{"id": "r", "uri": "/", "upstream": "https://api.example.com/"}]}),
+        &[],
+        &["/routes/0/upstream: APISIX takes an upstream object here, not a URL"],
+    );
+    check(
+        &json!({"routes": [{"uri": "/", "upstream": {"nodes": {"a": 1}}}]}),
+        &[],
+        &[
+            "/routes/0/upstream/pass_host: at the edge `Host` is always the node's name (\"node\"): a Worker cannot send another",
+        ],
+    );
+    check(
+        &route_with_split(&json!({"rules": []})),
+        &[],
+        &[&format!("{AT}/rules: no rules: the route's upstream serves; APISIX answers 500")],
+    );
+}
+
+#[test]
+fn text_that_is_no_document_is_one_fault() {
+    for text in ["", "{", "[1]", "null", "{\"routes\": 1}"] {
+        let mut report = Report::default();
+        assert!(compile_json(text, 0, &mut report).is_none(), "{text}");
+        assert_eq!(report.faults.len(), 1, "{text}: {:?}", report.faults);
+    }
+    let nested = "[".repeat(100_000);
+    assert!(compile_json(&nested, 0, &mut Report::default()).is_none());
+}
