@@ -88,9 +88,10 @@ fn compile(text: &str) -> Snapshot {
 fn decide(criterion: &mut Criterion) {
     for count in [10, 10_000] {
         let snapshot = compile(&document(count));
-        let exact =
-            Chat { path: format!("/tenant-{}/chat/completions", count / 2 - count / 2 % 2) };
-        let prefix = Chat { path: format!("/tenant-{}/chat/completions/x", count / 2 | 1) };
+        // Even routes are exact, odd ones are prefixes; both from the middle of the document.
+        let (even, odd) = (count / 4 * 2, count / 4 * 2 + 1);
+        let exact = Chat { path: format!("/tenant-{even}/chat/completions") };
+        let prefix = Chat { path: format!("/tenant-{odd}/chat/completions/x") };
         for (kind, head) in [("exact", &exact), ("prefix", &prefix)] {
             let run = || {
                 let exchange = Exchange::decide(&snapshot, black_box(head));
