@@ -1,6 +1,6 @@
 //! Reading JSON into wire types, reporting every fault instead of the first.
 //!
-//! Serde stops at the first error. [`read`] notes it with its place, leaves that place out and reads
+//! Serde stops at the first error. `read` notes it with its place, leaves that place out and reads
 //! again, until all else is read too. A document without faults is read once.
 
 use serde::de::value::BorrowedStrDeserializer;
