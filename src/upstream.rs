@@ -33,8 +33,9 @@ pub(crate) async fn send(
     head: &EdgeHead,
     request: &Request,
 ) -> Result<EdgeResponse, Failure> {
-    let aborting = Aborting::new().map_err(name)?;
-    let promise = start(attempt, head, request, &aborting.0).map_err(name)?;
+    let controller = AbortController::new().map_err(name)?;
+    let promise = start(attempt, head, request, &controller).map_err(name)?;
+    let aborting = Aborting::new(controller);
     let response = JsFuture::from(promise).await.map_err(name)?;
     aborting.disarm();
     Ok(EdgeResponse(response.unchecked_into()))
@@ -97,21 +98,23 @@ fn name(error: JsValue) -> Failure {
 }
 
 /// Aborts a `fetch` when dropped, unless disarmed.
-struct Aborting(AbortController);
+struct Aborting(Option<AbortController>);
 
 impl Aborting {
-    fn new() -> Result<Self, JsValue> {
-        AbortController::new().map(Self)
+    fn new(controller: AbortController) -> Self {
+        Self(Some(controller))
     }
 
     /// The head of the response is there; the body has its own life.
-    fn disarm(self) {
-        std::mem::forget(self);
+    fn disarm(mut self) {
+        self.0 = None;
     }
 }
 
 impl Drop for Aborting {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(controller) = &self.0 {
+            controller.abort();
+        }
     }
 }

@@ -117,6 +117,11 @@ impl Balancer {
         Ok(Self { upstream, rotation })
     }
 
+    /// Goes on where `earlier` has come to, if it walks over as many nodes with the same weights.
+    pub(crate) fn follow(&mut self, earlier: &Self) {
+        self.rotation.follow(&earlier.rotation);
+    }
+
     /// The node whose turn it is.
     pub(crate) fn next(&self) -> &Node {
         let (node, _) = self

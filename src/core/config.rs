@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::balance::{TimeoutWire, UpstreamWire};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
+use crate::node::is_host;
 use crate::route::Conditions;
 use crate::wire::{self, Remark, Unsupported};
 
@@ -132,12 +133,16 @@ impl RouteWire {
         if self.uri.is_none() && self.uris.is_none() {
             report.fault(at, "`uri` or `uris` is missing");
         }
-        for uri in uris.iter().filter(|uri| !uri.starts_with('/') && *uri != "*") {
-            report.fault(at, format!("the path `{uri}` does not start with `/`"));
-        }
-        for host in hosts.iter().filter(|host| !is_host_pattern(host)) {
-            report.fault(at, format!("`{host}` is not a host name, or one with a leading `*`"));
-        }
+        check_each(&self.uri, &self.uris, ("uri", "uris"), at, report, |uri| {
+            let is_path = uri.starts_with('/') || uri == "*";
+            let fits = (1..=4096).contains(&uri.len());
+            (!(is_path && fits))
+                .then_some("expected a path of up to 4096 bytes that starts with `/`")
+        });
+        check_each(&self.host, &self.hosts, ("host", "hosts"), at, report, |host| {
+            (!is_host_pattern(host))
+                .then_some("expected a host name without a port, or one with a leading `*`")
+        });
         self.check_choices(at, report);
         Conditions {
             hosts,
@@ -180,16 +185,30 @@ fn one_or_list(
     if list.as_ref().is_some_and(Vec::is_empty) {
         report.fault(at.key(list_key), "expected at least one");
     }
-    let too_long = |value: &&String| !(1..=4096).contains(&value.len());
-    for value in values.iter().filter(too_long) {
-        let length = value.len();
-        report.fault(at.key(list_key), format!("expected 1 to 4096 characters, found {length}"));
-    }
     values
+}
+
+/// Reports what `check` says of each value, at the place where the value stands.
+fn check_each(
+    one: &Option<String>,
+    list: &Option<Vec<String>>,
+    (one_key, list_key): (&str, &str),
+    at: At<'_>,
+    report: &mut Report,
+    check: impl Fn(&str) -> Option<&'static str>,
+) {
+    if let Some(what) = one.as_deref().and_then(&check) {
+        report.fault(at.key(one_key), what);
+    }
+    let list_at = at.key(list_key);
+    for (index, value) in list.iter().flatten().enumerate() {
+        if let Some(what) = check(value) {
+            report.fault(list_at.index(index), what);
+        }
+    }
 }
 
 fn is_host_pattern(host: &str) -> bool {
     let name = host.strip_prefix('*').unwrap_or(host);
-    let fits = !name.is_empty() || host == "*";
-    fits && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b))
+    host == "*" || is_host(name.strip_prefix('.').unwrap_or(name))
 }

@@ -40,38 +40,49 @@ pub struct Attempt<'a> {
 /// A request for which everything is decided.
 #[derive(Debug)]
 pub struct Exchange<'a> {
-    snapshot: &'a Snapshot,
-    decision: Option<(&'a Route, &'a Branch)>,
+    snapshot: Option<&'a Snapshot>,
+    decision: Result<(&'a Route, &'a Branch), Problem>,
 }
 
 impl<'a> Exchange<'a> {
     /// Decides: matches the route and picks the branch.
-    pub fn decide(snapshot: &'a Snapshot, head: &impl Head) -> Self {
-        let path = match_path(head.path());
-        let route = snapshot.find(head.method(), host_name(head.host()), &path);
-        Self { snapshot, decision: route.map(|route| (route, route.split.pick())) }
+    pub fn decide(snapshot: Option<&'a Snapshot>, head: &impl Head) -> Self {
+        let decision = match (head.fault(), snapshot) {
+            (Some(problem), _) => Err(problem),
+            (None, None) => Err(Problem::NoConfiguration),
+            (None, Some(snapshot)) => {
+                let path = match_path(head.path());
+                let route = snapshot.find(head.method(), host_name(head.host()), &path);
+                route.map(|route| (route, route.split.pick())).ok_or(Problem::NoRoute)
+            }
+        };
+        Self { snapshot, decision }
     }
 
     /// The id of the route that took the request.
     pub fn route(&self) -> Option<&'a str> {
-        self.decision.map(|(route, _)| &*route.id)
+        self.decision.ok().map(|(route, _)| &*route.id)
     }
 
     /// The name of the branch that was picked.
     pub fn branch(&self) -> Option<&'a str> {
-        self.decision.map(|(_, branch)| &*branch.name)
+        self.decision.ok().map(|(_, branch)| &*branch.name)
+    }
+
+    /// The revision of the configuration that decided.
+    pub fn revision(&self) -> Option<&'a str> {
+        self.snapshot.map(|snapshot| snapshot.revision().as_str())
     }
 
     /// The attempt to make, or why there is none to make.
     pub fn attempt(&self, head: &'a impl Head) -> Result<Attempt<'a>, Problem> {
-        let Some((route, branch)) = self.decision else {
-            return Err(Problem::NoRoute);
-        };
+        let (route, branch) = self.decision?;
         let upstream = &*branch.balancer.upstream;
         let node = branch.balancer.next();
-        let mut edits = branch.rewrite.headers().clone();
+        let mut edits = Edits::default();
         remove_nominated(head.header("connection").as_deref(), &mut edits);
         forward(head, &mut edits);
+        branch.rewrite.edit(&mut edits);
         Ok(Attempt {
             scheme: upstream.scheme,
             node,
@@ -104,12 +115,13 @@ impl<'a> Exchange<'a> {
 
     /// The headers that prove who served, unless they are switched off.
     fn proof(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
-        let headers = self.snapshot.proof_headers().then(|| {
+        let is_on = self.snapshot.is_none_or(Snapshot::proof_headers);
+        let headers = is_on.then(|| {
             let or_none = |value: Option<&str>| value.unwrap_or(proof::NONE).to_owned();
             [
                 (proof::ROUTE, or_none(self.route())),
                 (proof::BRANCH, or_none(self.branch())),
-                (proof::REVISION, self.snapshot.revision().as_str().to_owned()),
+                (proof::REVISION, or_none(self.revision())),
             ]
         });
         headers.into_iter().flatten()

@@ -77,8 +77,16 @@ impl Report {
     }
 }
 
+/// Looking for a near miss is worth it among so many words, and for words so long, and no more: the
+/// effort is their product.
+const WORDS_MAX: usize = 100;
+const LENGTH_MAX: usize = 64;
+
 /// The one of `known` that `word` was probably meant to be, as a phrase to append; else nothing.
 pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    if known.len() > WORDS_MAX || word.len() > LENGTH_MAX {
+        return String::new();
+    }
     known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))

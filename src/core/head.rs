@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::problem::Problem;
+
 /// The head of a client's request.
 pub trait Head {
     /// The method as sent; any token, not only the registered ones.
@@ -33,6 +35,12 @@ pub trait Head {
 
     /// The port the client spoke to.
     fn port(&self) -> u16;
+
+    /// Why the request cannot be forwarded as the same message, where the runtime leaves it to the
+    /// shell to find out.
+    fn fault(&self) -> Option<Problem> {
+        None
+    }
 
     /// Whether a front of the runtime (Cloudflare's) may have added the client to `X-Forwarded-For`.
     fn is_fronted(&self) -> bool;

@@ -160,7 +160,7 @@ fn node(
 
 /// Splits `host[:port]`, the host a name, an IPv4 address or a bracketed IPv6 address; strict,
 /// because hosts become parts of URLs.
-pub(crate) fn parse_authority(text: &str) -> Option<(&str, Option<u16>)> {
+pub fn parse_authority(text: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = match text.rfind(':').filter(|_| !text.ends_with(']')) {
         Some(colon) => {
             let (host, port) = text.split_at(colon);
@@ -173,7 +173,8 @@ pub(crate) fn parse_authority(text: &str) -> Option<(&str, Option<u16>)> {
     is_host(host).then_some((host, port))
 }
 
-fn is_host(host: &str) -> bool {
+/// Whether `host` is a name, an IPv4 address or a bracketed IPv6 address.
+pub(crate) fn is_host(host: &str) -> bool {
     if let Some(inner) = host.strip_prefix('[') {
         let address = inner.strip_suffix(']');
         return address.is_some_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());

@@ -21,6 +21,8 @@ pub enum Failure {
     DnsError,
     /// What the node sent is not HTTP.
     HttpProtocolError,
+    /// What the client sent broke off, or is not HTTP, while it was being forwarded.
+    HttpRequestError,
     /// The response head took longer than it may.
     HttpResponseTimeout,
     /// The certificate of the node is not trusted for its name.
@@ -39,6 +41,7 @@ impl Failure {
             Self::DestinationUnavailable => "destination_unavailable",
             Self::DnsError => "dns_error",
             Self::HttpProtocolError => "http_protocol_error",
+            Self::HttpRequestError => "http_request_error",
             Self::HttpResponseTimeout => "http_response_timeout",
             Self::TlsCertificateError => "tls_certificate_error",
             Self::TlsProtocolError => "tls_protocol_error",
@@ -53,10 +56,17 @@ impl Failure {
 /// Why Splitway answers by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
+    /// The request is not sound HTTP, so it cannot be forwarded as the same message.
+    BadRequest,
+    /// The method is for proxies that Splitway is none of (CONNECT).
+    MethodNotAllowed,
     /// There is no configuration to decide by.
     NoConfiguration,
     /// No route takes the request.
     NoRoute,
+    /// The body of the request comes in a transfer coding that cannot be forwarded (RFC 9112,
+    /// section 6.1).
+    UnknownTransferCoding,
     /// The upstream brought no response.
     Upstream(Failure),
 }
@@ -65,8 +75,11 @@ impl Problem {
     /// The status of the response.
     pub const fn status(self) -> u16 {
         match self {
+            Self::BadRequest | Self::Upstream(Failure::HttpRequestError) => 400,
+            Self::MethodNotAllowed => 405,
             Self::NoConfiguration => 503,
             Self::NoRoute => 404,
+            Self::UnknownTransferCoding => 501,
             Self::Upstream(failure) if failure.is_timeout() => 504,
             Self::Upstream(_) => 502,
         }
@@ -75,6 +88,9 @@ impl Problem {
     /// The error type of RFC 9209.
     pub const fn token(self) -> &'static str {
         match self {
+            Self::BadRequest | Self::MethodNotAllowed | Self::UnknownTransferCoding => {
+                Failure::HttpRequestError.token()
+            }
             Self::NoConfiguration => "proxy_configuration_error",
             Self::NoRoute => "destination_not_found",
             Self::Upstream(failure) => failure.token(),
@@ -83,8 +99,12 @@ impl Problem {
 
     const fn title(self) -> &'static str {
         match self {
+            Self::BadRequest => "The request is not sound HTTP",
+            Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
             Self::NoRoute => "No route takes this request",
+            Self::UnknownTransferCoding => "The transfer coding of the body is not known here",
+            Self::Upstream(Failure::HttpRequestError) => "The body of the request broke off",
             Self::Upstream(failure) if failure.is_timeout() => "The upstream took too long",
             Self::Upstream(_) => "The upstream could not be reached",
         }
@@ -94,7 +114,11 @@ impl Problem {
     const fn error_msg(self) -> &'static str {
         match self {
             Self::NoRoute => "404 Route Not Found",
-            Self::NoConfiguration | Self::Upstream(_) => self.title(),
+            Self::BadRequest
+            | Self::MethodNotAllowed
+            | Self::NoConfiguration
+            | Self::UnknownTransferCoding
+            | Self::Upstream(_) => self.title(),
         }
     }
 

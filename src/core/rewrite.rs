@@ -67,9 +67,17 @@ impl Rewrite {
         }
     }
 
-    /// The changes to the headers of the request.
-    pub(crate) fn headers(&self) -> &Edits {
-        &self.headers
+    /// Adds the branch's changes to the headers of a request to those that every request gets; where
+    /// both name a header, the branch is right.
+    pub(crate) fn edit(&self, edits: &mut Edits) {
+        let Edits { remove, set, add } = &self.headers;
+        let is_own = |name: &str| {
+            remove.iter().any(|own| own == name) || set.iter().any(|(own, _)| own == name)
+        };
+        edits.set.retain(|(name, _)| !is_own(name));
+        edits.remove.extend_from_slice(remove);
+        edits.set.extend_from_slice(set);
+        edits.add.extend_from_slice(add);
     }
 }
 

@@ -8,6 +8,7 @@
 //! (three-distance theorem; Knuth, The Art of Computer Programming, vol. 3, section 6.4).
 //! 95:5 is one pick of the small share in every 20, not a burst of 19 and then one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How large a share is, beside the others; 0 gets nothing.
@@ -34,8 +35,9 @@ pub struct Rotation {
     ends: Box<[u64]>,
     period: u64,
     stride: u64,
-    /// One relaxed add per pick; the only thing that changes after compilation.
-    position: AtomicU64,
+    /// One relaxed add per pick; the only thing that changes after compilation. Shared with the
+    /// rotations that continue this one.
+    position: Arc<AtomicU64>,
 }
 
 impl Rotation {
@@ -58,8 +60,16 @@ impl Rotation {
             return Err(Unpickable::TooHeavy);
         }
         debug_assert!(period > 0, "a divisor means a positive weight");
-        let position = AtomicU64::new(phase % period);
+        let position = Arc::new(AtomicU64::new(phase % period));
         Ok(Self { ends, period, stride: stride(period), position })
+    }
+
+    /// Goes on with the walk of `earlier`, if it is over the same weights: a change of something else
+    /// must not start a walk again, or its first picks would be made too often.
+    pub fn follow(&mut self, earlier: &Self) {
+        if self.ends == earlier.ends {
+            self.position = Arc::clone(&earlier.position);
+        }
     }
 
     /// In how many consecutive picks the shares are exact.
@@ -177,6 +187,24 @@ mod tests {
         assert_eq!(new(&[]), Unpickable::NoWeight);
         assert_eq!(new(&[Weight(0), Weight(0)]), Unpickable::NoWeight);
         assert_eq!(new(&[Weight(u32::MAX), Weight(1)]), Unpickable::TooHeavy);
+    }
+
+    #[test]
+    fn a_walk_goes_on_over_the_same_weights_only() {
+        let first = rotation(&[95, 5], 0);
+        let mut counts = [0; 2];
+        let mut current = rotation(&[95, 5], 0);
+        current.follow(&first);
+        for _ in 0..20 {
+            let mut next = rotation(&[190, 10], 0);
+            next.follow(&current);
+            counts[next.next()] += 1;
+            current = next;
+        }
+        assert_eq!(counts, [19, 1], "a new walk for each pick would never reach the small share");
+        let mut other = rotation(&[94, 6], 3);
+        other.follow(&current);
+        assert_eq!(other.position.load(Ordering::Relaxed), 3);
     }
 
     #[test]

@@ -24,11 +24,8 @@ pub enum Reply<R> {
 pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> Reply<P::Response> {
     let at = platform.now();
     let snapshot = platform.snapshot().await;
-    let exchange = snapshot.as_deref().map(|snapshot| Exchange::decide(snapshot, head));
-    let reply = match &exchange {
-        Some(exchange) => walk(platform, exchange, head, body).await,
-        None => Reply::Refuse(Problem::NoConfiguration.answer(), Problem::NoConfiguration),
-    };
+    let exchange = Exchange::decide(snapshot.as_deref(), head);
+    let reply = walk(platform, &exchange, head, body).await;
     let (status, problem) = match &reply {
         Reply::Relay(response, _) => (response.status(), None),
         Reply::Refuse(answer, problem) => (answer.status, Some(problem.token())),
@@ -36,9 +33,9 @@ pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> 
     platform.record(&Record {
         at,
         duration: platform.now().since(at),
-        route: exchange.as_ref().and_then(Exchange::route),
-        branch: exchange.as_ref().and_then(Exchange::branch),
-        revision: snapshot.as_deref().map(|snapshot| snapshot.revision().as_str()),
+        route: exchange.route(),
+        branch: exchange.branch(),
+        revision: exchange.revision(),
         status,
         problem,
     });

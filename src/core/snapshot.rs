@@ -67,6 +67,20 @@ pub(crate) struct Route {
 }
 
 impl Snapshot {
+    /// This snapshot, to serve after `earlier`: the walks of splits that did not change go on, so that
+    /// shares stay exact whatever else is changed.
+    #[must_use]
+    pub fn following(mut self, earlier: &Self) -> Self {
+        let by_id: BTreeMap<&str, &Route> =
+            earlier.routes.iter().map(|route| (&*route.id, route)).collect();
+        for route in &mut self.routes {
+            if let Some(earlier) = by_id.get(&*route.id) {
+                route.split.follow(&earlier.split);
+            }
+        }
+        self
+    }
+
     /// Which configuration this is.
     pub fn revision(&self) -> &Revision {
         &self.revision

@@ -105,6 +105,14 @@ impl Split {
         Ok(Self { branches: Box::new([branch]), rotation })
     }
 
+    /// Goes on where `earlier`, the split of the same route, has come to.
+    pub(crate) fn follow(&mut self, earlier: &Self) {
+        self.rotation.follow(&earlier.rotation);
+        for (branch, earlier) in self.branches.iter_mut().zip(&earlier.branches) {
+            branch.balancer.follow(&earlier.balancer);
+        }
+    }
+
     /// The branch whose turn it is.
     pub(crate) fn pick(&self) -> &Branch {
         let branch = self.branches.get(self.rotation.next());

@@ -12,7 +12,7 @@ pub mod proof {
     pub const BRANCH: &str = "x-splitway-branch";
     /// The revision of the configuration.
     pub const REVISION: &str = "x-splitway-revision";
-    /// Stands where there is nothing to name: no route took the request.
+    /// Stands where there is nothing to name: no route took the request, nothing is configured.
     pub const NONE: &str = "none";
 }
 
