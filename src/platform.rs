@@ -47,7 +47,7 @@ impl Platform for EdgePlatform {
     }
 
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        store::snapshot(&self.env, &self.context, now()).await
+        store::snapshot(&self.env, &self.context).await
     }
 
     async fn send(

@@ -1,8 +1,7 @@
 //! What the Worker writes to its log: one JSON object a line.
 
 use serde_json::{Value, json};
-use splitway_core::fault::Report;
-use splitway_core::snapshot::Revision;
+use splitway_core::refresh::Taken;
 use splitway_core::telemetry::Record;
 use worker::{console_error, console_log, console_warn};
 
@@ -26,16 +25,22 @@ pub(crate) fn failure(message: &str) {
     console_warn!("{}", json!({"event": "attempt_failed", "message": message}));
 }
 
-/// A document was read: taken over, or refused with all its faults.
-pub(crate) fn loaded(revision: &Revision, report: &Report) {
-    let revision = revision.as_str();
-    if report.faults.is_empty() {
-        console_log!("{}", json!({"event": "config_loaded", "revision": revision}));
-        return;
+/// What became of a document that was read; nothing is said of one that did not change.
+pub(crate) fn taken(taken: &Taken) {
+    match taken {
+        Taken::Unchanged => {}
+        Taken::Absent => console_error!("{}", json!({"event": "config_absent"})),
+        Taken::Loaded(revision) => {
+            console_log!("{}", json!({"event": "config_loaded", "revision": revision.as_str()}));
+        }
+        Taken::Refused(revision, report) => {
+            let faults: Vec<Value> =
+                report.faults.iter().map(|fault| fault.to_string().into()).collect();
+            let revision = revision.as_str();
+            let line = json!({"event": "config_refused", "revision": revision, "faults": faults});
+            console_error!("{line}");
+        }
     }
-    let faults: Vec<Value> = report.faults.iter().map(|fault| fault.to_string().into()).collect();
-    let line = json!({"event": "config_refused", "revision": revision, "faults": faults});
-    console_error!("{line}");
 }
 
 /// KV could not be read.

@@ -12,6 +12,7 @@ use crate::head::Head;
 use crate::id::Id;
 use crate::platform::Control;
 use crate::problem::Answer;
+use crate::split::PLUGIN;
 
 /// The prefix of every path of the Admin API.
 pub const PREFIX: &str = "/apisix/admin";
@@ -55,7 +56,7 @@ pub async fn answer<C: Control>(
         ("GET", None) => Command::List(kind),
         ("GET", Some(id)) => Command::Read(kind, id),
         ("DELETE", Some(id)) => Command::Delete(kind, id),
-        ("PUT", id) => match read_put(control, kind, id, body).await {
+        ("PUT", id) => match read_put(control, head, kind, id, body).await {
             Ok(command) => command,
             Err(refused) => return refused,
         },
@@ -105,13 +106,14 @@ fn locate(path: &str) -> Result<(Kind, Option<Id>), Answer> {
 
 async fn read_put<C: Control>(
     control: &C,
+    head: &C::Head,
     kind: Kind,
     id: Option<Id>,
     body: C::Body,
 ) -> Result<Command, Answer> {
-    let too_large =
-        || error(413, &format!("invalid request body: it is larger than {BODY_MAX} bytes"));
-    let body = control.buffer(body, BODY_MAX).await.ok_or_else(too_large)?;
+    let Some(body) = control.buffer(body, BODY_MAX).await else {
+        return Err(too_large(head));
+    };
     if body.is_empty() {
         return Err(error(400, "missing configurations"));
     }
@@ -133,6 +135,14 @@ async fn read_put<C: Control>(
             .ok_or_else(|| error(400, &format!("missing {} id", kind.singular())))?,
     };
     Ok(Command::Put(kind, id, value))
+}
+
+/// The size is known where the client said it.
+fn too_large(head: &impl Head) -> Answer {
+    let length = head.header("content-length");
+    let size = length.map(|length| format!("size {length} ")).unwrap_or_default();
+    let why = format!("request {size}is greater than the maximum size {BODY_MAX} allowed");
+    error(400, &format!("invalid request body: {why}"))
 }
 
 fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Answer> {
@@ -177,7 +187,7 @@ fn tell_refusal(refusal: Refusal) -> Answer {
         Refusal::NotFound => json_answer(404, &json!({"message": "Key not found"})),
         Refusal::Unavailable => error(503, "the configuration cannot be written at the moment"),
         Refusal::Faulty(faults) => {
-            let first = faults.first().map(Fault::to_string).unwrap_or_default();
+            let first = faults.first().map(error_msg).unwrap_or_default();
             let faults: Vec<Value> = faults
                 .iter()
                 .map(|fault| json!({"pointer": fault.at, "detail": fault.what}))
@@ -186,11 +196,28 @@ fn tell_refusal(refusal: Refusal) -> Answer {
                 "type": "urn:splitway:problem:invalid_configuration",
                 "title": "The configuration has faults",
                 "status": 400,
-                "error_msg": format!("invalid configuration: {first}"),
+                "error_msg": first,
                 "errors": faults,
             });
             Answer { headers: headers("application/problem+json"), ..json_answer(400, &body) }
         }
+    }
+}
+
+/// The one line that APISIX would say in place of a list; its wording of schema errors is its own.
+fn error_msg(fault: &Fault) -> String {
+    if let Some(id) = &fault.missing {
+        return format!("failed to fetch upstream info by upstream id [{id}], response code: 404");
+    }
+    let within =
+        fault.at.strip_prefix("/plugins/").map(|at| at.split_once('/').unwrap_or((at, "")));
+    match within {
+        Some((plugin, "")) if plugin != PLUGIN => format!("unknown plugin [{plugin}]"),
+        Some((plugin, at)) => {
+            let what = &fault.what;
+            format!("failed to check the configuration of plugin {plugin} err: /{at}: {what}")
+        }
+        None => format!("invalid configuration: {fault}"),
     }
 }
 

@@ -143,6 +143,12 @@ impl Upstream {
         }
     }
 
+    /// Whether `Host` names a port. APISIX leaves it out for the inline http upstream of a branch.
+    pub(crate) fn sends_port(&self) -> bool {
+        let is_other = |node: &Node| node.port() != self.scheme.default_port();
+        self.host == HostPolicy::Node && self.nodes.iter().any(|(node, _)| is_other(node))
+    }
+
     /// Checks an upstream; reports every fault and what an edge runtime cannot do with it.
     pub(crate) fn compile(wire: &UpstreamWire, at: At<'_>, report: &mut Report) -> Option<Self> {
         let upstream = match wire {

@@ -47,6 +47,15 @@ pub struct Fault {
     pub at: String,
     /// What is wrong there, as a phrase that needs no pointer to be understood.
     pub what: String,
+    /// The id of the upstream that is named there and does not exist, if that is what is wrong.
+    pub missing: Option<String>,
+}
+
+impl Fault {
+    /// A fault at a place that is known as a pointer.
+    pub fn new(at: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { at: at.into(), what: what.into(), missing: None }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -68,12 +77,12 @@ pub struct Report {
 impl Report {
     /// Notes a fault.
     pub fn fault(&mut self, at: At<'_>, what: impl Into<String>) {
-        self.faults.push(Fault { at: at.to_string(), what: what.into() });
+        self.faults.push(Fault::new(at.to_string(), what));
     }
 
     /// Notes a warning.
     pub fn warn(&mut self, at: At<'_>, what: impl Into<String>) {
-        self.warnings.push(Fault { at: at.to_string(), what: what.into() });
+        self.warnings.push(Fault::new(at.to_string(), what));
     }
 }
 

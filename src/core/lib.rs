@@ -47,6 +47,7 @@ pub mod balance;
 pub mod split;
 pub mod config;
 pub mod snapshot;
+pub mod refresh;
 pub mod telemetry;
 pub mod exchange;
 pub mod coordinator;

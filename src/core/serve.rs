@@ -65,7 +65,7 @@ async fn walk<P: Platform>(
 }
 
 /// The output of `future`, unless `deadline` resolves first; the other is dropped, which cancels it.
-async fn within<T>(
+pub async fn within<T>(
     future: impl Future<Output = T>,
     deadline: impl Future<Output = ()>,
 ) -> Option<T> {

@@ -13,7 +13,7 @@ use crate::config::{Resources, RouteWire, SettingsWire};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::route::{Conditions, Router};
-use crate::split::{Scope, Split, TrafficSplitWire, named};
+use crate::split::{PLUGIN, Scope, Split, TrafficSplitWire, named};
 use crate::wire;
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -267,16 +267,15 @@ fn compile_plugins(
     at: At<'_>,
     report: &mut Report,
 ) -> Option<Split> {
-    const NAME: &str = "traffic-split";
     let mut split = None;
     for (name, value) in plugins.into_iter().flatten() {
         let at = at.key(&name);
-        if name == NAME {
+        if name == PLUGIN {
             let compile =
                 |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, at, report);
             split = wire::read(&value, at, report, compile);
         } else {
-            report.fault(at, format!("unknown plugin [{name}]{}", did_you_mean(&name, &[NAME])));
+            report.fault(at, format!("unknown plugin [{name}]{}", did_you_mean(&name, &[PLUGIN])));
         }
     }
     split

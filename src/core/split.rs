@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::balance::{Balancer, Upstream, UpstreamWire};
-use crate::fault::{At, Report};
+use crate::fault::{At, Fault, Report};
 use crate::id::Id;
+use crate::node::Scheme;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
 use crate::wire::Unsupported;
@@ -24,6 +25,9 @@ const BRANCHES_MAX: usize = 20;
 
 /// The name of the branch that is the route's own upstream, where nothing is split.
 const OWN_BRANCH: &str = "route";
+
+/// The name of the plugin in documents.
+pub(crate) const PLUGIN: &str = "traffic-split";
 
 /// The configuration of the plugin `traffic-split`.
 #[derive(Debug, Deserialize)]
@@ -222,7 +226,14 @@ impl BranchWire {
             return named(id, scope.upstreams, at.key("upstream_id"), report);
         }
         if let Some(wire) = &self.upstream {
-            return Upstream::compile(wire, at.key("upstream"), report).map(Arc::new);
+            let upstream = Upstream::compile(wire, at.key("upstream"), report)?;
+            if upstream.scheme == Scheme::Http && upstream.sends_port() {
+                report.warn(
+                    at.key("upstream"),
+                    "APISIX sends the node's name without its port as `Host`",
+                );
+            }
+            return Some(Arc::new(upstream));
         }
         match scope.own {
             Some(own) => own.clone(),
@@ -246,7 +257,9 @@ pub(crate) fn named(
     }
     let known: Vec<&str> = upstreams.keys().map(Id::as_str).collect();
     let hint = crate::fault::did_you_mean(id.as_str(), &known);
-    report.fault(at, format!("there is no upstream `{}`{hint}", id.as_str()));
+    let what = format!("there is no upstream `{}`{hint}", id.as_str());
+    let missing = Some(id.as_str().to_owned());
+    report.faults.push(Fault { missing, ..Fault::new(at.to_string(), what) });
     None
 }
 

@@ -22,6 +22,12 @@ impl Timestamp {
         self.0 / 1000
     }
 
+    /// The moment `duration` later.
+    pub fn plus(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+
     /// How long ago `earlier` was; zero if the clock stepped back in between.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -37,7 +37,7 @@ pub(crate) fn read<'de, T: Deserialize<'de>, U>(
         };
         let place = error.at.unwrap_or_else(|| at.to_string());
         if !(error.missing && follows(&place, &left_out)) {
-            report.faults.push(Fault { at: place.clone(), what: error.what });
+            report.faults.push(Fault::new(place.clone(), error.what));
         }
         if place == at.to_string() {
             return None;

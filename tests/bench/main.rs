@@ -94,12 +94,12 @@ fn decide(criterion: &mut Criterion) {
         let prefix = Chat { path: format!("/tenant-{odd}/chat/completions/x") };
         for (kind, head) in [("exact", &exact), ("prefix", &prefix)] {
             let run = || {
-                let exchange = Exchange::decide(&snapshot, black_box(head));
+                let exchange = Exchange::decide(Some(&snapshot), black_box(head));
                 black_box(exchange.attempt(head)).expect("the route takes the request").timeout
             };
             criterion.bench_function(&format!("decide/{kind}/{count} routes"), |b| b.iter(run));
         }
-        let matching = || Exchange::decide(&snapshot, black_box(&exact)).branch().is_some();
+        let matching = || Exchange::decide(Some(&snapshot), black_box(&exact)).branch().is_some();
         criterion.bench_function(&format!("match and pick/{count} routes"), |b| b.iter(matching));
     }
 }
