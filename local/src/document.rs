@@ -92,7 +92,7 @@ pub fn read(text: &str, format: Format) -> Result<(Snapshot, Vec<Fault>), Defect
 
 fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
     match format {
-        Format::Json => serde_json::from_str(text)
+        Format::Json => splitway_core::json::parse(text.as_bytes())
             .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string())),
         Format::Yaml => {
             let options = serde_saphyr::options! {

@@ -10,6 +10,7 @@ use crate::coordinator::{Command, Done, Entry, Kind, Refusal};
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::id::Id;
+use crate::json::parse;
 use crate::platform::Control;
 use crate::problem::Answer;
 use crate::split::PLUGIN;
@@ -146,7 +147,7 @@ fn too_large(head: &impl Head) -> Answer {
 }
 
 fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Answer> {
-    let why = match serde_json::from_slice(body) {
+    let why = match parse(body) {
         Ok(Value::Object(value)) => return Ok(value),
         Ok(_) => "expected an object".to_owned(),
         Err(error) => error.to_string(),

@@ -35,6 +35,7 @@
 
 pub mod time;
 pub mod fault;
+pub mod json;
 pub mod id;
 pub mod wire;
 pub mod problem;

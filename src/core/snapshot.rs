@@ -12,6 +12,7 @@ use crate::balance::{Upstream, UpstreamWire};
 use crate::config::{Resources, RouteWire, SettingsWire};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
+use crate::json;
 use crate::route::{Conditions, Router};
 use crate::split::{PLUGIN, Scope, Split, TrafficSplitWire, named};
 use crate::wire;
@@ -124,7 +125,7 @@ pub fn compile(
 
 /// Parses and compiles a whole document in JSON.
 pub fn compile_json(text: &str, phase: u64, report: &mut Report) -> Option<Snapshot> {
-    match serde_json::from_str::<Value>(text) {
+    match json::parse(text.as_bytes()) {
         Ok(document) => {
             let faults_before = report.faults.len();
             let resources = Resources::of(&document, report);
