@@ -16,9 +16,9 @@ use splitway_core::problem::Answer;
 use tower_service::Service;
 
 use crate::coordinator::Coordinator;
-use crate::message::refusal;
+use crate::message;
 use crate::platform::RequestHead;
-use crate::reply::{refused, whole};
+use crate::reply::{last, whole};
 
 /// What the Admin API answers with.
 pub(crate) struct Admin {
@@ -59,20 +59,22 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
 }
 
 /// Has the router answer a request that came from `client`.
-pub(crate) fn call(
+pub(crate) async fn call(
     mut router: Router,
     client: IpAddr,
-    mut request: http::Request<Incoming>,
-) -> impl Future<Output = Result<Response, Infallible>> {
-    request.extensions_mut().insert(Client(client));
-    router.call(request)
+    request: http::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    // Before the router, which takes a target without a path for any other.
+    if let Some(problem) = message::fault(&parts) {
+        return Ok(last(problem.answer()).map(Body::new));
+    }
+    parts.extensions.insert(Client(client));
+    router.call(http::Request::from_parts(parts, body)).await
 }
 
 async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Some(status) = refusal(&parts) {
-        return refused(status).map(Body::new);
-    }
     let Some(Client(client)) = parts.extensions.get().copied() else {
         return unknown().await.into_response();
     };

@@ -37,11 +37,21 @@ fn name_one(error: &(dyn Error + 'static)) -> Option<Failure> {
         return Some(name_tls(error));
     }
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        return error.is_parse().then_some(Failure::HttpProtocolError);
+        return name_http(error);
     }
     let error = error.downcast_ref::<io::Error>()?;
     // One that wraps another error is only as telling as that one.
     error.get_ref().is_none().then(|| name_io(error.kind()))?
+}
+
+/// What hyper calls the user's is what it was given to send; of that, only the body of the client's
+/// request fails, and does with an error of hyper's own.
+fn name_http(error: &hyper::Error) -> Option<Failure> {
+    let is_body = error.is_user() && error.source().is_some_and(|cause| cause.is::<hyper::Error>());
+    match is_body {
+        true => Some(Failure::HttpRequestError),
+        false => error.is_parse().then_some(Failure::HttpProtocolError),
+    }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all others are failures of the handshake")]

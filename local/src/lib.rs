@@ -14,7 +14,7 @@
 //! ## The road of a configuration
 //!
 //! [`document`] compiles a text; `store` holds the snapshot that all threads serve by. It comes from
-//! a file that is read again when it changes, or from the ledger of `coordinator`, which `database`
+//! a `file` that is read again when it changes, or from the ledger of `coordinator`, which `database`
 //! keeps on disk and the Admin API (`admin`, the one place with axum) changes.
 
 pub mod document;
@@ -26,6 +26,7 @@ mod connect;
 mod coordinator;
 mod database;
 mod failure;
+mod file;
 mod key;
 mod listen;
 mod message;
@@ -37,7 +38,7 @@ mod upstream;
 
 pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;
+pub use crate::file::FileError;
 pub use crate::key::{KeyError, path as key_path};
 pub use crate::options::ServeOptions;
 pub use crate::server::{Server, StartError};
-pub use crate::store::FileError;

@@ -1,5 +1,5 @@
-//! What is forwarded of a head: every header as it came, except those that concern one connection
-//! only, with the core's edits.
+//! Heads on their way: which can be forwarded at all, and what of them is, which is every header as
+//! it came, except those that concern one connection only, with the core's edits.
 
 use std::borrow::Cow;
 
@@ -7,27 +7,43 @@ use bytes::Bytes;
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP};
+use splitway_core::node::parse_authority;
+use splitway_core::problem::Problem;
 
-/// The status that refuses a request which HTTP itself forbids or which cannot be forwarded as the
-/// same message (RFC 9112, sections 3.2, 6.1 and 3.2.3).
-pub(crate) fn refusal(head: &Parts) -> Option<StatusCode> {
+/// Why a request cannot be forwarded as the same message, or is none (RFC 9112, sections 3.2 and
+/// 6.1).
+pub(crate) fn fault(head: &Parts) -> Option<Problem> {
     if head.method == Method::CONNECT {
-        return Some(StatusCode::METHOD_NOT_ALLOWED);
+        return Some(Problem::MethodNotAllowed);
     }
+    // Only the form of CONNECT, `host:port`, is a target without a path.
+    if head.uri.path_and_query().is_none() || !has_sound_host(head) {
+        return Some(Problem::BadRequest);
+    }
+    has_unknown_coding(&head.headers).then_some(Problem::UnknownTransferCoding)
+}
+
+fn has_sound_host(head: &Parts) -> bool {
     let mut hosts = head.headers.get_all(HOST).iter();
-    let is_readable = hosts.next().map(|host| host.to_str().is_ok());
-    let needs_host = head.version == Version::HTTP_11;
-    if !is_readable.unwrap_or(!needs_host) || hosts.next().is_some() {
-        return Some(StatusCode::BAD_REQUEST);
-    }
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    let is_chunked =
-        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    let is_plain = is_chunked && codings.next().is_none();
-    (!is_plain).then_some(StatusCode::NOT_IMPLEMENTED)
+    let is_sound = match hosts.next() {
+        // An empty one is what a client sends whose target has no authority.
+        Some(host) => {
+            host.to_str().is_ok_and(|host| host.is_empty() || parse_authority(host).is_some())
+        }
+        None => head.version != Version::HTTP_11,
+    };
+    is_sound && hosts.next().is_none()
+}
+
+/// Whether a body comes in anything but one `chunked`: what hyper takes off is that alone, and the
+/// header that tells of the rest goes no further.
+pub(crate) fn has_unknown_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    !codings.next().is_none_or(is_chunked) || codings.next().is_some()
 }
 
 /// The headers of a message that go further.

@@ -12,25 +12,25 @@ use hyper::body::Incoming;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead, normalise_target};
 use splitway_core::platform::Platform;
-use splitway_core::problem::Failure;
+use splitway_core::problem::{Failure, Problem};
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
-use crate::message::joined;
+use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
 use crate::upstream::Upstreams;
 
-/// What one thread serves with.
+/// The effects of one thread.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub(crate) struct Effects {
     pub(crate) store: Arc<Store>,
     pub(crate) upstreams: Upstreams,
     pub(crate) log: Log,
 }
 
-impl Platform for Worker {
+impl Platform for Effects {
     type Head = RequestHead;
     type Body = Incoming;
     type Response = Received;
@@ -67,6 +67,7 @@ pub(crate) struct RequestHead {
     parts: Parts,
     /// The target after normalisation, where that changed it.
     folded: Option<Box<str>>,
+    fault: Option<Problem>,
     client: IpAddr,
     port: u16,
 }
@@ -77,7 +78,8 @@ impl RequestHead {
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
-        Self { parts, folded, client, port }
+        let fault = message::fault(&parts);
+        Self { parts, folded, fault, client, port }
     }
 
     /// The head as it came.
@@ -128,6 +130,10 @@ impl Head for RequestHead {
 
     fn port(&self) -> u16 {
         self.port
+    }
+
+    fn fault(&self) -> Option<Problem> {
+        self.fault
     }
 
     fn is_fronted(&self) -> bool {

@@ -9,30 +9,28 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use splitway_core::head::Edits;
+use splitway_core::head::{Edits, Head};
 use splitway_core::problem::Answer;
 use splitway_core::serve::{Reply, serve};
 
-use crate::message::{forwarded, refusal};
-use crate::platform::{Received, RequestHead, Worker};
+use crate::message::forwarded;
+use crate::platform::{Effects, Received, RequestHead};
 
 /// The body of a response: streamed from an upstream, or whole.
 pub(crate) type ReplyBody = Either<Incoming, Full<Bytes>>;
 
 /// Answers one request that came from `client` to `port`.
 pub(crate) async fn answer(
-    worker: Arc<Worker>,
+    effects: Arc<Effects>,
     client: IpAddr,
     port: u16,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let (parts, body) = request.into_parts();
-    if let Some(status) = refusal(&parts) {
-        return Ok(refused(status).map(Either::Right));
-    }
     let head = RequestHead::new(parts, client, port);
-    Ok(match serve(&*worker, &head, body).await {
+    Ok(match serve(&*effects, &head, body).await {
         Reply::Relay(response, edits) => relay(response, &edits).map(Either::Left),
+        Reply::Refuse(answer, _) if head.fault().is_some() => last(answer).map(Either::Right),
         Reply::Refuse(answer, _) => whole(answer).map(Either::Right),
     })
 }
@@ -63,11 +61,10 @@ pub(crate) fn whole(answer: Answer) -> Response<Full<Bytes>> {
     response
 }
 
-/// The answer to a request that HTTP forbids; what follows it on the connection is not to be
-/// trusted either.
-pub(crate) fn refused(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
+/// The answer to a request that HTTP forbids, and the last on its connection: what follows the
+/// request is not to be trusted either.
+pub(crate) fn last(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = whole(answer);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

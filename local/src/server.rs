@@ -15,12 +15,13 @@ use crate::connect::{self, TrustError};
 use crate::coordinator::Coordinator;
 use crate::database::{Database, DatabaseError};
 use crate::document::{self, Defect, Format};
+use crate::file::{FileError, WatchedFile};
 use crate::key::{self, KeyError};
 use crate::listen::{self, Phase};
 use crate::options::ServeOptions;
-use crate::platform::Worker;
+use crate::platform::Effects;
 use crate::reply;
-use crate::store::{File, FileError, Store};
+use crate::store::Store;
 use crate::telemetry::{Log, Writer};
 use crate::upstream::Upstreams;
 
@@ -205,7 +206,7 @@ impl Start {
     }
 
     fn with_file(&mut self, path: &Path) -> Result<(), StartError> {
-        let opened = File::open(path, Arc::clone(&self.store), self.log.clone());
+        let opened = WatchedFile::open(path, Arc::clone(&self.store), self.log.clone());
         let failed = |source| StartError::Config { path: path.to_owned(), source };
         let file = opened.map_err(failed)?;
         let (stop, stopped) = mpsc::channel();
@@ -258,9 +259,9 @@ impl Start {
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
                 let upstreams = Upstreams::new(tls, overrides);
-                let worker = Arc::new(Worker { store, upstreams, log: log.clone() });
+                let effects = Arc::new(Effects { store, upstreams, log: log.clone() });
                 let answer = move |client, request| {
-                    reply::answer(Arc::clone(&worker), client, port, request)
+                    reply::answer(Arc::clone(&effects), client, port, request)
                 };
                 listen::serve(listener, phases, &log, answer).await;
             })?;

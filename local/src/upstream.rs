@@ -13,7 +13,7 @@ use splitway_core::problem::Failure;
 
 use crate::connect::{Connector, connector};
 use crate::failure;
-use crate::message::{request_headers, request_uri};
+use crate::message::{has_unknown_coding, request_headers, request_uri};
 use crate::platform::{Received, RequestHead};
 use crate::resolve::Override;
 
@@ -53,6 +53,9 @@ impl Upstreams {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = request_headers(&head.parts().headers, attempt);
         let response = self.client.request(request).await.map_err(|error| failure::name(&error))?;
+        if has_unknown_coding(response.headers()) {
+            return Err(Failure::HttpProtocolError);
+        }
         Ok(Received(response))
     }
 }

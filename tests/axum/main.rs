@@ -7,10 +7,10 @@
 )]
 
 mod config;
-mod tls;
 mod walkthrough;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 
 use splitway_local::resolve::Override;
 use splitway_local::{ServeOptions, Server};
@@ -63,6 +63,8 @@ impl Target for Axum {
         let options = ServeOptions {
             config: Some(config.path()),
             listen: ([127, 0, 0, 1], 0).into(),
+            // A request of the contract may be taken by any of several threads.
+            workers: NonZeroUsize::new(4),
             resolve: self.resolve.drain(..).collect(),
             is_silent: true,
             ..ServeOptions::default()

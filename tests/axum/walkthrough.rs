@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use splitway_local::{ServeOptions, Server};
 use splitway_tests::scenarios::guide::{ANSWER, check_halves, command};
 use splitway_tests::script::Reply;
+use splitway_tests::tls;
 use tempfile::TempDir;
-
-use crate::tls;
 
 const ADMIN_KEY: &str = "an-admin-key-of-32-letters-or-more";
 const API_KEY: &str = "an-api-key";

@@ -55,7 +55,7 @@ fn every_fault_of_a_document_is_reported_at_once() {
             "/setings: unknown key; did you mean `settings`?",
             "/upstreams/0/type: APISIX has this type, Splitway does not support it yet",
             "/upstreams/0/nodes: expected at least one node",
-            "/routes/0: the path `no-slash` does not start with `/`",
+            "/routes/0/uri: expected a path of up to 4096 bytes that starts with `/`",
             "/routes/0/methods/0: unknown method; did you mean `GET`?",
             "/routes/0/upstream_id: there is no upstream `u2`; did you mean `u1`?",
             "/routes/1/id: another route has the id `a`",

@@ -133,13 +133,17 @@ fn check_document(text: &str) -> Option<Snapshot> {
     let snapshot = compile_json(text, 7, &mut report);
     assert_eq!(snapshot.is_some(), report.faults.is_empty(), "{text}");
     if let Ok(document) = serde_json::from_str::<Value>(text) {
-        for fault in report.faults.iter().chain(&report.warnings) {
-            // The place itself may be what is missing; then its parent is there.
-            let parent = fault.at.rsplit_once('/').map_or("", |(parent, _)| parent);
-            let exists =
-                [fault.at.as_str(), parent].iter().any(|at| document.pointer(at).is_some());
-            assert!(exists, "no place {fault} in {text}");
+        let has = |at: &str| document.pointer(at).is_some();
+        for fault in &report.faults {
+            // Of what is missing, the place is where it is missed.
+            assert!(has(&fault.at), "no place {fault} in {text}");
             assert!(!fault.what.is_empty());
+        }
+        for warning in &report.warnings {
+            // The place may be that of a default; then its parent is there.
+            let parent = warning.at.rsplit_once('/').map_or("", |(parent, _)| parent);
+            assert!(has(&warning.at) || has(parent), "no place {warning} in {text}");
+            assert!(!warning.what.is_empty());
         }
     }
     snapshot
@@ -221,7 +225,7 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
         assert!(head.target == "*" || head.target.starts_with('/'), "{:?}", head.target);
         let again = normalise_target(&head.target).into_owned();
         assert_eq!(again, head.target, "normalising twice is normalising once");
-        let exchange = Exchange::decide(snapshot, &head);
+        let exchange = Exchange::decide(Some(snapshot), &head);
         match exchange.attempt(&head) {
             Ok(attempt) => {
                 assert!(attempt.target.starts_with('/'), "{}", attempt.target);

@@ -9,6 +9,7 @@
 //! | [`message`]       | a [`Call`](message::Call) and its [`Answer`](message::Answer), byte by byte |
 //! | [`script`]        | what an upstream does when it is asked                                      |
 //! | [`origin`]        | such an upstream, which remembers what it received                          |
+//! | [`tls`]           | the same behind TLS, with a certificate authority of its own                |
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
 //! | [`node`]          | the Node.js for what only JavaScript can                                    |
@@ -28,6 +29,7 @@ pub mod message;
 pub mod http;
 pub mod script;
 pub mod origin;
+pub mod tls;
 pub mod node;
 pub mod wire;
 pub mod document;

@@ -133,6 +133,11 @@ impl Connection {
         Answer { status, headers: head.headers, body, complete: read.is_ok() }
     }
 
+    /// Sends no more, and reads on.
+    pub fn end_sending(&mut self) {
+        self.reader.stream().shutdown(Shutdown::Write).expect("it is open");
+    }
+
     /// Goes away.
     pub fn leave(mut self) -> io::Result<()> {
         self.reader.stream().shutdown(Shutdown::Both)

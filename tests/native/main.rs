@@ -115,6 +115,10 @@ impl Target for Native {
         let compiled = compile_json(document, 0, &mut Report::default());
         self.refused = compiled.is_none();
         if let Some(snapshot) = compiled {
+            let snapshot = match &self.snapshot {
+                Some(earlier) => snapshot.following(earlier),
+                None => snapshot,
+            };
             self.snapshot = Some(Arc::new(snapshot));
         }
     }
@@ -168,7 +172,10 @@ fn a_timeout_is_exact() {
 fn nothing_is_served_without_a_configuration() {
     let target = Native::new();
     let answer = target.call(&Call::get("/x"));
-    assert_eq!((answer.status, answer.branch()), (503, None));
+    assert_eq!(answer.status, 503);
+    for name in ["x-splitway-route", "x-splitway-branch", "x-splitway-revision"] {
+        assert_eq!(answer.header(name).as_deref(), Some("none"), "{name}");
+    }
     assert_eq!(
         answer.header("proxy-status").as_deref(),
         Some("splitway; error=proxy_configuration_error")

@@ -10,6 +10,9 @@ use crate::message::{Answer, Call};
 use crate::script::{DEADLINE, Reply};
 use crate::target::Target;
 
+/// How often a document is replaced: in some environments that takes a while.
+const CHANGES: usize = 10;
+
 fn revision_of(document: &str) -> Option<String> {
     Some(Revision::of_text(document).as_str().to_owned())
 }
@@ -61,4 +64,27 @@ pub(crate) fn a_faulty_document_changes_nothing(target: &mut impl Target) {
     }
     target.replace(&new);
     assert_eq!(await_revision(target, &old, &new).branch().as_deref(), Some("b0"));
+}
+
+/// A split goes on with its walk whatever else is changed: shares are as exact as without.
+pub(crate) fn a_split_stays_exact_while_other_routes_change(target: &mut impl Target) {
+    let (one, two) = (target.origin(Reply::ok("")), target.origin(Reply::ok("")));
+    let document = |number: usize| {
+        let split = json!({"rules": [{"weighted_upstreams": [
+            {"upstream": upstream(&one)},
+            {"upstream": upstream(&two)},
+        ]}]});
+        routes(&[
+            json!({"id": "split", "uri": "/x", "plugins": {"traffic-split": split}}),
+            json!({"id": "other", "uri": format!("/{number}"), "upstream": upstream(&one)}),
+        ])
+    };
+    target.start(&document(0));
+
+    for number in 1..=CHANGES {
+        target.replace(&document(number));
+        await_revision(target, &document(number - 1), &document(number));
+        let (one, two) = (one.count(), two.count());
+        assert!(one.abs_diff(two) <= 1, "{one} to {two} after {number} changes");
+    }
 }

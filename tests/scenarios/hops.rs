@@ -18,6 +18,9 @@ pub(crate) fn hop_by_hop_headers_end_here_on_the_way_up(target: &mut impl Target
     target.start(&everything_to(&origin));
 
     let call = Call::get("/x")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "h2c")
+        .header("Expect", "100-continue")
         .header("Keep-Alive", "timeout=7")
         .header("Proxy-Authorization", "Basic eA==")
         .header("Proxy-Connection", "keep-alive")
@@ -28,7 +31,15 @@ pub(crate) fn hop_by_hop_headers_end_here_on_the_way_up(target: &mut impl Target
     let headers = origin.only_request().headers;
     check_absent(
         &headers,
-        &["keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"],
+        &[
+            "expect",
+            "keep-alive",
+            "proxy-authorization",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "upgrade",
+        ],
     );
     assert_eq!(headers.all("x-end"), [b"to end"]);
 }
@@ -40,6 +51,7 @@ pub(crate) fn hop_by_hop_headers_end_here_on_the_way_down(target: &mut impl Targ
         .header("Proxy-Authenticate", "Basic")
         .header("Proxy-Connection", "keep-alive")
         .header("Trailer", "X-Sum")
+        .header("Upgrade", "h2c")
         .header("X-End", "to end");
     let origin = target.origin(reply);
     target.start(&everything_to(&origin));

@@ -125,6 +125,7 @@ macro_rules! scenarios {
             changes {
                 a_new_document_takes_over
                 a_faulty_document_changes_nothing
+                a_split_stays_exact_while_other_routes_change
             }
             openai {
                 completions_arrive_whole_and_streamed

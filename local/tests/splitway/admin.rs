@@ -1,28 +1,26 @@
 //! The Admin API, its key and what it writes.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::http::{Response, ask, get, origin};
-use crate::process::{Files, Serving, argument, run, splitway};
+use serde_json::json;
+use splitway_tests::document::upstream;
+use splitway_tests::message::{Answer, Call};
+
+use crate::process::{Files, Serving, argument, origin, run, splitway};
 
 fn serving(dir: &Path) -> Serving {
     Serving::ledger(dir, splitway())
-}
-
-fn admin(serving: &Serving) -> SocketAddr {
-    serving.admin.expect("the Admin API is on")
 }
 
 fn key(dir: &Path) -> String {
     std::fs::read_to_string(dir.join("admin.key")).expect("a key").trim().to_owned()
 }
 
-fn put(serving: &Serving, key: &str, id: &str, body: &str) -> Response {
-    let path = format!("PUT /apisix/admin/routes/{id}");
-    ask(admin(serving), &path, &[&format!("X-API-KEY: {key}")], body)
+fn put(serving: &Serving, key: &str, id: &str, body: &str) -> Answer {
+    let call = Call::new("PUT", &format!("/apisix/admin/routes/{id}"));
+    serving.ask_admin(&call.header("X-API-KEY", key).body(body))
 }
 
 #[test]
@@ -49,13 +47,16 @@ fn a_wrong_key_or_none_opens_nothing() {
     let files = Files::new();
     let dir = files.path("data");
     let serving = serving(&dir);
-    for (headers, why) in [(vec![], "missing apikey"), (vec!["X-API-KEY: wrong"], "wrong apikey")] {
-        let response = ask(admin(&serving), "GET /apisix/admin/routes", &headers, "");
-        assert_eq!(response.status, 401);
-        assert!(response.body.contains(why), "{}", response.body);
+    let call = Call::get("/apisix/admin/routes");
+    for (call, why) in
+        [(call.clone(), "missing apikey"), (call.header("X-API-KEY", "wrong"), "wrong apikey")]
+    {
+        let answer = serving.ask_admin(&call);
+        assert_eq!(answer.status, 401);
+        assert!(answer.text().contains(why), "{}", answer.text());
     }
-    let elsewhere = get(admin(&serving), "/chat/completions");
-    assert_eq!((elsewhere.status, &*elsewhere.body), (404, r#"{"error_msg":"not found"}"#));
+    let elsewhere = serving.ask_admin(&Call::get("/chat/completions"));
+    assert_eq!((elsewhere.status, &*elsewhere.body), (404, &br#"{"error_msg":"not found"}"#[..]));
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn an_address_that_is_not_allowed_is_refused() {
     let mut command = splitway();
     command.env("SPLITWAY_ALLOW_ADMIN", "10.0.0.0/8,192.168.0.0/16");
     let serving = Serving::ledger(&files.path("data"), command);
-    assert_eq!(get(admin(&serving), "/apisix/admin/routes").status, 403);
+    assert_eq!(serving.ask_admin(&Call::get("/apisix/admin/routes")).status, 403);
 }
 
 #[test]
@@ -74,24 +75,23 @@ fn what_was_acknowledged_survives_a_kill() {
     let upstream = origin("one");
     let first = serving(&dir);
     let key = key(&dir);
-    let route = format!(r#"{{"uri":"/r","upstream":{{"nodes":{{"{upstream}":1}}}}}}"#);
+    let node = upstream.authority();
+    let route = format!(r#"{{"uri":"/r","upstream":{{"nodes":{{"{node}":1}}}}}}"#);
     assert_eq!(put(&first, &key, "r", &route).status, 201);
     // It serves before it is acknowledged.
-    assert_eq!(get(first.traffic, "/r").body, "one");
-    assert_eq!(get(first.traffic, "/r").header("x-splitway-revision"), Some("1"));
+    assert_eq!(first.get("/r").body, b"one");
+    assert_eq!(first.get("/r").revision().as_deref(), Some("1"));
     assert_eq!(put(&first, &key, "r", r#"{"uri":"/r","upstraem":{}}"#).status, 400);
     first.signal("KILL");
     first.end();
 
     let second = serving(&dir);
-    assert_eq!(get(second.traffic, "/r").body, "one");
-    let headers = [&*format!("X-API-KEY: {key}")];
-    let read = ask(admin(&second), "GET /apisix/admin/routes/r", &headers, "");
-    assert_eq!(read.status, 200);
-    assert!(read.body.contains(r#""createdIndex":1"#), "{}", read.body);
-    let gone = ask(admin(&second), "DELETE /apisix/admin/routes/r", &headers, "");
-    assert_eq!(gone.status, 200);
-    assert_eq!(get(second.traffic, "/r").status, 404);
+    assert_eq!(second.get("/r").body, b"one");
+    let ask = |method| Call::new(method, "/apisix/admin/routes/r").header("X-API-KEY", &key);
+    let read = second.ask_admin(&ask("GET"));
+    assert_eq!((read.status, read.json().get("createdIndex")), (200, Some(&1.into())));
+    assert_eq!(second.ask_admin(&ask("DELETE")).status, 200);
+    assert_eq!(second.get("/r").status, 404);
 }
 
 #[test]
@@ -129,14 +129,34 @@ fn what_cannot_be_written_is_refused_and_serving_goes_on() {
     limited.arg(splitway().get_program());
     let mut serving = Serving::ledger(&dir, limited);
     let key = key(&dir);
-    let nodes = format!(r#""uri":"/r","upstream":{{"nodes":{{"{}":1}}}}"#, origin("one"));
+    let upstream = origin("one");
+    let nodes = format!(r#""uri":"/r","upstream":{{"nodes":{{"{}":1}}}}"#, upstream.authority());
     assert_eq!(put(&serving, &key, "r", &format!("{{{nodes}}}")).status, 201);
     let large = format!(r#"{{{nodes},"labels":{{"large":"{}"}}}}"#, "x".repeat(300_000));
     let refused = put(&serving, &key, "r", &large);
-    assert_eq!(refused.status, 503, "{}", refused.body);
+    assert_eq!(refused.status, 503, "{}", refused.text());
     serving.line(|line| line.contains("configuration_not_written"));
-    assert_eq!(get(serving.traffic, "/r").body, "one");
-    assert_eq!(get(serving.traffic, "/r").header("x-splitway-revision"), Some("1"));
+    assert_eq!(serving.get("/r").body, b"one");
+    assert_eq!(serving.get("/r").revision().as_deref(), Some("1"));
     assert_eq!(put(&serving, &key, "r", &format!("{{{nodes}}}")).status, 200);
-    assert_eq!(get(serving.traffic, "/r").header("x-splitway-revision"), Some("2"));
+    assert_eq!(serving.get("/r").revision().as_deref(), Some("2"));
+}
+
+#[test]
+fn a_split_stays_exact_while_other_routes_are_written() {
+    let files = Files::new();
+    let dir = files.path("data");
+    let serving = serving(&dir);
+    let key = key(&dir);
+    let (one, two) = (origin("one"), origin("two"));
+    let branches = json!([{"upstream": upstream(&one)}, {"upstream": upstream(&two)}]);
+    let split = json!({"traffic-split": {"rules": [{"weighted_upstreams": branches}]}});
+    let route = json!({"uri": "/r", "plugins": split}).to_string();
+    assert_eq!(put(&serving, &key, "split", &route).status, 201);
+    for number in 0..100 {
+        let other = format!(r#"{{"uri":"/{number}","upstream":"http://a.example"}}"#);
+        assert!(put(&serving, &key, "other", &other).status < 300);
+        assert_eq!(serving.get("/r").status, 200);
+    }
+    assert_eq!((one.count(), two.count()), (50, 50));
 }

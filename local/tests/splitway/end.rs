@@ -1,21 +1,31 @@
 //! How a server ends.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Instant;
 
-use crate::http::{everything_to, receive, send, serve_once};
+use splitway_tests::document;
+use splitway_tests::message::Call;
+use splitway_tests::origin::Origin;
+use splitway_tests::script::{Act, Gate, Reply, Script};
+use splitway_tests::wire::Connection;
+
 use crate::process::{Files, PATIENCE, Serving};
 
-/// A server with one request under way, whose response is the test's to give.
-fn busy() -> (Serving, TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
+/// A server with one request under way, which is answered when the gate is opened.
+fn busy() -> (Serving, Connection, Origin, Gate) {
+    let gate = Gate::default();
+    let behind = gate.clone();
+    let origin = Origin::on_loopback(Script::new(move |_| {
+        behind.wait();
+        Act::Answer(Reply::ok("late"))
+    }));
     let files = Files::new();
-    let path = files.write("split.yaml", &everything_to(&format!("http://{address}")));
+    let path = files.write("split.yaml", &document::everything_to(&origin));
     let serving = Serving::file(&path, &[]);
-    let client = send(serving.traffic, "GET /", &[], "");
-    let (upstream, _) = listener.accept().expect("the attempt");
-    (serving, client, upstream)
+    let mut client = Connection::open(serving.traffic);
+    client.send(&Call::get("/"));
+    origin.wait_until("the request is there", |requests| requests.len() == 1);
+    (serving, client, origin, gate)
 }
 
 /// Waits until nobody is accepted any more.
@@ -28,17 +38,17 @@ fn await_closed(serving: &Serving) {
 
 #[test]
 fn the_first_signal_lets_requests_finish() {
-    let (serving, client, mut upstream) = busy();
+    let (serving, mut client, _origin, gate) = busy();
     serving.signal("TERM");
     await_closed(&serving);
-    serve_once(&mut upstream, "late").expect("it still listens");
-    assert_eq!(receive(client).body, "late");
+    gate.open();
+    assert_eq!(client.answer().text(), "late");
     assert_eq!(serving.end().code(), Some(0));
 }
 
 #[test]
 fn the_second_signal_does_not() {
-    let (serving, _client, _upstream) = busy();
+    let (serving, _client, _origin, _gate) = busy();
     let begin = Instant::now();
     serving.signal("INT");
     await_closed(&serving);

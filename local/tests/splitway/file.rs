@@ -1,37 +1,39 @@
 //! A configuration that is a file.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::time::Instant;
 
-use crate::http::{everything_to, get, origin};
-use crate::process::{Files, PATIENCE, Serving, run};
+use splitway_tests::origin::Origin;
+
+use crate::process::{Files, PATIENCE, Serving, everything_to, origin, run};
+
+fn to(origin: &Origin) -> String {
+    everything_to(&format!("http://{}", origin.authority()))
+}
 
 /// Asks until an answer comes by another revision.
-fn await_revision(at: SocketAddr, old: &str) -> String {
+fn await_revision(serving: &Serving, old: &str) {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let response = get(at, "/");
-        let revision = response.header("x-splitway-revision").expect("a revision");
-        if revision != old {
-            return revision.to_owned();
+        if revision(serving) != old {
+            return;
         }
     }
     panic!("the revision is still {old}");
 }
 
-fn revision(at: SocketAddr) -> String {
-    get(at, "/").header("x-splitway-revision").expect("a revision").to_owned()
+fn revision(serving: &Serving) -> String {
+    serving.get("/").revision().expect("a revision")
 }
 
 #[test]
 fn a_change_is_taken_and_a_faulty_one_is_not() {
     let files = Files::new();
     let (one, two) = (origin("one"), origin("two"));
-    let path = files.write("split.yaml", &everything_to(&format!("http://{one}")));
+    let path = files.write("split.yaml", &to(&one));
     let mut serving = Serving::file(&path, &[]);
-    assert_eq!(get(serving.traffic, "/").body, "one");
-    let first = revision(serving.traffic);
+    assert_eq!(serving.get("/").body, b"one");
+    let first = revision(&serving);
 
     files.write("split.yaml", "routes: [{uri: r, upstream: {}}, {id: a/b}]\nrouts: []\n");
     let mut pointers: Vec<String> = Vec::new();
@@ -41,28 +43,27 @@ fn a_change_is_taken_and_a_faulty_one_is_not() {
         pointers.push(pointer.split('"').next().unwrap_or_default().to_owned());
     }
     pointers.sort();
-    assert_eq!(pointers.first().map(String::as_str), Some("/routes/0"), "{pointers:?}");
-    assert!(pointers.contains(&"/routs".to_owned()), "{pointers:?}");
-    assert_eq!(revision(serving.traffic), first);
+    assert_eq!(pointers, ["/routes/0/upstream", "/routes/0/uri", "/routes/1/id", "/routs"]);
+    assert_eq!(revision(&serving), first);
 
-    files.write("split.yaml", &everything_to(&format!("http://{two}")));
-    await_revision(serving.traffic, &first);
-    assert_eq!(get(serving.traffic, "/").body, "two");
+    files.write("split.yaml", &to(&two));
+    await_revision(&serving, &first);
+    assert_eq!(serving.get("/").body, b"two");
 }
 
 #[test]
 fn a_link_that_turns_to_another_file_is_followed() {
     let files = Files::new();
     let (one, two) = (origin("one"), origin("two"));
-    let old = files.write("old.yaml", &everything_to(&format!("http://{one}")));
-    let new = files.write("new.yaml", &everything_to(&format!("http://{two}")));
+    let old = files.write("old.yaml", &to(&one));
+    let new = files.write("new.yaml", &to(&two));
     symlink(old, files.path("split.yaml")).expect("a link");
     let serving = Serving::file(files.path("split.yaml").to_str().expect("UTF-8"), &[]);
-    let first = revision(serving.traffic);
+    let first = revision(&serving);
     symlink(new, files.path("next.yaml")).expect("a link");
     std::fs::rename(files.path("next.yaml"), files.path("split.yaml")).expect("renamed");
-    await_revision(serving.traffic, &first);
-    assert_eq!(get(serving.traffic, "/").body, "two");
+    await_revision(&serving, &first);
+    assert_eq!(serving.get("/").body, b"two");
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn faults_at_the_start_are_all_told_and_end_it() {
     let output = run(&["serve", "--listen", "127.0.0.1:0", "--config", &path], "");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    for place in ["/routes/0", "/routes/1/id", "/routs"] {
+    for place in ["/routes/0/uri", "/routes/1/id", "/routs"] {
         assert!(stderr.contains(&format!("error: {place}: ")), "{place} in {stderr}");
     }
     assert!(stderr.contains("split.yaml: the document has "), "{stderr}");
@@ -91,9 +92,10 @@ fn with_a_file_the_admin_api_is_off() {
 #[test]
 fn every_request_is_logged_where_that_is_asked_for() {
     let files = Files::new();
-    let path = files.write("split.yaml", &everything_to(&format!("http://{}", origin("one"))));
+    let origin = origin("one");
+    let path = files.write("split.yaml", &to(&origin));
     let mut serving = Serving::file(&path, &["--access-log"]);
-    assert_eq!(get(serving.traffic, "/").status, 200);
+    assert_eq!(serving.get("/").status, 200);
     let line = serving.line(|line| line.contains(r#""event":"request""#));
     assert!(line.contains(r#""status":200,"route":"all","branch":"route""#), "{line}");
 }

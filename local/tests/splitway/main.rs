@@ -6,7 +6,7 @@ mod demo;
 mod end;
 mod failures;
 mod file;
-mod http;
 mod process;
+mod requests;
 mod tls;
 mod validate;

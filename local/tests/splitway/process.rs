@@ -7,6 +7,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use splitway_tests::message::{Answer, Call};
+use splitway_tests::origin::Origin;
+use splitway_tests::script::Reply;
+use splitway_tests::wire;
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up; far more than it ever takes.
@@ -58,6 +62,22 @@ pub(crate) fn argument(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
+/// An upstream that answers every request with `body`.
+pub(crate) fn origin(body: &str) -> Origin {
+    Origin::on_loopback(Reply::ok(body).into())
+}
+
+/// A document that sends everything to one place.
+pub(crate) fn everything_to(upstream: &str) -> String {
+    format!("routes:\n  - id: all\n    uri: /*\n    upstream: {upstream}\n")
+}
+
+/// What a problem says went wrong, for machines.
+pub(crate) fn problem(answer: &Answer) -> (u16, Option<String>) {
+    let status = answer.header("proxy-status");
+    (answer.status, status.and_then(|it| Some(it.strip_prefix("splitway; error=")?.to_owned())))
+}
+
 /// A `splitway serve` that is killed when the test is done with it.
 pub(crate) struct Serving {
     child: Child,
@@ -98,6 +118,16 @@ impl Serving {
         let line = self.line(|line| line.trim_start().starts_with(label));
         let (_, url) = line.split_once("http://")?;
         url.split('/').next()?.parse().ok()
+    }
+
+    /// What is answered to a GET.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        wire::call(self.traffic, &Call::get(path))
+    }
+
+    /// What the Admin API answers.
+    pub(crate) fn ask_admin(&self, call: &Call) -> Answer {
+        wire::call(self.admin.expect("the Admin API is on"), call)
     }
 
     /// The next line on standard error that is the one wanted.

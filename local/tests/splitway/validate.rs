@@ -55,7 +55,7 @@ fn every_fault_is_told_with_its_place() {
     assert_eq!(output.status.code(), Some(1), "{stdout}");
     for error in [
         "/routes/0/upstraem: unknown key; did you mean `upstream`?",
-        "/routes/1: the path `r` does not start with `/`",
+        "/routes/1/uri: expected a path of up to 4096 bytes that starts with `/`",
         "/routes/1/upstream/nodes/a:b: ",
     ] {
         assert!(stdout.contains(&format!("error: {error}")), "{error} in {stdout}");

@@ -7,11 +7,12 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use splitway_tests::origin::Origin;
-use splitway_tests::script::Script;
+
+use crate::origin::Origin;
+use crate::script::Script;
 
 /// An upstream with a certificate for `name`; the authority that vouches for it goes to `ca`.
-pub(crate) fn origin(name: &str, ca: &Path, script: Script) -> Origin {
+pub fn origin(name: &str, ca: &Path, script: Script) -> Origin {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate().unwrap();
