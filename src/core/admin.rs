@@ -53,6 +53,9 @@ pub async fn answer<C: Control>(
         Ok(place) => place,
         Err(refused) => return refused,
     };
+    if head.query().and_then(|query| argument(query, "ttl")).is_some() {
+        return error(400, "`ttl` is not supported yet: the resource would never expire");
+    }
     let command = match (head.method(), id) {
         ("GET", None) => Command::List(kind),
         ("GET", Some(id)) => Command::Read(kind, id),

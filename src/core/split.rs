@@ -167,10 +167,15 @@ fn first_rule(
     let mut first = None;
     for (index, rule) in rules.into_iter().enumerate() {
         let at = at.index(index);
-        let at = at.key("weighted_upstreams");
-        let branches = rule.weighted_upstreams.unwrap_or_else(|| vec![BranchWire::default()]);
-        warn_of_branches(&branches, at, report);
-        let split = compile_branches(branches, scope, at, report);
+        let split = match rule.weighted_upstreams {
+            Some(branches) => {
+                let at = at.key("weighted_upstreams");
+                warn_of_branches(&branches, at, report);
+                compile_branches(branches, scope, at, report)
+            }
+            // APISIX's default: everything to the route's upstream.
+            None => own(scope, at, report).and_then(|own| Split::whole(own, scope.phase).ok()),
+        };
         match index {
             0 => first = split,
             _ => {
@@ -179,6 +184,14 @@ fn first_rule(
         }
     }
     first
+}
+
+/// The route's own upstream, or a fault.
+fn own(scope: Scope<'_>, at: At<'_>, report: &mut Report) -> Option<Arc<Upstream>> {
+    if scope.own.is_none() {
+        report.fault(at, "there is no upstream here, and the route has none either");
+    }
+    scope.own.cloned().flatten()
 }
 
 impl RuleWire {
@@ -235,13 +248,7 @@ impl BranchWire {
             }
             return Some(Arc::new(upstream));
         }
-        match scope.own {
-            Some(own) => own.clone(),
-            None => {
-                report.fault(at, "neither the branch nor the route has an upstream");
-                None
-            }
-        }
+        own(scope, at, report)
     }
 }
 

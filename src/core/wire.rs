@@ -30,7 +30,9 @@ pub(crate) fn read<'de, T: Deserialize<'de>, U>(
         let error = match T::deserialize(node) {
             Ok(read) if left_out.is_empty() => return check(read, report),
             Ok(read) => {
-                check_rest(read, &left_out, report, check);
+                let mut of_rest = Report::default();
+                check(read, &mut of_rest);
+                add_rest(of_rest, value, at, &left_out, report);
                 return None;
             }
             Err(error) => error,
@@ -47,18 +49,38 @@ pub(crate) fn read<'de, T: Deserialize<'de>, U>(
     None
 }
 
-/// Has the readable rest of a faulty value checked, so that its other faults are known too.
-fn check_rest<T, U>(
-    read: T,
-    left_out: &[String],
-    report: &mut Report,
-    check: impl FnOnce(T, &mut Report) -> Option<U>,
-) {
-    let mut of_rest = Report::default();
-    check(read, &mut of_rest);
-    let own = of_rest.faults.into_iter().filter(|fault| !follows(&fault.at, left_out));
-    report.faults.extend(own);
-    report.warnings.extend(of_rest.warnings);
+/// Adds what was said about the readable rest of a faulty value, at the places where it stands in
+/// the whole value.
+fn add_rest(of_rest: Report, value: &Value, at: At<'_>, left_out: &[String], report: &mut Report) {
+    let in_whole = |mut fault: Fault| {
+        fault.at = place_in_whole(&fault.at, value, at, left_out);
+        fault
+    };
+    let faults = of_rest.faults.into_iter().map(in_whole);
+    report.faults.extend(faults.filter(|fault| !follows(&fault.at, left_out)));
+    report.warnings.extend(of_rest.warnings.into_iter().map(in_whole));
+}
+
+/// The place in the whole value that the rest knows as `place`: behind an element that was left out,
+/// the indices of the rest are too small.
+fn place_in_whole(place: &str, value: &Value, at: At<'_>, left_out: &[String]) -> String {
+    let mut whole = at.to_string();
+    let Some(inner) = place.strip_prefix(&whole) else { return place.to_owned() };
+    let mut value = Some(value);
+    for segment in inner.split('/').skip(1) {
+        let index = value.filter(|value| value.is_array()).and_then(|_| segment.parse().ok());
+        let segment = match index {
+            Some(index) => {
+                let is_kept = |index: &usize| !left_out.contains(&format!("{whole}/{index}"));
+                let restored = (0..).filter(is_kept).nth(index).unwrap_or(index);
+                restored.to_string()
+            }
+            None => segment.to_owned(),
+        };
+        value = value.and_then(|value| value.pointer(&format!("/{segment}")));
+        whole = format!("{whole}/{segment}");
+    }
+    whole
 }
 
 /// Whether a fault at `place` may be there only because a place inside was left out.
@@ -259,7 +281,11 @@ fn unexpected(value: &Value) -> Unexpected<'_> {
     match value {
         Value::Null => Unexpected::Unit,
         Value::Bool(value) => Unexpected::Bool(*value),
-        Value::Number(number) => Unexpected::Float(number.as_f64().unwrap_or(f64::NAN)),
+        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => Unexpected::Unsigned(number),
+            (None, Some(number)) => Unexpected::Signed(number),
+            (None, None) => Unexpected::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
         Value::String(text) => Unexpected::Str(text),
         Value::Array(_) => Unexpected::Seq,
         Value::Object(_) => Unexpected::Map,

@@ -186,3 +186,26 @@ fn text_that_is_no_document_is_one_fault() {
     let nested = "[".repeat(100_000);
     assert!(compile_json(&nested, 0, &mut Report::default()).is_none());
 }
+
+/// What was left out on reading must not shift the places that are found on checking.
+#[test]
+fn places_behind_a_faulty_element_are_its_own() {
+    check(
+        &json!({"routes": [{
+            "uris": [1, "/a", "b", 2, "c"],
+            "methods": [true, "GTE"],
+            "upstream": {"nodes": [{"host": 1}, {"host": "a b", "weight": 1}], "pass_host": "node"},
+        }]}),
+        &[
+            "/routes/0/methods/0: expected a string, found boolean `true`",
+            "/routes/0/upstream/nodes/0/host: expected a string, found integer `1`",
+            "/routes/0/uris/0: expected a string, found integer `1`",
+            "/routes/0/uris/3: expected a string, found integer `2`",
+            "/routes/0/uris/2: expected a path of up to 4096 bytes that starts with `/`",
+            "/routes/0/uris/4: expected a path of up to 4096 bytes that starts with `/`",
+            "/routes/0/methods/1: unknown method; did you mean `GET`?",
+            "/routes/0/upstream/nodes/1/host: expected a host name or address and a port from 1 to 65535",
+        ],
+        &[],
+    );
+}
