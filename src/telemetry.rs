@@ -9,7 +9,7 @@ use worker::{console_error, console_log, console_warn};
 pub(crate) fn record(record: &Record<'_>) {
     let Some(problem) = record.problem else { return };
     let line = json!({
-        "event": "refused",
+        "event": "request",
         "problem": problem,
         "status": record.status,
         "route": record.route,
@@ -29,15 +29,19 @@ pub(crate) fn failure(message: &str) {
 pub(crate) fn taken(taken: &Taken) {
     match taken {
         Taken::Unchanged => {}
-        Taken::Absent => console_error!("{}", json!({"event": "config_absent"})),
+        Taken::Absent => console_error!("{}", json!({"event": "configuration_absent"})),
         Taken::Loaded(revision) => {
-            console_log!("{}", json!({"event": "config_loaded", "revision": revision.as_str()}));
+            console_log!(
+                "{}",
+                json!({"event": "configuration_loaded", "revision": revision.as_str()})
+            );
         }
         Taken::Refused(revision, report) => {
             let faults: Vec<Value> =
                 report.faults.iter().map(|fault| fault.to_string().into()).collect();
             let revision = revision.as_str();
-            let line = json!({"event": "config_refused", "revision": revision, "faults": faults});
+            let line =
+                json!({"event": "configuration_refused", "revision": revision, "faults": faults});
             console_error!("{line}");
         }
     }
@@ -45,7 +49,7 @@ pub(crate) fn taken(taken: &Taken) {
 
 /// KV could not be read.
 pub(crate) fn unread(error: &str) {
-    console_error!("{}", json!({"event": "config_unread", "error": error}));
+    console_error!("{}", json!({"event": "configuration_unreadable", "error": error}));
 }
 
 /// A setting that makes no sense, and what it should have been.

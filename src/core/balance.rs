@@ -61,9 +61,9 @@ enum PassHost {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TimeoutWire {
-    connect: f64,
-    send: f64,
-    read: f64,
+    connect: Option<f64>,
+    send: Option<f64>,
+    read: Option<f64>,
 }
 
 impl TimeoutWire {
@@ -71,12 +71,16 @@ impl TimeoutWire {
     /// APISIX one after the other, because a Worker cannot tell them apart.
     pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> Duration {
         let phases = [("connect", self.connect), ("send", self.send), ("read", self.read)];
-        let phase = |(key, secs): (&str, f64)| {
-            if !(secs > 0.0 && secs <= 86_400.0) {
+        let phase = |(key, secs): (&str, Option<f64>)| match secs {
+            Some(secs) if secs > 0.0 && secs <= 86_400.0 => Duration::from_secs_f64(secs),
+            Some(_) => {
                 report.fault(at.key(key), "expected seconds, more than 0 and at most 86400");
-                return Duration::ZERO;
+                Duration::ZERO
             }
-            Duration::from_secs_f64(secs)
+            None => {
+                report.fault(at, format!("`{key}` is missing"));
+                Duration::ZERO
+            }
         };
         phases.into_iter().map(phase).sum()
     }

@@ -139,6 +139,7 @@ impl RouteWire {
             (!(is_path && fits))
                 .then_some("expected a path of up to 4096 bytes that starts with `/`")
         });
+        warn_of_literals(&uris, at, report);
         check_each(&self.host, &self.hosts, ("host", "hosts"), at, report, |host| {
             (!is_host_pattern(host))
                 .then_some("expected a host name without a port, or one with a leading `*`")
@@ -186,6 +187,16 @@ fn one_or_list(
         report.fault(at.key(list_key), "expected at least one");
     }
     values
+}
+
+/// What other routers would take for a pattern, and this one, like APISIX's default, does not.
+fn warn_of_literals(uris: &[String], at: At<'_>, report: &mut Report) {
+    for uri in uris {
+        let inner = uri.strip_suffix('*').unwrap_or(uri);
+        if inner.contains('*') || inner.contains("/:") {
+            report.warn(at, format!("in `{uri}` only a `*` at the end is more than itself"));
+        }
+    }
 }
 
 /// Reports what `check` says of each value, at the place where the value stands.

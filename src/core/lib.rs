@@ -34,6 +34,7 @@
 //!   test checks both.
 
 pub mod time;
+pub mod telemetry;
 pub mod fault;
 pub mod json;
 pub mod id;
@@ -49,7 +50,6 @@ pub mod split;
 pub mod config;
 pub mod snapshot;
 pub mod refresh;
-pub mod telemetry;
 pub mod exchange;
 pub mod coordinator;
 pub mod platform;

@@ -96,6 +96,13 @@ pub(crate) struct NodeWire {
 }
 
 impl NodesWire {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Map(map) => map.is_empty(),
+            Self::List(list) => list.is_empty(),
+        }
+    }
+
     /// Checks the nodes; reports every one that cannot be an address.
     pub(crate) fn compile(
         &self,
@@ -121,7 +128,7 @@ impl NodesWire {
                 })
                 .collect(),
         };
-        if nodes.is_empty() {
+        if self.is_empty() {
             report.fault(at, "expected at least one node");
         }
         if nodes.iter().all(|(_, weight)| *weight == Weight(0)) {

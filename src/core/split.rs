@@ -18,6 +18,7 @@ use crate::id::Id;
 use crate::node::Scheme;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
+use crate::telemetry::proof;
 use crate::wire::Unsupported;
 
 /// The most branches of one split, as in APISIX.
@@ -293,6 +294,9 @@ fn compile_branches(
     for (index, wire) in wires.into_iter().enumerate() {
         let at = at.index(index);
         let name = wire.name.as_ref().map_or_else(|| format!("b{index}"), |id| id.as_str().into());
+        if [OWN_BRANCH, proof::NONE].contains(&name.as_str()) {
+            report.fault(at.key("name"), format!("`{name}` is what responses of no branch say"));
+        }
         if branches.iter().any(|earlier| *earlier.name == *name) {
             report.fault(at, format!("another branch of this split is named `{name}`"));
         }

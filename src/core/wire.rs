@@ -140,6 +140,34 @@ impl Error {
     }
 }
 
+/// What Rust's types are called in JSON.
+fn in_json(expected: &dyn Expected) -> String {
+    match expected.to_string().as_str() {
+        "u8" | "u16" | "u32" | "u64" => "an integer from 0".to_owned(),
+        "i64" => "an integer".to_owned(),
+        "f64" => "a number".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "an object".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// What was found, in the words of JSON.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others do not occur in JSON")]
+fn name_of(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Unit => "null".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "an object".to_owned(),
+        Unexpected::Bool(value) => format!("`{value}`"),
+        Unexpected::Unsigned(number) => format!("`{number}`"),
+        Unexpected::Signed(number) => format!("`{number}`"),
+        Unexpected::Float(number) => format!("`{number}`"),
+        Unexpected::Str(text) => format!("{text:?}"),
+        other => other.to_string(),
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
@@ -154,11 +182,11 @@ impl de::Error for Error {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found {found}"))
+        Self::invalid_value(found, expected)
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found {found}"))
+        Self::new(format!("expected {}, found {}", in_json(expected), name_of(found)))
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -358,7 +386,7 @@ pub(crate) fn members<'v>(
 ) -> Option<&'v Map<String, Value>> {
     let members = value.as_object();
     if members.is_none() {
-        report.fault(at, format!("expected an object, found {}", unexpected(value)));
+        report.fault(at, format!("expected an object, found {}", name_of(unexpected(value))));
     }
     members
 }
@@ -411,10 +439,10 @@ mod tests {
             &[
                 "/branch: unknown key; did you mean `branches`?",
                 "/branches/0/wieght: unknown key; did you mean `weight`?",
-                "/branches/1/weight: expected u32, found string \"2\"",
-                "/branches/2/weight: expected u32, found integer `-3`",
+                "/branches/1/weight: expected an integer from 0, found \"2\"",
+                "/branches/2/weight: expected an integer from 0, found `-3`",
                 "/branches/3: `weight` is missing",
-                "/id: expected an id: 1 to 64 letters, digits, `-`, `_`, `.`; or an integer from 1, found string \"a/b\"",
+                "/id: expected an id: 1 to 64 letters, digits, `-`, `_`, `.`; or an integer from 1, found \"a/b\"",
                 "/vars: APISIX has this key, Splitway does not support it yet",
             ],
         );
@@ -425,13 +453,13 @@ mod tests {
         check(
             &json!({"branches": [], "id": null}),
             &[
-                "/id: expected an id: 1 to 64 letters, digits, `-`, `_`, `.`; or an integer from 1, found unit value",
+                "/id: expected an id: 1 to 64 letters, digits, `-`, `_`, `.`; or an integer from 1, found null",
             ],
         );
     }
 
     #[test]
     fn a_value_of_another_kind_is_one_fault() {
-        check(&json!([1, 2]), &["(document): expected an object, found sequence"]);
+        check(&json!([1, 2]), &["(document): expected an object, found a list"]);
     }
 }

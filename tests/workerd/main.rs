@@ -103,7 +103,7 @@ impl Target for Workerd {
 
     fn wait_until_refused(&mut self) {
         let begin = Instant::now();
-        let is_refused = |line: &String| line.contains("config_refused");
+        let is_refused = |line: &String| line.contains("configuration_refused");
         while !self.running().logged().iter().any(is_refused) {
             assert!(begin.elapsed() < DEADLINE, "the Worker does not refuse the document");
             // An isolate looks at KV when it is asked something.
