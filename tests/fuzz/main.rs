@@ -240,8 +240,9 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
 #[test]
 fn mutated_documents_are_refused_or_serve() {
     let mut chance = Chance(environment("FUZZ_SEED", 1));
+    let rounds = environment("FUZZ_ROUNDS", 5_000);
     let mut served = 0;
-    for _ in 0..environment("FUZZ_ROUNDS", 5_000) {
+    for _ in 0..rounds {
         let mut document = sound();
         for _ in 0..=chance.below(3) {
             mutate(&mut document, &mut chance);
@@ -251,7 +252,7 @@ fn mutated_documents_are_refused_or_serve() {
             check_requests(&snapshot, &mut chance);
         }
     }
-    assert!(served > 100, "too few documents were sound to say something: {served}");
+    assert!(served > rounds / 50, "too few documents were sound to say something: {served}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The source of a tool, changed to compile with nothing more than Rust and a C compiler.
 //!
-//! worker-build downloads its helpers by the operating system's TLS, which on Linux needs the
-//! headers of OpenSSL. We hand it every helper, so it downloads nothing: its manifest is given TLS
+//! worker-build downloads its tools by the operating system's TLS, which on Linux needs the
+//! headers of OpenSSL. We hand it every tool, so it downloads nothing: its manifest is given TLS
 //! in Rust instead, which its lockfile has already. That lockfile only loses entries by this.
 
 use std::fs;
