@@ -77,20 +77,26 @@ const NODES_MAX: usize = 5_000_000;
 
 /// Compiles a document; with the snapshot come the warnings.
 pub fn read(text: &str, format: Format) -> Result<(Snapshot, Vec<Fault>), Defect> {
-    // Some editors begin a text with a mark of its encoding.
-    let document =
-        parse(text.strip_prefix('\u{feff}').unwrap_or(text), format).map_err(Defect::Syntax)?;
+    let document = parse(text, format).map_err(Defect::Syntax)?;
+    judge(&document, text).map_err(Defect::Faulty)
+}
+
+/// Compiles what [`parse`] made of a text; with the snapshot come the warnings.
+pub fn judge(document: &Value, text: &str) -> Result<(Snapshot, Vec<Fault>), Report> {
     let mut report = Report::default();
-    let resources = Resources::of(&document, &mut report);
+    let resources = Resources::of(document, &mut report);
     // Phase 0: this process is the only one to walk the splits, so a known order is the best one.
     let snapshot = compile(&resources, Revision::of_text(text), 0, &mut report);
     match snapshot.filter(|_| report.faults.is_empty()) {
         Some(snapshot) => Ok((snapshot, report.warnings)),
-        None => Err(Defect::Faulty(report)),
+        None => Err(report),
     }
 }
 
-fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
+/// The document that a text writes, whatever it says.
+pub fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
+    // Some editors begin a text with a mark of its encoding.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match format {
         Format::Json => splitway_core::json::parse(text.as_bytes())
             .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string())),
@@ -100,17 +106,38 @@ fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
                 strict_booleans: true,
                 with_snippet: false,
             };
-            serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-                let number = |number: u64| usize::try_from(number).unwrap_or_default();
-                let place = error.location().map(|place| (place.line(), place.column()));
-                let (line, column) = place.unwrap_or_default();
-                Syntax::new(number(line), number(column), &error.to_string())
-            })
+            match serde_saphyr::from_str_with_options(text, options) {
+                // What YAML calls null is also a text of nothing but comments.
+                Ok(Value::Null) => {
+                    Err(Syntax { line: 0, column: 0, what: "the document is empty".to_owned() })
+                }
+                Ok(document) => Ok(document),
+                Err(error) => Err(Syntax::of_yaml(&error)),
+            }
         }
     }
 }
 
 impl Syntax {
+    /// In words of our own where those of the library are for whoever calls it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others speak of the text")]
+    fn of_yaml(error: &serde_saphyr::Error) -> Self {
+        use serde_saphyr::Error;
+        let number = |number: u64| usize::try_from(number).unwrap_or_default();
+        let place = error.location().map(|place| (place.line(), place.column()));
+        let (line, column) = place.unwrap_or_default();
+        let message = match error.without_snippet() {
+            Error::DuplicateMappingKey { key: Some(key), .. } => {
+                format!("the key `{key}` stands twice")
+            }
+            Error::DuplicateMappingKey { key: None, .. } => "a key stands twice".to_owned(),
+            Error::BinaryNotUtf8 { .. } => "the binary data is no text in UTF-8".to_owned(),
+            Error::MultipleDocuments { .. } => "expected one document, found several".to_owned(),
+            other => other.to_string(),
+        };
+        Self::new(number(line), number(column), &message)
+    }
+
     fn new(line: usize, column: usize, message: &str) -> Self {
         // Both libraries end their messages with the place, which is kept apart here.
         let place = format!(" at line {line} column {column}");

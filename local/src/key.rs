@@ -1,8 +1,8 @@
 //! The key of the Admin API, made once and kept in the data directory.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why there is no key.
@@ -24,6 +24,26 @@ pub enum KeyError {
     NoEntropy(getrandom::Error),
 }
 
+/// Why a key is less of a secret than it should be; it opens all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFlaw {
+    /// The file is not its owner's alone.
+    #[error("{file} is open to others than you; `chmod 600 {file}` closes it", file = path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key in the file or the variable is easier to guess than need be.
+    #[error("the key of {0} has fewer than {KEY_MIN} characters")]
+    Short(String),
+}
+
+/// How many characters a key should have.
+const KEY_MIN: usize = 16;
+
+/// The bits of a mode that let others than the owner read or write.
+const OTHERS: u32 = 0o066;
+
 /// Makes the data directory where there is none, for its owner only.
 pub(crate) fn prepare_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
@@ -35,26 +55,40 @@ pub fn path(dir: &Path) -> PathBuf {
 }
 
 /// The key in the data directory; a new one where there is none.
-pub(crate) fn load_or_make(dir: &Path) -> Result<String, KeyError> {
+pub(crate) fn load_or_make(dir: &Path) -> Result<(String, Vec<KeyFlaw>), KeyError> {
     let path = path(dir);
     let failed = |source| KeyError::File { path: path.clone(), source };
-    match fs::read_to_string(&path) {
-        Ok(text) => checked(text.trim(), &path.display().to_string()),
+    match read(&path) {
+        Ok((text, mode)) => {
+            let (key, mut flaws) = checked(text.trim(), &path.display().to_string())?;
+            flaws.extend((mode & OTHERS != 0).then(|| KeyFlaw::Open { path: path.clone() }));
+            Ok((key, flaws))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let key = random_key()?;
             write(&path, &key).map_err(failed)?;
-            Ok(key)
+            Ok((key, Vec::new()))
         }
         Err(error) => Err(failed(error)),
     }
 }
 
 /// A key as it was given, if it is one.
-pub(crate) fn checked(key: &str, place: &str) -> Result<String, KeyError> {
-    match key.is_empty() {
-        true => Err(KeyError::Empty(place.to_owned())),
-        false => Ok(key.to_owned()),
+pub(crate) fn checked(key: &str, place: &str) -> Result<(String, Vec<KeyFlaw>), KeyError> {
+    if key.is_empty() {
+        return Err(KeyError::Empty(place.to_owned()));
     }
+    let is_short = key.chars().count() < KEY_MIN;
+    let flaws = is_short.then(|| KeyFlaw::Short(place.to_owned())).into_iter().collect();
+    Ok((key.to_owned(), flaws))
+}
+
+/// The text of a file, and its mode.
+fn read(path: &Path) -> io::Result<(String, u32)> {
+    let mut file = File::open(path)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok((text, file.metadata()?.permissions().mode()))
 }
 
 /// 32 random bytes in hexadecimal.

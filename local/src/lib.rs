@@ -39,6 +39,6 @@ mod upstream;
 pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;
 pub use crate::file::FileError;
-pub use crate::key::{KeyError, path as key_path};
+pub use crate::key::{KeyError, KeyFlaw, path as key_path};
 pub use crate::options::ServeOptions;
 pub use crate::server::{Server, StartError};

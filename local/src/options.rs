@@ -1,6 +1,6 @@
 //! What a server is told when it starts, by the command line, the environment or a test.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -49,8 +49,15 @@ pub struct ServeOptions {
     #[arg(long, env = "SPLITWAY_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Let these addresses use the Admin API [default: 127.0.0.0/8 and ::1/128]
-    #[arg(long, env = "SPLITWAY_ALLOW_ADMIN", value_name = "CIDR", value_delimiter = ',')]
+    /// Let this address or network use the Admin API; replaces the default, may be given several
+    /// times [default: 127.0.0.0/8 and ::1/128]
+    #[arg(
+        long,
+        env = "SPLITWAY_ALLOW_ADMIN",
+        value_name = "ADDR[/BITS]",
+        value_delimiter = ',',
+        value_parser = network
+    )]
     pub allow_admin: Vec<IpNet>,
 
     /// Log every request, not only those that Splitway answers by itself
@@ -71,9 +78,23 @@ pub struct ServeOptions {
     pub is_silent: bool,
 }
 
-const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
-const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
 const DATA_DIR: &str = "splitway-data";
+
+/// Why a text is not a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or fd00::/8")]
+struct NotANetwork;
+
+/// A network; an address alone is the network of that address.
+fn network(text: &str) -> Result<IpNet, NotANetwork> {
+    match text.parse::<IpAddr>() {
+        // Clients are compared in this form, too.
+        Ok(address) => Ok(IpNet::from(address.to_canonical())),
+        Err(_) => text.parse().map_err(|_| NotANetwork),
+    }
+}
 
 impl Default for ServeOptions {
     /// What an empty command line in an empty environment means.
@@ -107,5 +128,29 @@ impl ServeOptions {
     pub(crate) fn workers_count(&self) -> usize {
         let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         self.workers.map_or_else(available, NonZeroUsize::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_alone_is_a_network_of_one() {
+        for (text, expected) in [
+            ("127.0.0.1", Some("127.0.0.1/32")),
+            ("::1", Some("::1/128")),
+            ("::ffff:10.1.2.3", Some("10.1.2.3/32")),
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("fd00::/8", Some("fd00::/8")),
+            ("", None),
+            ("localhost", None),
+            ("10.0.0.0/33", None),
+            ("127.0.0.1:80", None),
+            ("[::1]", None),
+        ] {
+            let expected = expected.map(|net| net.parse().expect("a network"));
+            assert_eq!(network(text).ok(), expected, "{text}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::coordinator::Coordinator;
 use crate::database::{Database, DatabaseError};
 use crate::document::{self, Defect, Format};
 use crate::file::{FileError, WatchedFile};
-use crate::key::{self, KeyError};
+use crate::key::{self, KeyError, KeyFlaw};
 use crate::listen::{self, Phase};
 use crate::options::ServeOptions;
 use crate::platform::Effects;
@@ -93,6 +93,7 @@ pub struct Server {
     listen_addr: SocketAddr,
     admin_addr: Option<SocketAddr>,
     source: Source,
+    key_flaws: Vec<KeyFlaw>,
     phases: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
     /// Dropping it ends the thread that watches the file.
@@ -133,6 +134,11 @@ impl Server {
     /// Where the configuration comes from.
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// What is to be said against the key of the Admin API.
+    pub fn key_flaws(&self) -> &[KeyFlaw] {
+        &self.key_flaws
     }
 
     /// Accepts no more connections and lets the requests that are under way finish.
@@ -196,6 +202,7 @@ impl Start {
             listen_addr: local_address(&listeners, options.listen),
             admin_addr: None,
             source: Source::Document,
+            key_flaws: Vec::new(),
             phases: watch::Sender::new(Phase::Serving),
             threads: Vec::new(),
             watch: None,
@@ -225,7 +232,7 @@ impl Start {
         let path = dir.join("splitway.db");
         let failed = |source| StartError::Database { path: path.clone(), source };
         let database = Database::open(&path).map_err(failed)?;
-        let key = match &options.admin_key {
+        let (key, key_flaws) = match &options.admin_key {
             Some(key) => key::checked(key, "SPLITWAY_ADMIN_KEY")?,
             None => key::load_or_make(dir)?,
         };
@@ -246,6 +253,7 @@ impl Start {
         }
         self.server.admin_addr = Some(address);
         self.server.source = Source::Ledger(path);
+        self.server.key_flaws = key_flaws;
         Ok(())
     }
 

@@ -3,39 +3,42 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use splitway_core::fault::{Fault, Report};
+use splitway_core::fault::Fault;
 use splitway_local::document::Defect;
 use splitway_local::{FileError, StartError};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 /// Writes `error: text`.
 pub(crate) fn error(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{ERROR}error{ERROR:#}: {text}")
 }
 
-/// Writes every fault, then every warning, each with its place.
-pub(crate) fn findings(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    for fault in &report.faults {
-        error(out, &fault.to_string())?;
-    }
-    warnings(out, &report.warnings)
+/// Writes `warning: text`.
+pub(crate) fn warning(out: &mut impl Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{WARNING}warning{WARNING:#}: {text}")
+}
+
+/// Writes `hint: text`.
+pub(crate) fn hint(out: &mut impl Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{HINT}hint{HINT:#}: {text}")
+}
+
+/// Writes every fault with its place.
+pub(crate) fn faults(out: &mut impl Write, faults: &[Fault]) -> io::Result<()> {
+    faults.iter().try_for_each(|fault| error(out, &fault.to_string()))
 }
 
 /// Writes every warning with its place.
 pub(crate) fn warnings(out: &mut impl Write, warnings: &[Fault]) -> io::Result<()> {
-    for warning in warnings {
-        writeln!(out, "{WARNING}warning{WARNING:#}: {warning}")?;
-    }
-    Ok(())
+    warnings.iter().try_for_each(|fault| warning(out, &fault.to_string()))
 }
 
-/// Writes what hindered a start: of a document everything, not only that there is something.
+/// Writes what hindered a start: of a document every fault, not only that there are some. They come
+/// last and without the warnings, which `splitway validate` tells.
 pub(crate) fn start_error(out: &mut impl Write, failure: &StartError) -> io::Result<()> {
-    if let StartError::Config { source: FileError::Defect(Defect::Faulty(report)), .. } = failure {
-        findings(out, report)?;
-    }
     error(out, &failure.to_string())?;
     let mut cause = std::error::Error::source(failure);
     while let Some(error) = cause {
@@ -46,5 +49,16 @@ pub(crate) fn start_error(out: &mut impl Write, failure: &StartError) -> io::Res
         }
         cause = error.source();
     }
-    Ok(())
+    match failure {
+        StartError::Config { source: FileError::Defect(Defect::Faulty(report)), .. }
+        | StartError::Document(Defect::Faulty(report)) => faults(out, &report.faults),
+        StartError::Config { .. }
+        | StartError::Document(_)
+        | StartError::Listen { .. }
+        | StartError::DataDir { .. }
+        | StartError::Database { .. }
+        | StartError::Key(_)
+        | StartError::Trust(_)
+        | StartError::System(_) => Ok(()),
+    }
 }

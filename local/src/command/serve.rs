@@ -68,12 +68,14 @@ fn introduce(out: &mut impl Write, server: &Server, options: &ServeOptions) -> i
             writeln!(out, "  configuration  {}, written by the admin API", path.display())?;
             writeln!(out, "  admin API      http://{address}/apisix/admin")?;
             match options.admin_key {
-                Some(_) => writeln!(out, "  admin key      from SPLITWAY_ADMIN_KEY"),
+                Some(_) => writeln!(out, "  admin key      from SPLITWAY_ADMIN_KEY")?,
                 None => {
                     let path = key_path(&options.data_dir);
-                    writeln!(out, "  admin key      in {}", path.display())
+                    writeln!(out, "  admin key      in {}", path.display())?;
                 }
             }
+            let mut flaws = server.key_flaws().iter();
+            flaws.try_for_each(|flaw| report::warning(out, &flaw.to_string()))
         }
         (Source::Ledger(_) | Source::Document, _) => Ok(()),
     }

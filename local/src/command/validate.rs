@@ -4,8 +4,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde_json::Value;
 use splitway_core::fault::Report;
-use splitway_local::document::{self, Count, Defect, Format};
+use splitway_local::document::{self, Count, Format};
 
 use super::report;
 
@@ -18,6 +19,10 @@ pub(crate) struct Arguments {
     /// Exit with 1 if there are warnings
     #[arg(long)]
     deny_warnings: bool,
+
+    /// Print a document without faults as JSON, for the edge; all else goes to standard error
+    #[arg(long)]
+    print_json: bool,
 }
 
 /// The file cannot be read, so nothing is known about it.
@@ -35,24 +40,51 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(UNREADABLE);
         }
     };
-    let read = document::read(&text, Format::of(&arguments.file, &text));
-    let (routes_count, report) = match read {
-        Ok((snapshot, warnings)) => {
-            (snapshot.routes_count(), Report { warnings, ..Report::default() })
-        }
-        Err(Defect::Faulty(report)) => (0, report),
-        Err(Defect::Syntax(syntax)) => {
+    // What is asked for on standard output is then alone there.
+    let mut out: Box<dyn Write> = match arguments.print_json {
+        true => Box::new(anstream::stderr()),
+        false => Box::new(anstream::stdout()),
+    };
+    let document = match document::parse(&text, Format::of(&arguments.file, &text)) {
+        Ok(document) => document,
+        Err(syntax) => {
             let text = format!("{}: {syntax}", arguments.file.display());
-            let _ = report::error(&mut anstream::stdout(), &text);
+            let _ = report::error(&mut out, &text);
             return ExitCode::FAILURE;
         }
     };
-    let _ = tell(&mut anstream::stdout(), &arguments.file, routes_count, &report);
+    let (routes_count, report) = match document::judge(&document, &text) {
+        Ok((snapshot, warnings)) => {
+            (snapshot.routes_count(), Report { warnings, ..Report::default() })
+        }
+        Err(report) => (0, report),
+    };
+    let is_route = is_route(&document);
+    let _ = tell(&mut out, &arguments.file, routes_count, is_route, &report);
     let is_denied = arguments.deny_warnings && !report.warnings.is_empty();
-    match report.faults.is_empty() && !is_denied {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    if !report.faults.is_empty() || is_denied {
+        return ExitCode::FAILURE;
     }
+    match arguments.print_json.then(|| print(&document)) {
+        // Half a document must not pass for one.
+        Some(Err(error)) => {
+            let _ = report::error(&mut out, &format!("the JSON cannot be written: {error}"));
+            ExitCode::FAILURE
+        }
+        Some(Ok(())) | None => ExitCode::SUCCESS,
+    }
+}
+
+/// Whether a document is what belongs into the list of its routes.
+fn is_route(document: &Value) -> bool {
+    let has = |key| document.get(key).is_some();
+    (has("uri") || has("uris")) && !has("routes")
+}
+
+fn print(document: &Value) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{document}")?;
+    out.flush()
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -64,8 +96,18 @@ fn read(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-fn tell(out: &mut impl Write, path: &Path, routes_count: usize, report: &Report) -> io::Result<()> {
-    report::findings(out, report)?;
+fn tell(
+    out: &mut impl Write,
+    path: &Path,
+    routes_count: usize,
+    is_route: bool,
+    report: &Report,
+) -> io::Result<()> {
+    report::faults(out, &report.faults)?;
+    if is_route && !report.faults.is_empty() {
+        report::hint(out, "this looks like one route; a document has it in a list: routes: [...]")?;
+    }
+    report::warnings(out, &report.warnings)?;
     let warnings = Count(report.warnings.len(), "warning");
     match report.faults.len() {
         0 => {

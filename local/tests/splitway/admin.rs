@@ -1,5 +1,6 @@
 //! The Admin API, its key and what it writes.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -69,6 +70,56 @@ fn an_address_that_is_not_allowed_is_refused() {
 }
 
 #[test]
+fn addresses_that_are_allowed_replace_the_default() {
+    let files = Files::new();
+    for (allowed, status) in [
+        (&["--allow-admin", "127.0.0.1"][..], 401),
+        (&["--allow-admin", "10.1.2.3", "--allow-admin", "127.0.0.1"], 401),
+        (&["--allow-admin", "10.1.2.3"], 403),
+        (&["--allow-admin", "::1"], 403),
+    ] {
+        let data = argument(&files.path("data"));
+        let options = ["--data-dir", &data, "--admin-listen", "127.0.0.1:0"];
+        let serving = Serving::start(splitway(), &[&options, allowed].concat());
+        let answer = serving.ask_admin(&Call::get("/apisix/admin/routes"));
+        assert_eq!(answer.status, status, "{allowed:?}");
+    }
+    let output = run(&["serve", "--allow-admin", "localhost"], "");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("expected an address or a network"), "{stderr}");
+}
+
+#[test]
+fn a_key_that_others_can_read_or_guess_is_warned_of() {
+    let files = Files::new();
+    let dir = files.path("data");
+    let file = dir.join("admin.key");
+    let mut first = serving(&dir);
+    first.line(|line| line.contains("admin key"));
+    assert!(!first.told().contains("warning"), "{}", first.told());
+    drop(first);
+
+    std::fs::write(&file, "too-short\n").expect("written");
+    for (mode, is_open) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).expect("a mode");
+        let mut serving = serving(&dir);
+        let short = serving.line(|line| line.starts_with("warning: "));
+        assert!(short.ends_with("admin.key has fewer than 16 characters"), "{short}");
+        if is_open {
+            let open = serving.line(|line| line.starts_with("warning: "));
+            assert!(open.contains(&format!("`chmod 600 {}`", file.display())), "{open}");
+        }
+        let route = r#"{"uri":"/r","upstream":"http://a.example"}"#;
+        assert!(put(&serving, "too-short", "r", route).status < 300);
+        serving.line(|line| line.contains("configuration_written"));
+        let told = serving.told();
+        assert_eq!(told.contains("chmod"), is_open, "{mode:o}: {told}");
+        assert!(!told.contains("too-short"), "{told}");
+    }
+}
+
+#[test]
 fn what_was_acknowledged_survives_a_kill() {
     let files = Files::new();
     let dir = files.path("data");
@@ -100,7 +151,9 @@ fn the_environment_can_give_the_key() {
     let dir = files.path("data");
     let mut command = splitway();
     command.env("SPLITWAY_ADMIN_KEY", "of-my-own");
-    let serving = Serving::ledger(&dir, command);
+    let mut serving = Serving::ledger(&dir, command);
+    let warning = serving.line(|line| line.starts_with("warning: "));
+    assert!(warning.contains("SPLITWAY_ADMIN_KEY has fewer than 16 characters"), "{warning}");
     let route = r#"{"uri":"/r","upstream":"http://a.example"}"#;
     assert_eq!(put(&serving, "of-my-own", "r", route).status, 201);
     assert!(!dir.join("admin.key").exists());

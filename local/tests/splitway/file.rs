@@ -69,15 +69,22 @@ fn a_link_that_turns_to_another_file_is_followed() {
 #[test]
 fn faults_at_the_start_are_all_told_and_end_it() {
     let files = Files::new();
-    let path =
-        files.write("split.yaml", "routes: [{uri: r, upstream: {}}, {id: a/b}]\nrouts: []\n");
+    let text = "\
+routes: [{uri: /u, upstream: \"http://a.example\"}, {uri: r, upstream: {}}, {id: a/b}]
+routs: []
+";
+    let path = files.write("split.yaml", text);
     let output = run(&["serve", "--listen", "127.0.0.1:0", "--config", &path], "");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    for place in ["/routes/0/uri", "/routes/1/id", "/routs"] {
+    for place in ["/routes/1/uri", "/routes/2/id", "/routs"] {
         assert!(stderr.contains(&format!("error: {place}: ")), "{place} in {stderr}");
     }
-    assert!(stderr.contains("split.yaml: the document has "), "{stderr}");
+    let summary = stderr.lines().next().unwrap_or_default();
+    assert!(summary.contains("split.yaml: the document has 4 faults"), "{stderr}");
+    let is_fault = |line: &str| line.starts_with("error: /");
+    assert_eq!(stderr.lines().skip(1).filter(|line| is_fault(line)).count(), 4, "{stderr}");
+    assert_eq!(stderr.lines().count(), 5, "{stderr}");
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl Serving {
         Self::start(command, &["--data-dir", &dir, "--admin-listen", "127.0.0.1:0"])
     }
 
-    fn start(mut command: Command, arguments: &[&str]) -> Self {
+    /// Starts one with these options.
+    pub(crate) fn start(mut command: Command, arguments: &[&str]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("splitway runs");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));

@@ -1,8 +1,11 @@
 //! `splitway validate`.
 
+use std::fs::File;
 use std::process::Output;
 
-use crate::process::{Files, run};
+use serde_json::{Value, json};
+
+use crate::process::{Files, run, splitway};
 
 const GOOD: &str = r#"
 routes:
@@ -60,7 +63,7 @@ fn every_fault_is_told_with_its_place() {
     ] {
         assert!(stdout.contains(&format!("error: {error}")), "{error} in {stdout}");
     }
-    assert!(stdout.ends_with("faulty.json: 4 faults, 0 warnings\n"), "{stdout}");
+    assert!(stdout.ends_with("faulty.json: 3 faults, 0 warnings\n"), "{stdout}");
 }
 
 #[test]
@@ -93,4 +96,99 @@ fn a_file_that_is_not_there_has_an_exit_code_of_its_own() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.starts_with("error: "), "{stderr}");
     assert!(stderr.contains("absent.yaml: cannot be read: No such file"), "{stderr}");
+}
+
+#[track_caller]
+fn check_syntax(name: &str, text: &str, what: &str) {
+    let files = Files::new();
+    let path = files.write(name, text);
+    check(&run(&["validate", &path], ""), 1, &[&format!("error: {path}: {what}")]);
+}
+
+#[test]
+fn a_document_without_anything_is_said_to_be_empty() {
+    for text in ["", "\n \n", "# nothing\n# yet\n", "---\n", "\u{feff}# nothing\n"] {
+        check_syntax("empty.yaml", text, "the document is empty");
+    }
+    check_syntax("empty.json", "", "line 1, column 0: EOF while parsing a value");
+}
+
+#[test]
+fn what_yaml_does_not_let_pass_is_told_without_advice_for_programmers() {
+    let twice = "routes:\n  - uri: /r\n    uri: /s\n";
+    check_syntax("twice.yaml", twice, "line 3, column 5: the key `uri` stands twice");
+    let several = "routes: []\n---\nroutes: []\n";
+    check_syntax("several.yaml", several, "line 3, column 1: expected one document, found several");
+}
+
+#[test]
+fn one_route_is_not_a_document_and_a_hint_says_so() {
+    let hint = "hint: this looks like one route; a document has it in a list: routes: [...]";
+    for (text, is_route) in [
+        ("uri: /r\nupstream: {nodes: {\"a:1\": 1}}\n", true),
+        ("uris: [/r]\n", true),
+        ("routs: []\n", false),
+        ("routes: []\nuri: /r\n", false),
+        ("[]\n", false),
+    ] {
+        let output = run(&["validate", "-"], text);
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{stdout}");
+        let hints: Vec<&str> = stdout.lines().filter(|line| line.starts_with("hint")).collect();
+        assert_eq!(hints, vec![hint; usize::from(is_route)], "{text}: {stdout}");
+    }
+}
+
+#[test]
+fn a_document_in_yaml_comes_out_as_json() {
+    let files = Files::new();
+    let path = files.write("splitway.yaml", WITH_WARNING);
+    let config = files.path("config.json");
+    let mut command = splitway();
+    command.args(["validate", &path, "--print-json"]);
+    command.stdout(File::create(&config).expect("a file"));
+    let output = command.output().expect("splitway runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.starts_with("warning: /routes/0/upstream: "), "{stderr}");
+    assert!(stderr.ends_with(&format!("{path}: good, 1 route, 1 warning\n")), "{stderr}");
+
+    let text = std::fs::read_to_string(&config).expect("a text");
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    let route = json!({"id": "r", "uri": "/r", "upstream": "http://127.0.0.1"});
+    assert_eq!(document, json!({"routes": [route]}));
+    let again = run(&["validate", "--print-json", "-"], &text);
+    assert_eq!(
+        (again.status.code(), String::from_utf8_lossy(&again.stdout)),
+        (Some(0), text.into())
+    );
+}
+
+#[test]
+fn what_has_faults_does_not_come_out_as_json() {
+    let denied = ["validate", "--print-json", "--deny-warnings", "-"];
+    let usual = ["validate", "--print-json", "-"];
+    for (arguments, text, told) in [
+        (&usual[..], FAULTY, "error: /routes/0/upstraem: "),
+        (&usual, "routes: [", "error: -: line 1, "),
+        (&denied, WITH_WARNING, "warning: /routes/0/upstream: "),
+    ] {
+        let output = run(arguments, text);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        check(&output, 1, &[]);
+        assert!(stderr.contains(told), "{stderr}");
+    }
+}
+
+#[test]
+fn json_that_cannot_be_written_is_a_failure() {
+    let files = Files::new();
+    let path = files.write("good.yaml", GOOD);
+    let mut command = splitway();
+    command.args(["validate", "--print-json", &path]);
+    command.stdout(File::options().write(true).open("/dev/full").expect("a device"));
+    let output = command.output().expect("splitway runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: the JSON cannot be written: "), "{stderr}");
 }
