@@ -38,6 +38,7 @@ pub mod telemetry;
 pub mod fault;
 pub mod json;
 pub mod id;
+mod reader;
 pub mod wire;
 pub mod problem;
 pub mod head;

@@ -25,7 +25,8 @@ fn source(path: &str) -> String {
 /// Core modules in the order of `lib.rs`, which is the order of their dependencies.
 fn core_modules() -> Vec<String> {
     let text = source("src/core/lib.rs");
-    let names = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let lines = text.lines().map(|line| line.strip_prefix("pub ").unwrap_or(line));
+    let names = lines.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
     names.map(str::to_owned).collect()
 }
 
