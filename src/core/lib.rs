@@ -11,7 +11,9 @@
 //! 2. What cannot be decided at once is an [`Exchange`](exchange::Exchange), fed with outcomes.
 //! 3. One short async file, [`serve`], walks the exchange using the effects that a runtime lends
 //!    through [`Platform`](platform::Platform); it is shared, so the two shells contain no decisions.
-//! 4. A shell lends effects and nothing else: no `if` about routes, weights, timeouts or errors.
+//! 4. A shell lends effects and nothing else: no `if` about routes, weights, timeouts or errors, nor
+//!    about when to read the configuration again ([`refresh`]) or what a command to the Admin API
+//!    does ([`coordinator`]).
 //! 5. Bodies never pass through the core: they are an opaque type, streamed by the runtime.
 //!
 //! ## The road of a request
@@ -24,8 +26,8 @@
 //!
 //! ## Invariants
 //!
-//! - Nothing here panics on anything from the network: with `panic = "abort"` one panic would end
-//!   every request of an isolate.
+//! - Nothing here panics on anything from the network: in a Worker one panic ends every request of an
+//!   isolate.
 //! - The core never iterates or copies a whole head; it asks for fields and returns [`head::Edits`].
 //! - After compilation only the positions of [`rotation::Rotation`]s change, by one atomic add a pick.
 //! - A snapshot that exists is sound: [`snapshot::compile`] is the only way to get one and reports
