@@ -4,6 +4,7 @@
 //! 0.3 us, all of them 12 us and more. The core asks for the few fields it needs and returns the few
 //! changes to make; it never iterates or copies a whole head.
 
+use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -204,7 +205,7 @@ pub(crate) fn match_path(path: &str) -> Cow<'_, [u8]> {
     if is_plain {
         return Cow::Borrowed(path.as_bytes());
     }
-    let decoded = decode(path);
+    let decoded: Vec<u8> = percent_decode_str(path).collect();
     let mut kept: Vec<&[u8]> = Vec::new();
     let mut segments = decoded.split(|b| *b == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -222,30 +223,6 @@ pub(crate) fn match_path(path: &str) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned([b"/".as_slice(), &kept.join(b"/".as_slice())].concat())
-}
-
-/// Decodes `%XX`; what is not such an escape stays.
-fn decode(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        match (first, after) {
-            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
-                let byte = hex(*high).unwrap_or_default() << 4 | hex(*low).unwrap_or_default();
-                decoded.push(byte);
-                rest = after;
-            }
-            (byte, after) => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    decoded
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

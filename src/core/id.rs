@@ -20,11 +20,6 @@ impl Id {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The id as text, given away.
-    pub fn into_string(self) -> String {
-        self.0
-    }
 }
 
 impl<'de> Deserialize<'de> for Id {

@@ -86,10 +86,12 @@ fn the_key_is_in_the_header_the_query_or_a_cookie() {
     let api = Api::default();
     let request = |target: &str| Request::new("GET", &format!("/apisix/admin/routes{target}"));
     let cookie = format!("a=b; x_api_key={KEY}; c=d");
+    let escaped: String = KEY.bytes().map(|b| format!("%{b:02X}")).collect();
     for allowed in [
         request("").header("X-API-KEY", KEY),
         request(&format!("?api_key={KEY}")),
         request(&format!("?page=1&api_key={KEY}&x=y")),
+        request(&format!("?api_key={escaped}")),
         request("").header("Cookie", &cookie),
         request("?api_key=wrong").header("X-API-KEY", KEY),
         request(&format!("?api_key={KEY}")).header("Cookie", "x_api_key=wrong"),
