@@ -125,7 +125,7 @@ impl Control for Coordinator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use splitway_core::coordinator::Kind;
+    use splitway_core::kind::Kind;
     use splitway_core::id::Id;
 
     fn put(owner: &mut Owner, name: &str) -> Result<Done, Refusal> {

@@ -5,8 +5,9 @@ use std::path::Path;
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
 };
-use splitway_core::coordinator::{Change, Entry, Kind, Ledger};
+use splitway_core::coordinator::{Change, Entry, Ledger};
 use splitway_core::id::Id;
+use splitway_core::kind::Kind;
 
 /// The version of the tables, kept in `PRAGMA user_version`.
 const SCHEMA: i64 = 1;

@@ -7,11 +7,12 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 
-use crate::coordinator::{Command, Done, Entry, Kind, Refusal};
+use crate::coordinator::{Command, Done, Entry, Refusal};
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::id::Id;
 use crate::json::parse;
+use crate::kind::Kind;
 use crate::platform::Control;
 use crate::problem::Answer;
 use crate::split::PLUGIN;

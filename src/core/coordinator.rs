@@ -10,39 +10,9 @@ use std::collections::BTreeMap;
 use crate::config::Resources;
 use crate::fault::{Fault, Report};
 use crate::id::Id;
+use crate::kind::Kind;
 use crate::snapshot::{Revision, Snapshot, compile};
 use crate::time::Timestamp;
-
-/// A kind of resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// APISIX's `routes`.
-    Route,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 1] = [Self::Route];
-
-    /// The list of a document, and the part of a path, that holds this kind.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Route => "routes",
-        }
-    }
-
-    /// One of this kind, in messages.
-    pub const fn singular(self) -> &'static str {
-        match self {
-            Self::Route => "route",
-        }
-    }
-
-    /// The kind of a list's name.
-    pub fn parse(plural: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.plural() == plural)
-    }
-}
 
 /// A resource as stored.
 #[derive(Clone, Debug, PartialEq)]

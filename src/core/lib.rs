@@ -40,6 +40,7 @@ pub mod telemetry;
 pub mod fault;
 pub mod json;
 pub mod id;
+pub mod kind;
 mod reader;
 pub mod wire;
 pub mod problem;
