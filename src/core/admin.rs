@@ -1,236 +1,117 @@
-//! The Admin API: APISIX's dialogue (APISIX.md section 6) in front of the ledger.
+//! The Admin API: APISIX's dialogue (APISIX.md section 6) and our own, in front of the coordinator.
 //!
 //! It is given a request's head and body and turns them into one [`Command`]; it never stores
 //! anything and never looks at the data plane.
+//!
+//! | paths                    | what                                                  | where        |
+//! |--------------------------|-------------------------------------------------------|--------------|
+//! | `/apisix/admin/{kind}/…` | one resource or the list of a kind                    | [`resource`] |
+//! | `/apisix/admin/schema/…` | what a resource may say, and whether one may be said  | [`schema`]   |
+//! | `/splitway/v1/…`         | the whole document, its past, the keys                | [`whole`]    |
 
-use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value, json};
-use std::net::IpAddr;
+mod listing;
+mod query;
+mod resource;
+mod say;
+mod schema;
+mod whole;
 
-use crate::coordinator::{Command, Done, Entry, Refusal};
-use crate::fault::Fault;
-use crate::head::Head;
-use crate::id::Id;
-use crate::json::parse;
-use crate::kind::Kind;
+use crate::access::{Caller, KeyHash};
+use crate::head::{Head, match_path};
 use crate::platform::Control;
 use crate::problem::Answer;
-use crate::split::PLUGIN;
 
-/// The prefix of every path of the Admin API.
+use query::{Query, decode};
+use say::{error, tell_refusal};
+
+/// The prefix of the paths of APISIX's Admin API.
 pub const PREFIX: &str = "/apisix/admin";
+
+/// The prefix of the paths of our own.
+pub const OWN_PREFIX: &str = "/splitway/v1";
 
 /// The most bytes a request body may have, as in APISIX: 1.5 MiB.
 pub const BODY_MAX: usize = 1_572_864;
 
-/// Who may use the Admin API.
-pub trait Gate {
-    /// Whether this address may talk to it at all.
-    fn allows(&self, client: Option<IpAddr>) -> bool;
-
-    /// Whether this is a key that may write; compared in constant time.
-    fn opens(&self, key: &str) -> bool;
+/// Whether a request is for the Admin API, where its paths begin with `prefix`: also when it is
+/// written in another way, so that no route gets a key to see.
+pub fn takes(prefix: &str, head: &impl Head) -> bool {
+    let path = match_path(head.path());
+    let rest = path.strip_prefix(prefix.as_bytes());
+    [PREFIX, OWN_PREFIX].into_iter().any(|own| {
+        let rest = rest.and_then(|rest| rest.strip_prefix(own.as_bytes()));
+        rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    })
 }
 
-/// Answers one request to the Admin API.
+/// A request as its parts.
+struct Call<'h> {
+    method: &'h str,
+    /// The segments of the path behind the prefix, decoded.
+    path: Vec<String>,
+    query: Query,
+    by: Box<str>,
+}
+
+/// Answers one request to the Admin API, whose paths begin with `prefix`.
 pub async fn answer<C: Control>(
     control: &C,
-    gate: &impl Gate,
+    prefix: &str,
     head: &C::Head,
     body: C::Body,
 ) -> Answer {
-    if !gate.allows(head.client()) {
-        return error(403, "the address is not in the list of those that may use the Admin API");
+    let path = head.path().strip_prefix(prefix);
+    let of_apisix = path.and_then(|path| path.strip_prefix(PREFIX));
+    if head.method() == "HEAD" && matches!(of_apisix, Some("" | "/")) {
+        return say::json(200, &serde_json::json!({}));
     }
-    if let Err(refused) = authenticate(gate, head) {
-        return refused;
-    }
-    let (kind, id) = match locate(head.path()) {
-        Ok(place) => place,
-        Err(refused) => return refused,
+    let query = Query::parse(head.query());
+    // For whoever only looks, HEAD is GET; the shell leaves the body out.
+    let method = if head.method() == "HEAD" { "GET" } else { head.method() };
+    let caller = Caller {
+        client: head.client(),
+        key: key(head, &query).map(|key| KeyHash::of(&key)),
+        method: method.to_owned(),
+        is_reading: method == "GET",
     };
-    if head.query().and_then(|query| argument(query, "ttl")).is_some() {
-        return error(400, "`ttl` is not supported yet: the resource would never expire");
-    }
-    let command = match (head.method(), id) {
-        ("GET", None) => Command::List(kind),
-        ("GET", Some(id)) => Command::Read(kind, id),
-        ("DELETE", Some(id)) => Command::Delete(kind, id),
-        ("PUT", id) => match read_put(control, head, kind, id, body).await {
-            Ok(command) => command,
-            Err(refused) => return refused,
+    let by = match control.admit(caller).await {
+        Ok(by) => by,
+        Err(refusal) => return tell_refusal(refusal),
+    };
+    let call = |path| Some(Call { method, path: segments(path)?, query, by });
+    let of_own = path.and_then(|path| path.strip_prefix(OWN_PREFIX));
+    match (of_apisix, of_own) {
+        (Some(path), _) => match call(path) {
+            Some(call) if call.path.first().is_some_and(|first| schema::PATHS.contains(&&**first)) => {
+                schema::answer(control, call, head, body).await
+            }
+            Some(call) => resource::answer(control, call, head, body).await,
+            None => error(404, "not found"),
         },
-        ("DELETE", None) => return error(400, &format!("missing {} id", kind.singular())),
-        _ => return error(404, "not found"),
-    };
-    match control.coordinate(command).await {
-        Ok(done) => tell(kind, done),
-        Err(refusal) => tell_refusal(refusal),
+        (None, Some(path)) => match call(path) {
+            Some(call) => whole::answer(control, call, head, body).await,
+            None => error(404, "not found"),
+        },
+        (None, None) => error(404, "not found"),
     }
 }
 
 /// The key is in the header, the query or a cookie, the first of them that is there.
-fn authenticate(gate: &impl Gate, head: &impl Head) -> Result<(), Answer> {
+fn key(head: &impl Head, query: &Query) -> Option<String> {
     let header = head.header("x-api-key").map(std::borrow::Cow::into_owned);
-    let key = header.or_else(|| argument(head.query()?, "api_key")).or_else(|| {
+    header.or_else(|| query.get("api_key").map(str::to_owned)).or_else(|| {
         let cookies = head.header("cookie")?;
-        let pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-        pairs.into_iter().find(|(name, _)| *name == "x_api_key").map(|(_, key)| key.to_owned())
-    });
-    let why = match key {
-        None => "missing apikey",
-        Some(key) if gate.opens(&key) => return Ok(()),
-        Some(_) => "wrong apikey",
-    };
-    Err(json_answer(401, &json!({"error_msg": "failed to check token", "description": why})))
+        let mut pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| *name == "x_api_key").map(|(_, key)| key.to_owned())
+    })
 }
 
-/// The first value of an argument, decoded as forms are.
-fn argument(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let value = pairs.find(|(key, _)| *key == name).map(|(_, value)| value.replace('+', " "))?;
-    Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
-}
-
-/// The kind and id that a path names.
-fn locate(path: &str) -> Result<(Kind, Option<Id>), Answer> {
-    let rest = path.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('/'));
-    let rest = rest.ok_or_else(|| error(404, "not found"))?;
-    let (plural, id) = rest.split_once('/').unwrap_or((rest, ""));
-    let unsupported = || error(404, &format!("Unsupported resource type: {plural}"));
-    let kind = Kind::parse(plural).ok_or_else(unsupported)?;
-    if id.is_empty() {
-        return Ok((kind, None));
+/// The segments of a path, decoded; `None` for what begins with another word than it should.
+fn segments(path: &str) -> Option<Vec<String>> {
+    if path.is_empty() {
+        return Some(Vec::new());
     }
-    let wrong = || error(400, "invalid id: expected 1 to 64 letters, digits, `-`, `_`, `.`");
-    Id::parse(id).map(|id| (kind, Some(id))).ok_or_else(wrong)
-}
-
-async fn read_put<C: Control>(
-    control: &C,
-    head: &C::Head,
-    kind: Kind,
-    id: Option<Id>,
-    body: C::Body,
-) -> Result<Command, Answer> {
-    let Some(body) = control.buffer(body, BODY_MAX).await else {
-        return Err(too_large(head));
-    };
-    if body.is_empty() {
-        return Err(error(400, "missing configurations"));
-    }
-    let value = parse_object(&body)?;
-    for key in ["create_time", "update_time"] {
-        if value.contains_key(key) {
-            return Err(error(400, &format!("the property is forbidden:  {key}")));
-        }
-    }
-    let within = value.get("id").map(id_text);
-    let id = match (id, within) {
-        (Some(id), Some(within)) if within.as_deref() != Some(id.as_str()) => {
-            return Err(error(400, &format!("wrong {} id", kind.singular())));
-        }
-        (Some(id), _) => id,
-        (None, within) => within
-            .flatten()
-            .and_then(|text| Id::parse(&text))
-            .ok_or_else(|| error(400, &format!("missing {} id", kind.singular())))?,
-    };
-    Ok(Command::Put(kind, id, value))
-}
-
-/// The size is known where the client said it.
-fn too_large(head: &impl Head) -> Answer {
-    let length = head.header("content-length");
-    let size = length.map(|length| format!("size {length} ")).unwrap_or_default();
-    let why = format!("request {size}is greater than the maximum size {BODY_MAX} allowed");
-    error(400, &format!("invalid request body: {why}"))
-}
-
-fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Answer> {
-    let why = match parse(body) {
-        Ok(Value::Object(value)) => return Ok(value),
-        Ok(_) => "expected an object".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let sent = String::from_utf8_lossy(body);
-    let body = json!({"error_msg": format!("invalid request body: {why}"), "req_body": sent});
-    Err(json_answer(400, &body))
-}
-
-/// An id as text, whether it was written as a string or as a number.
-fn id_text(id: &Value) -> Option<String> {
-    id.as_str().map(str::to_owned).or_else(|| id.as_u64().map(|number| number.to_string()))
-}
-
-fn tell(kind: Kind, done: Done) -> Answer {
-    let key = |id: &Id| format!("/apisix/{}/{}", kind.plural(), id.as_str());
-    let whole = |id: &Id, entry: Entry| {
-        let Entry { value, created, modified } = entry;
-        json!({"key": key(id), "value": value, "createdIndex": created, "modifiedIndex": modified})
-    };
-    match done {
-        Done::Found(id, entry) => json_answer(200, &whole(&id, entry)),
-        Done::Written(id, value, is_new) => {
-            let status = if is_new { 201 } else { 200 };
-            json_answer(status, &json!({"key": key(&id), "value": value}))
-        }
-        Done::Deleted(id) => json_answer(200, &json!({"deleted": "1", "key": key(&id)})),
-        Done::Listed(entries) => {
-            let list: Vec<Value> =
-                entries.into_iter().map(|(id, entry)| whole(&id, entry)).collect();
-            json_answer(200, &json!({"total": list.len(), "list": list}))
-        }
-    }
-}
-
-fn tell_refusal(refusal: Refusal) -> Answer {
-    match refusal {
-        Refusal::NotFound => json_answer(404, &json!({"message": "Key not found"})),
-        Refusal::Unavailable => error(503, "the configuration cannot be written at the moment"),
-        Refusal::Faulty(faults) => {
-            let first = faults.first().map(error_msg).unwrap_or_default();
-            let faults: Vec<Value> = faults
-                .iter()
-                .map(|fault| json!({"pointer": fault.at, "detail": fault.what}))
-                .collect();
-            let body = json!({
-                "type": "urn:splitway:problem:invalid_configuration",
-                "title": "The configuration has faults",
-                "status": 400,
-                "error_msg": first,
-                "errors": faults,
-            });
-            Answer { headers: headers("application/problem+json"), ..json_answer(400, &body) }
-        }
-    }
-}
-
-/// The one line that APISIX would say in place of a list; its wording of schema errors is its own.
-fn error_msg(fault: &Fault) -> String {
-    if let Some(id) = &fault.missing {
-        return format!("failed to fetch upstream info by upstream id [{id}], response code: 404");
-    }
-    let within =
-        fault.at.strip_prefix("/plugins/").map(|at| at.split_once('/').unwrap_or((at, "")));
-    match within {
-        Some((plugin, "")) if plugin != PLUGIN => format!("unknown plugin [{plugin}]"),
-        Some((plugin, at)) => {
-            let what = &fault.what;
-            format!("failed to check the configuration of plugin {plugin} err: /{at}: {what}")
-        }
-        None => format!("invalid configuration: {fault}"),
-    }
-}
-
-fn error(status: u16, message: &str) -> Answer {
-    json_answer(status, &json!({"error_msg": message}))
-}
-
-fn json_answer(status: u16, body: &Value) -> Answer {
-    Answer { status, headers: headers("application/json"), body: body.to_string() }
-}
-
-fn headers(content_type: &str) -> Vec<(&'static str, String)> {
-    vec![("content-type", content_type.to_owned()), ("x-api-version", "v3".to_owned())]
+    let path = path.strip_prefix('/')?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    Some(path.split('/').map(decode).collect())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::Caller;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
@@ -46,7 +47,7 @@ pub trait Platform {
     fn record(&self, record: &Record<'_>);
 }
 
-/// What the Admin API needs of a runtime, beside the ledger it coordinates.
+/// What the Admin API needs of a runtime: a body, and the one who owns the ledger.
 #[expect(async_fn_in_trait, reason = "as for `Platform`")]
 pub trait Control {
     /// The head of a request to the Admin API.
@@ -57,6 +58,9 @@ pub trait Control {
     /// The whole body, or `None` if it is longer than `limit` bytes or breaks off.
     async fn buffer(&self, body: Self::Body, limit: usize) -> Option<Vec<u8>>;
 
-    /// Has the ledger's owner handle a command: one after the other, durable before the answer.
-    async fn coordinate(&self, command: Command) -> Result<Done, Refusal>;
+    /// Who a caller is, by the name of its key.
+    async fn admit(&self, caller: Caller) -> Result<Box<str>, Refusal>;
+
+    /// Has the ledger's owner do what `by` commands: one after the other, durable before the answer.
+    async fn coordinate(&self, command: Command, by: Box<str>) -> Result<Done, Refusal>;
 }

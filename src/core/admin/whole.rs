@@ -1,0 +1,258 @@
+//! The whole document, its past, and the keys: what APISIX's Admin API has no words for.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::access::{KEY_MIN, KeyHash, OWN_KEY, Role};
+use crate::coordinator::{Command, Condition, DOCUMENT_MAX, Done};
+use crate::document::without_times;
+use crate::fault::{At, Report};
+use crate::head::Head;
+use crate::id::Id;
+use crate::json::parse;
+use crate::ledger::Edit;
+use crate::platform::Control;
+use crate::problem::Answer;
+use crate::storage::{Op, Summary};
+use crate::{wire, yaml};
+
+use super::say::{self, problem, tell_faults, tell_refusal};
+use super::{BODY_MAX, Call};
+
+/// How many revisions are listed where nothing else is asked for, and at most.
+const REVISIONS_SHOWN: u64 = 50;
+const REVISIONS_MAX: u64 = 500;
+
+/// How an answer is written, and whether it is about a trial.
+struct Form {
+    is_yaml: bool,
+    is_trial: bool,
+}
+
+/// Answers a request for the whole document, its past, or the keys.
+pub(super) async fn answer<C: Control>(
+    control: &C,
+    call: Call<'_>,
+    head: &C::Head,
+    body: C::Body,
+) -> Answer {
+    let max = if call.path.first().is_some_and(|first| first == "config") {
+        DOCUMENT_MAX
+    } else {
+        BODY_MAX
+    };
+    let body = match call.method {
+        "PUT" | "POST" => control.buffer(body, max).await,
+        _ => Some(Vec::new()),
+    };
+    let Some(body) = body else { return too_large(max) };
+    let form = Form { is_yaml: wants_yaml(&call, head), is_trial: call.query.is_set("dry_run") };
+    let command = match command(&call, head, &body, &form) {
+        Ok(command) => command,
+        Err(refused) => return refused,
+    };
+    match control.coordinate(command, call.by).await {
+        Ok(done) => tell(done, &form),
+        Err(refusal) => tell_refusal(refusal),
+    }
+}
+
+fn command(
+    call: &Call<'_>,
+    head: &impl Head,
+    body: &[u8],
+    form: &Form,
+) -> Result<Command, Answer> {
+    let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+    let condition = || {
+        let revision = if_match(head)?;
+        Ok(Condition { revision, is_trial: form.is_trial })
+    };
+    match (call.method, path.as_slice()) {
+        ("GET", ["config"]) => Ok(Command::Export),
+        ("PUT", ["config"]) => Ok(Command::Replace(read_document(head, body)?, condition()?)),
+        ("GET", ["revisions"]) => {
+            let number = |name| call.query.number(name).map_err(|why| bad_request(&why));
+            let limit = number("limit")?.unwrap_or(REVISIONS_SHOWN).min(REVISIONS_MAX);
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            Ok(Command::Revisions(number("before")?.unwrap_or(u64::MAX), limit))
+        }
+        ("GET", ["revisions", revision]) => Ok(Command::Revision(number(revision)?)),
+        ("GET", ["revisions", from, "diff", to]) => {
+            Ok(Command::Compare(number(from)?, number(to)?))
+        }
+        ("POST", ["revisions", revision, "rollback"]) => {
+            Ok(Command::Rollback(number(revision)?, condition()?))
+        }
+        ("GET", ["keys"]) => Ok(Command::Keys),
+        ("PUT", ["keys", name]) => read_key(&key_name(name)?, body),
+        ("DELETE", ["keys", name]) => Ok(Command::DeleteKey(key_name(name)?)),
+        (_, ["config"] | ["revisions", ..] | ["keys", ..]) => {
+            Err(problem(405, "method_not_allowed", "This method is not for here", json!({})))
+        }
+        _ => Err(problem(404, "not_found", "There is nothing here", json!({}))),
+    }
+}
+
+fn number(text: &str) -> Result<u64, Answer> {
+    text.parse().map_err(|_| bad_request(&format!("expected the number of a revision, found {text:?}")))
+}
+
+fn bad_request(why: &str) -> Answer {
+    problem(400, "bad_request", why, json!({}))
+}
+
+fn too_large(max: usize) -> Answer {
+    let detail = format!("at most {max} bytes are taken");
+    problem(413, "body_too_large", "The body is too large", json!({"detail": detail}))
+}
+
+/// The revision that `If-Match` names (RFC 9110, section 13.1.1); `*` is any.
+fn if_match(head: &impl Head) -> Result<Option<u64>, Answer> {
+    let Some(tag) = head.header("if-match") else { return Ok(None) };
+    let tag = tag.trim();
+    if tag == "*" {
+        return Ok(None);
+    }
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    let revision = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
+    let wrong = "expected the number of a revision in `If-Match`, as `ETag` gave it";
+    revision.parse().map(Some).map_err(|_| bad_request(wrong))
+}
+
+fn wants_yaml(call: &Call<'_>, head: &impl Head) -> bool {
+    match call.query.get("format") {
+        Some(format) => format == "yaml",
+        None => head.header("accept").is_some_and(|accept| accept.contains("yaml")),
+    }
+}
+
+fn read_document(head: &impl Head, body: &[u8]) -> Result<Value, Answer> {
+    if head.header("content-type").is_some_and(|content_type| content_type.contains("yaml")) {
+        let title = "Documents are taken as JSON; `splitway push` reads YAML";
+        return Err(problem(415, "unsupported_media_type", title, json!({})));
+    }
+    match parse(body) {
+        Ok(document @ Value::Object(_)) => Ok(document),
+        Ok(_) => Err(bad_request("expected a document: an object of lists")),
+        Err(why) => Err(bad_request(&format!("the body is no JSON: {why}"))),
+    }
+}
+
+fn key_name(text: &str) -> Result<Id, Answer> {
+    let name = Id::parse(text).filter(|name| name.as_str() != OWN_KEY);
+    name.ok_or_else(|| {
+        let own = format!("`{OWN_KEY}` is the one it was started with");
+        bad_request(&format!("expected the name of a key: letters, digits, `-`, `_`, `.`; {own}"))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyWire {
+    role: Role,
+    key: String,
+}
+
+fn read_key(name: &Id, body: &[u8]) -> Result<Command, Answer> {
+    // Neither what is wrong with a key nor the body it came in is repeated.
+    let value = parse(body).map_err(|_| bad_request("the body is no JSON"))?;
+    let mut report = Report::default();
+    let read = wire::read(&value, At::Root, &mut report, |wire: KeyWire, report| {
+        let is_long = wire.key.chars().count() >= KEY_MIN;
+        if !is_long {
+            let at = At::Root;
+            report.fault(at.key("key"), format!("expected at least {KEY_MIN} characters"));
+        }
+        is_long.then_some(wire)
+    });
+    match read {
+        Some(wire) => Ok(Command::WriteKey(name.clone(), wire.role, KeyHash::of(&wire.key))),
+        None => {
+            let silent = |fault: &mut crate::fault::Fault| {
+                if fault.at == "/key" {
+                    fault.what = format!("expected a text of at least {KEY_MIN} characters");
+                }
+            };
+            report.faults.iter_mut().for_each(silent);
+            Err(tell_faults(&report.faults))
+        }
+    }
+}
+
+fn tell(done: Done, form: &Form) -> Answer {
+    match done {
+        Done::Document(document, revision) => {
+            let mut answer = match form.is_yaml {
+                true => say::text(200, "application/yaml", yaml::write(&document)),
+                false => say::text(200, "application/json", format!("{document:#}\n")),
+            };
+            answer.headers.push(("etag", format!("\"{revision}\"")));
+            answer
+        }
+        Done::Replaced(revision, edits) => {
+            let changes: Vec<Value> = edits.iter().map(told_edit).collect();
+            let body = json!({
+                "revision": revision, "dry_run": form.is_trial, "changes": changes,
+            });
+            let mut answer = say::json(200, &body);
+            answer.headers.push(("etag", format!("\"{revision}\"")));
+            answer
+        }
+        Done::Revisions(current, list) => {
+            let list: Vec<Value> = list.iter().map(told_summary).collect();
+            say::json(200, &json!({"current": current, "revisions": list}))
+        }
+        Done::Revision(summary, document) => {
+            let mut told = told_summary(&summary);
+            if let Some(members) = told.as_object_mut() {
+                members.insert("document".to_owned(), document);
+            }
+            say::json(200, &told)
+        }
+        Done::Compared(edits) => {
+            let changes: Vec<Value> = edits.iter().map(told_edit).collect();
+            say::json(200, &json!({"changes": changes}))
+        }
+        Done::Keys(keys) => {
+            let told = |(name, role, made_at): &(Id, Role, crate::time::Timestamp)| {
+                let made_at = made_at.to_string();
+                json!({"name": name.as_str(), "role": role.as_str(), "created_at": made_at})
+            };
+            say::json(200, &json!({"keys": keys.iter().map(told).collect::<Vec<_>>()}))
+        }
+        Done::Written(name, value, is_new) => {
+            let status = if is_new { 201 } else { 200 };
+            let role = value.get("role").cloned();
+            let name = Some(name.as_str().into());
+            say::json(status, &say::object([("name", name), ("role", role)]))
+        }
+        Done::Deleted(name) => say::json(200, &json!({"deleted": name.as_str()})),
+        Done::Found(..) | Done::Listed(..) => say::error(404, "not found"),
+    }
+}
+
+fn told_edit(edit: &Edit) -> Value {
+    let (section, id) = &edit.place;
+    let plain = |entry: &crate::ledger::Entry| without_times(&entry.value);
+    json!({
+        "op": Op::between(edit.before.as_ref(), edit.after.as_ref()).as_str(),
+        "kind": section.name(),
+        "id": id.as_str(),
+        "before": edit.before.as_ref().map(plain),
+        "after": edit.after.as_ref().map(plain),
+    })
+}
+
+fn told_summary(summary: &Summary) -> Value {
+    let changes = summary.edits.iter().map(|((section, id), op)| {
+        json!({"op": op.as_str(), "kind": section.name(), "id": id.as_str()})
+    });
+    json!({
+        "revision": summary.revision,
+        "at": summary.at.to_string(),
+        "by": summary.by,
+        "cause": summary.cause,
+        "changes": changes.collect::<Vec<_>>(),
+    })
+}

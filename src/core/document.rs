@@ -1,0 +1,164 @@
+//! Whole documents and the ledger's entries: each becomes the other.
+
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use crate::config::Resources;
+use crate::fault::Report;
+use crate::id::Id;
+use crate::kind::Kind;
+use crate::ledger::{Edit, Entry, Ledger, Place, SETTINGS_ID, Section};
+use crate::snapshot::positional_id;
+use crate::time::Timestamp;
+
+/// What an entry says about itself and a document does not: it would differ from one ledger to the
+/// next.
+const TIMES: [&str; 2] = ["create_time", "update_time"];
+
+/// The document that a ledger holds, without times and keys.
+pub fn of_ledger(ledger: &Ledger) -> Value {
+    let mut document = Map::new();
+    for kind in Kind::ALL {
+        let entries = ledger.in_order(Section::Resource(kind)).into_iter();
+        let values: Vec<Value> = entries.map(|(_, entry)| without_times(&entry.value)).collect();
+        if values.is_empty() {
+            continue;
+        }
+        // Credentials stand among the consumers.
+        let key = if kind == Kind::Credential { Kind::Consumer } else { kind }.plural();
+        let list = document.entry(key).or_insert_with(|| json!([]));
+        if let Some(list) = list.as_array_mut() {
+            list.extend(values);
+        }
+    }
+    if let Some((_, settings)) = ledger.section(Section::Settings).next() {
+        document.insert(SETTINGS_ID.to_owned(), settings.value.clone());
+    }
+    Value::Object(document)
+}
+
+/// The document as it is published: with the revision that it is.
+pub fn published(ledger: &Ledger) -> String {
+    let mut document = of_ledger(ledger);
+    if let Some(members) = document.as_object_mut() {
+        let (name, revision) = (ledger.name(), ledger.revision());
+        let published = json!({"format": 1, "ledger": name, "revision": revision});
+        members.insert("published".to_owned(), published);
+    }
+    document.to_string()
+}
+
+/// A value as it stands in a document.
+pub fn without_times(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(members) = value.as_object_mut() {
+        TIMES.iter().for_each(|time| drop(members.remove(*time)));
+    }
+    value
+}
+
+/// What leads from a ledger to a document: the edits, by place. `document` must have no faults.
+pub fn edits(ledger: &Ledger, document: &Value, now: Timestamp) -> Vec<Edit> {
+    let wanted = entries(document);
+    let mut edits = Vec::new();
+    let mut writing = Writing { ledger, now, written: ledger.written() };
+    let mut kept: BTreeMap<Place, ()> = BTreeMap::new();
+    for (section, values) in wanted {
+        let mut last = 0;
+        for (id, value) in values {
+            let place = (section, id);
+            edits.extend(writing.edit(&place, value, &mut last));
+            kept.insert(place, ());
+        }
+    }
+    let gone = ledger.entries().filter(|(place, _)| {
+        // Keys are in no document.
+        place.0 != Section::Key && !kept.contains_key(*place)
+    });
+    edits.extend(gone.map(|(place, entry)| Edit {
+        place: place.clone(),
+        before: Some(entry.clone()),
+        after: None,
+    }));
+    edits
+}
+
+/// The entries of a document, in its order.
+fn entries(document: &Value) -> Vec<(Section, Vec<(Id, Value)>)> {
+    let resources = Resources::of(document, &mut Report::default());
+    let mut sections = Vec::new();
+    for kind in Kind::ALL {
+        let values = resources.list(kind).iter().enumerate();
+        let named = values.filter_map(|(index, value)| {
+            let id = id_in_document(kind, index, value)?;
+            Some((id.clone(), with_id(kind, &id, (*value).clone())))
+        });
+        sections.push((Section::Resource(kind), named.collect()));
+    }
+    let settings = resources.settings.and_then(|value| Some((Id::restore(SETTINGS_ID)?, value)));
+    let settings = settings.into_iter().map(|(id, value)| (id, value.clone())).collect();
+    sections.push((Section::Settings, settings));
+    sections
+}
+
+/// The id of a resource of a document.
+fn id_in_document(kind: Kind, index: usize, value: &Value) -> Option<Id> {
+    let key = if kind == Kind::Consumer { "username" } else { "id" };
+    match value.get(key) {
+        Some(Value::String(text)) => Id::restore(text),
+        Some(other) => Id::restore(&other.as_u64()?.to_string()),
+        None => Some(positional_id(index)),
+    }
+}
+
+/// A value with its id in it, as the document and the ledger have it.
+pub(crate) fn with_id(kind: Kind, id: &Id, mut value: Value) -> Value {
+    if let Some(members) = value.as_object_mut()
+        && kind != Kind::Consumer
+    {
+        members.insert("id".to_owned(), json!(id.as_str()));
+    }
+    value
+}
+
+/// Numbers of writes and times, as they are given to entries.
+struct Writing<'l> {
+    ledger: &'l Ledger,
+    now: Timestamp,
+    written: u64,
+}
+
+impl Writing<'_> {
+    /// The edit that has an entry be `value` and stand behind the write `last`; none, where it does.
+    fn edit(&mut self, place: &Place, value: Value, last: &mut u64) -> Option<Edit> {
+        let before = self.ledger.get(place);
+        let stands = before.is_some_and(|entry| entry.created > *last);
+        let same = before.is_some_and(|entry| without_times(&entry.value) == without_times(&value));
+        if let Some(entry) = before.filter(|_| stands && same) {
+            *last = entry.created;
+            return None;
+        }
+        self.written += 1;
+        let created = before.filter(|_| stands).map_or(self.written, |entry| entry.created);
+        *last = created;
+        let value = stamped(place.0, value, before, self.now);
+        let expires_at = before.and_then(|entry| entry.expires_at);
+        let after = Some(Entry { value, created, modified: self.written, expires_at });
+        Some(Edit { place: place.clone(), before: before.cloned(), after })
+    }
+}
+
+/// A resource with its times: made when `before` was, changed now.
+pub(crate) fn stamped(
+    section: Section,
+    mut value: Value,
+    before: Option<&Entry>,
+    now: Timestamp,
+) -> Value {
+    if let (Section::Resource(_), Some(members)) = (section, value.as_object_mut()) {
+        let made = before.and_then(|entry| entry.value.get("create_time")).cloned();
+        members.insert("create_time".to_owned(), made.unwrap_or_else(|| json!(now.as_secs())));
+        members.insert("update_time".to_owned(), json!(now.as_secs()));
+    }
+    value
+}

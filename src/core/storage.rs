@@ -1,0 +1,127 @@
+//! What keeps a ledger: a database, or a cluster of them. A runtime lends it.
+
+use std::time::Duration;
+
+use crate::ledger::{Change, Entry, Ledger, Place};
+use crate::time::Timestamp;
+
+/// Why a ledger could not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorageError {
+    /// Somebody else has taken the step from this revision.
+    Conflict,
+    /// There is no room for it.
+    Full(String),
+    /// It cannot be had at the moment: read-only, out of reach, in use.
+    Unavailable(String),
+    /// A later Splitway made it; the version of its tables, and the latest one known here.
+    Newer {
+        /// The version found.
+        found: i64,
+        /// The latest version known.
+        known: i64,
+    },
+    /// It holds what Splitway cannot have written.
+    Unreadable(String),
+}
+
+impl std::fmt::Display for StorageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Conflict => f.write_str("it is not at the revision before the change"),
+            Self::Full(why) => write!(f, "there is no room: {why}"),
+            Self::Unavailable(why) => f.write_str(why),
+            Self::Newer { found, known } => write!(
+                f,
+                "its tables have version {found}, this Splitway knows versions up to {known}"
+            ),
+            Self::Unreadable(what) => write!(f, "it holds what Splitway cannot read: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+/// How much of the past is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// At most so many revisions.
+    pub revisions: u64,
+    /// None older than this.
+    pub age: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { revisions: 1000, age: Duration::from_secs(90 * 86_400) }
+    }
+}
+
+/// What a change did to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// It is new.
+    Add,
+    /// It is another.
+    Change,
+    /// It is gone.
+    Remove,
+}
+
+impl Op {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Change => "change",
+            Self::Remove => "remove",
+        }
+    }
+
+    /// The operation of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Add, Self::Change, Self::Remove].into_iter().find(|op| op.as_str() == word)
+    }
+
+    /// What leads from one state to another.
+    pub fn between<T>(before: Option<&T>, after: Option<&T>) -> Self {
+        match (before, after) {
+            (None, _) => Self::Add,
+            (Some(_), Some(_)) => Self::Change,
+            (Some(_), None) => Self::Remove,
+        }
+    }
+}
+
+/// A revision of the past, without its document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its number.
+    pub revision: u64,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Who made it.
+    pub by: Box<str>,
+    /// What was asked for.
+    pub cause: Box<str>,
+    /// What it did, to which entries.
+    pub edits: Vec<(Place, Op)>,
+}
+
+/// The state of an entry before a change.
+pub type Before = (Place, Option<Entry>);
+
+/// What keeps a ledger.
+pub trait Storage {
+    /// Reads all of it.
+    fn load(&mut self) -> Result<Ledger, StorageError>;
+
+    /// Makes a change durable, all of it or nothing, and lets go of what is older than it should be.
+    fn commit(&mut self, change: &Change, retention: Retention) -> Result<(), StorageError>;
+
+    /// The revisions below `below`, the newest first, at most `limit`.
+    fn summaries(&mut self, below: u64, limit: usize) -> Result<Vec<Summary>, StorageError>;
+
+    /// What the entries were that changed after `revision`, the oldest change first.
+    fn befores(&mut self, revision: u64) -> Result<Vec<Before>, StorageError>;
+}
