@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 
 use crate::coordinator::{Command, Done, Entry, Refusal};
-use crate::fault::Fault;
+use crate::fault::{Fault, Missing};
 use crate::head::Head;
 use crate::id::Id;
 use crate::json::parse;
@@ -208,8 +208,9 @@ fn tell_refusal(refusal: Refusal) -> Answer {
 
 /// The one line that APISIX would say in place of a list; its wording of schema errors is its own.
 fn error_msg(fault: &Fault) -> String {
-    if let Some(id) = &fault.missing {
-        return format!("failed to fetch upstream info by upstream id [{id}], response code: 404");
+    if let Some(Missing { kind, id }) = &fault.missing {
+        let kind = kind.singular();
+        return format!("failed to fetch {kind} info by {kind} id [{id}], response code: 404");
     }
     let within =
         fault.at.strip_prefix("/plugins/").map(|at| at.split_once('/').unwrap_or((at, "")));

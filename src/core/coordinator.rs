@@ -187,7 +187,9 @@ impl Ledger {
 
     fn resources(&self) -> Resources<'_> {
         let values = |kind| self.in_order(kind).into_iter().map(|(_, entry)| &entry.value);
-        Resources { routes: values(Kind::Route).collect(), ..Resources::default() }
+        let mut resources = Resources::default();
+        resources.set(Kind::Route, values(Kind::Route).collect());
+        resources
     }
 
     /// The resources of a kind from the oldest to the youngest: the order that decides among equals.
