@@ -101,6 +101,7 @@ enum HostPolicy {
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) scheme: Scheme,
+    /// None in place of an upstream that is gone ([`Upstream::gone`]).
     nodes: Vec<(Node, Weight)>,
     host: HostPolicy,
     pub(crate) timeout: Option<Duration>,
@@ -111,33 +112,43 @@ pub(crate) struct Upstream {
 #[derive(Debug)]
 pub(crate) struct Balancer {
     pub(crate) upstream: Arc<Upstream>,
-    rotation: Rotation,
+    /// `None` where the upstream is gone.
+    rotation: Option<Rotation>,
 }
 
 impl Balancer {
     pub(crate) fn new(upstream: Arc<Upstream>, phase: u64) -> Result<Self, Unpickable> {
         let weights: Vec<Weight> = upstream.nodes.iter().map(|(_, weight)| *weight).collect();
-        let rotation = Rotation::new(&weights, phase)?;
+        let is_gone = weights.is_empty();
+        let rotation = (!is_gone).then(|| Rotation::new(&weights, phase)).transpose()?;
         Ok(Self { upstream, rotation })
     }
 
     /// Goes on where `earlier` has come to, if it walks over as many nodes with the same weights.
     pub(crate) fn follow(&mut self, earlier: &Self) {
-        self.rotation.follow(&earlier.rotation);
+        if let (Some(own), Some(earlier)) = (&mut self.rotation, &earlier.rotation) {
+            own.follow(earlier);
+        }
     }
 
-    /// The node whose turn it is.
-    pub(crate) fn next(&self) -> &Node {
+    /// The node whose turn it is, unless the upstream is gone.
+    pub(crate) fn next(&self) -> Option<&Node> {
         let (node, _) = self
             .upstream
             .nodes
-            .get(self.rotation.next())
+            .get(self.rotation.as_ref()?.next())
             .expect("the rotation was laid out over these nodes");
-        node
+        Some(node)
     }
 }
 
 impl Upstream {
+    /// What stands for an upstream that is named and does not exist: it has no nodes.
+    pub(crate) fn gone() -> Arc<Self> {
+        let (scheme, host) = (Scheme::Http, HostPolicy::Node);
+        Arc::new(Self { scheme, nodes: Vec::new(), host, timeout: None })
+    }
+
     /// What the header `Host` says to `node`, for a client that said `client`.
     pub(crate) fn host_for<'a>(&'a self, node: &'a Node, client: &'a str) -> &'a str {
         match &self.host {

@@ -6,41 +6,58 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use crate::balance::{TimeoutWire, UpstreamWire};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
+use crate::kind::Kind;
 use crate::node::is_host;
 use crate::route::Conditions;
 use crate::wire::{self, Remark, Unsupported};
 
-/// The lists of a document that this version has behaviour for.
-const LISTS: [&str; 3] = ["routes", "upstreams", "settings"];
-
-/// Lists that APISIX has and this version does not; harmless while empty.
-const LISTS_UNSUPPORTED: [&str; 11] = [
+/// The keys of a document.
+const KEYS: [&str; 10] = [
     "consumer_groups",
     "consumers",
     "global_rules",
     "plugin_configs",
     "plugin_metadata",
-    "plugins",
-    "protos",
-    "secrets",
+    "published",
+    "routes",
     "services",
-    "ssls",
-    "stream_routes",
+    "settings",
+    "upstreams",
 ];
+
+/// Lists that APISIX has and this version does not; harmless while empty.
+const LISTS_UNSUPPORTED: [&str; 5] = ["plugins", "protos", "secrets", "ssls", "stream_routes"];
+
+/// The format of `published` that this version writes, and the last one that it reads.
+pub const FORMAT: u64 = 1;
 
 /// The resources of one document, as they were written.
 #[derive(Clone, Debug, Default)]
 pub struct Resources<'d> {
-    /// The routes, in order of precedence among equals.
-    pub routes: Vec<&'d Value>,
-    /// The upstreams that routes and branches name.
-    pub upstreams: Vec<&'d Value>,
+    lists: BTreeMap<Kind, Vec<&'d Value>>,
+    /// Where in `consumers` the consumers and the credentials stand, where they stand mixed.
+    places: BTreeMap<Kind, Vec<usize>>,
     /// The settings of the whole document.
     pub settings: Option<&'d Value>,
+    /// Which ledger published the document, if one did.
+    pub published: Option<Published>,
+    /// Whether a name that leads nowhere is a warning instead of a fault. What needs it then answers
+    /// 503.
+    pub is_tolerant: bool,
+}
+
+/// The ledger that published a document, and the revision that the document shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The id of the ledger.
+    pub ledger: Box<str>,
+    /// Its revision.
+    pub revision: u64,
 }
 
 impl<'d> Resources<'d> {
@@ -51,14 +68,68 @@ impl<'d> Resources<'d> {
         for (key, value) in members {
             let at = At::Root;
             let at = at.key(key);
-            match key.as_str() {
-                "routes" => resources.routes = list(value, at, report),
-                "upstreams" => resources.upstreams = list(value, at, report),
-                "settings" => resources.settings = Some(value),
-                other => check_unused_list(other, value, at, report),
+            match (key.as_str(), Kind::parse(key)) {
+                ("settings", _) => resources.settings = Some(value),
+                ("published", _) => {
+                    resources.published = published(value, at, report);
+                    resources.is_tolerant = true;
+                }
+                (_, Some(Kind::Consumer)) => resources.set_mixed(list(value, at, report)),
+                ("credentials", _) | (_, None) => check_unused_list(key, value, at, report),
+                (_, Some(kind)) => resources.set(kind, list(value, at, report)),
             }
         }
         resources
+    }
+
+    /// The resources of a kind, in order of precedence among equals.
+    pub fn list(&self, kind: Kind) -> &[&'d Value] {
+        self.lists.get(&kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// Replaces the resources of a kind.
+    pub fn set(&mut self, kind: Kind, values: Vec<&'d Value>) {
+        self.places.clear();
+        self.lists.insert(kind, values);
+    }
+
+    /// The JSON pointer of a resource in the whole document. Credentials stand among the consumers;
+    /// behind them, unless the document has them in another order.
+    pub fn at(&self, kind: Kind, index: usize) -> String {
+        let (list, index) = self.place(kind, index);
+        format!("/{list}/{index}")
+    }
+
+    /// The list of the document in which a resource stands, and where in it.
+    pub(crate) fn place(&self, kind: Kind, index: usize) -> (&'static str, usize) {
+        let mixed = self.places.get(&kind).and_then(|places| places.get(index));
+        match kind {
+            Kind::Consumer => (kind.plural(), mixed.copied().unwrap_or(index)),
+            Kind::Credential => {
+                let behind = self.list(Kind::Consumer).len() + index;
+                (Kind::Consumer.plural(), mixed.copied().unwrap_or(behind))
+            }
+            Kind::Route
+            | Kind::Service
+            | Kind::Upstream
+            | Kind::ConsumerGroup
+            | Kind::GlobalRule
+            | Kind::PluginConfig
+            | Kind::PluginMetadata => (kind.plural(), index),
+        }
+    }
+
+    /// Takes the list `consumers`, in which credentials stand too.
+    fn set_mixed(&mut self, values: Vec<&'d Value>) {
+        for (place, value) in values.into_iter().enumerate() {
+            let id = value.get("id").and_then(Value::as_str);
+            let kind = match id.and_then(Id::parse_credential) {
+                Some(_) => Kind::Credential,
+                None => Kind::Consumer,
+            };
+            self.lists.entry(kind).or_default().push(value);
+            self.places.entry(kind).or_default().push(place);
+        }
     }
 }
 
@@ -74,10 +145,39 @@ fn list<'d>(value: &'d Value, at: At<'_>, report: &mut Report) -> Vec<&'d Value>
 
 fn check_unused_list(key: &str, value: &Value, at: At<'_>, report: &mut Report) {
     if !LISTS_UNSUPPORTED.contains(&key) {
-        report.fault(at, format!("unknown key{}", did_you_mean(key, &LISTS)));
+        report.fault(at, format!("unknown key{}", did_you_mean(key, &KEYS)));
     } else if value.as_array().is_none_or(|items| !items.is_empty()) {
         report.fault(at, "APISIX has this list, Splitway does not support it yet");
     }
+}
+
+/// What a ledger writes into the documents that it publishes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublishedWire {
+    format: u64,
+    ledger: Box<str>,
+    revision: u64,
+}
+
+fn published(value: &Value, at: At<'_>, report: &mut Report) -> Option<Published> {
+    // Asked first: what else a later format says here is not to be judged.
+    if let Some(later) = value.get("format").and_then(Value::as_u64).filter(|it| *it > FORMAT) {
+        let what = format!(
+            "written by a later Splitway: its format is {later}, this one knows formats up to {FORMAT}"
+        );
+        report.fault(at.key("format"), what);
+        return None;
+    }
+    wire::read(value, at, report, |wire: PublishedWire, report| {
+        if wire.format == 0 {
+            report.fault(at.key("format"), "expected an integer from 1");
+        }
+        if wire.ledger.is_empty() {
+            report.fault(at.key("ledger"), "expected the id of a ledger");
+        }
+        Some(Published { ledger: wire.ledger, revision: wire.revision })
+    })
 }
 
 /// What a document says about itself as a whole.

@@ -78,7 +78,7 @@ impl<'a> Exchange<'a> {
     pub fn attempt(&self, head: &'a impl Head) -> Result<Attempt<'a>, Problem> {
         let (route, branch) = self.decision?;
         let upstream = &*branch.balancer.upstream;
-        let node = branch.balancer.next();
+        let node = branch.balancer.next().ok_or(Problem::UpstreamGone)?;
         let mut edits = Edits::default();
         remove_nominated(head.header("connection").as_deref(), &mut edits);
         forward(head, &mut edits);

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::kind::Kind;
+
 /// A place in a document, as a chain back to its root.
 #[derive(Clone, Copy, Debug)]
 pub enum At<'a> {
@@ -47,8 +49,17 @@ pub struct Fault {
     pub at: String,
     /// What is wrong there, as a phrase that needs no pointer to be understood.
     pub what: String,
-    /// The id of the upstream that is named there and does not exist, if that is what is wrong.
-    pub missing: Option<String>,
+    /// The resource that is named there and does not exist, if that is what is wrong.
+    pub missing: Option<Missing>,
+}
+
+/// A resource that is named and does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What it would be.
+    pub kind: Kind,
+    /// The id by which it is named.
+    pub id: String,
 }
 
 impl Fault {
@@ -56,6 +67,25 @@ impl Fault {
     pub fn new(at: impl Into<String>, what: impl Into<String>) -> Self {
         Self { at: at.into(), what: what.into(), missing: None }
     }
+
+    /// A fault at a place that names a resource which does not exist; `known` are the ids of those
+    /// that do.
+    pub(crate) fn missing(at: At<'_>, kind: Kind, id: &str, known: &[&str]) -> Self {
+        let what = format!("there is no {} `{id}`{}", kind.singular(), did_you_mean(id, known));
+        let missing = Some(Missing { kind, id: id.to_owned() });
+        Self { missing, ..Self::new(at.to_string(), what) }
+    }
+}
+
+/// What becomes of a name that leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dangling {
+    /// It is a fault.
+    Refused,
+    /// It is a warning, and what needs it answers 503.
+    Tolerated,
+    /// It is not looked at: what it names is not there to be looked at.
+    Ignored,
 }
 
 impl fmt::Display for Fault {
@@ -78,6 +108,16 @@ impl Report {
     /// Notes a fault.
     pub fn fault(&mut self, at: At<'_>, what: impl Into<String>) {
         self.faults.push(Fault::new(at.to_string(), what));
+    }
+
+    /// Notes a name that leads nowhere, and says whether to go on without what it names.
+    pub(crate) fn missing(&mut self, missing: Fault, dangling: Dangling) -> bool {
+        match dangling {
+            Dangling::Refused => self.faults.push(missing),
+            Dangling::Tolerated => self.warnings.push(missing),
+            Dangling::Ignored => {}
+        }
+        dangling != Dangling::Refused
     }
 
     /// Notes a warning.

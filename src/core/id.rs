@@ -4,7 +4,11 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 use std::fmt;
 
-/// The id of a resource: a string of 1 to 64 of `a-z A-Z 0-9 - _ .`, or an integer from 1.
+/// What stands between the consumer and the id of one of its credentials.
+const CREDENTIALS: &str = "/credentials/";
+
+/// The id of a resource: a string of 1 to 64 of `a-z A-Z 0-9 - _ .`, or an integer from 1. That of a
+/// credential has its consumer before it ([`Id::credential`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id(String);
 
@@ -14,6 +18,24 @@ impl Id {
         let fits = (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The id of a credential, in which that of its consumer stands: `jack/credentials/c1`.
+    #[must_use]
+    pub fn credential(consumer: &Self, id: &Self) -> Self {
+        Self(format!("{}{CREDENTIALS}{}", consumer.0, id.0))
+    }
+
+    /// The id of a credential that `text` is, if it can be one.
+    pub fn parse_credential(text: &str) -> Option<Self> {
+        let (consumer, id) = text.split_once(CREDENTIALS)?;
+        Some(Self::credential(&Self::parse(consumer)?, &Self::parse(id)?))
+    }
+
+    /// The consumer and the id among its credentials, if this is the id of a credential.
+    pub fn as_credential(&self) -> Option<(Self, Self)> {
+        let (consumer, id) = self.0.split_once(CREDENTIALS)?;
+        Some((Self(consumer.to_owned()), Self(id.to_owned())))
     }
 
     /// The id as text.
@@ -44,5 +66,29 @@ impl<'de> Deserialize<'de> for Id {
             }
         }
         deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_credential_has_two_parts() {
+        let part = |text: &str| Id::parse(text).expect("an id");
+        let id = Id::credential(&part("jack"), &part("c1"));
+        assert_eq!(id.as_str(), "jack/credentials/c1");
+        assert_eq!(id.as_credential(), Some((part("jack"), part("c1"))));
+        assert_eq!(Id::parse_credential("jack/credentials/c1"), Some(id));
+        assert_eq!(part("jack").as_credential(), None);
+        for text in [
+            "jack",
+            "/credentials/c1",
+            "jack/credentials/",
+            "a/b/credentials/c",
+            "a/credentials/b/c",
+        ] {
+            assert_eq!(Id::parse_credential(text), None, "{text}");
+        }
     }
 }

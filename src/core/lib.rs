@@ -37,10 +37,10 @@
 
 pub mod time;
 pub mod telemetry;
+pub mod kind;
 pub mod fault;
 pub mod json;
 pub mod id;
-pub mod kind;
 mod reader;
 pub mod wire;
 pub mod problem;

@@ -69,6 +69,8 @@ pub enum Problem {
     UnknownTransferCoding,
     /// The upstream brought no response.
     Upstream(Failure),
+    /// What the route names was deleted while the route still needed it.
+    UpstreamGone,
 }
 
 impl Problem {
@@ -77,7 +79,7 @@ impl Problem {
         match self {
             Self::BadRequest | Self::Upstream(Failure::HttpRequestError) => 400,
             Self::MethodNotAllowed => 405,
-            Self::NoConfiguration => 503,
+            Self::NoConfiguration | Self::UpstreamGone => 503,
             Self::NoRoute => 404,
             Self::UnknownTransferCoding => 501,
             Self::Upstream(failure) if failure.is_timeout() => 504,
@@ -91,7 +93,7 @@ impl Problem {
             Self::BadRequest | Self::MethodNotAllowed | Self::UnknownTransferCoding => {
                 Failure::HttpRequestError.token()
             }
-            Self::NoConfiguration => "proxy_configuration_error",
+            Self::NoConfiguration | Self::UpstreamGone => "proxy_configuration_error",
             Self::NoRoute => "destination_not_found",
             Self::Upstream(failure) => failure.token(),
         }
@@ -107,6 +109,7 @@ impl Problem {
             Self::Upstream(Failure::HttpRequestError) => "The body of the request broke off",
             Self::Upstream(failure) if failure.is_timeout() => "The upstream took too long",
             Self::Upstream(_) => "The upstream could not be reached",
+            Self::UpstreamGone => "The upstream of this route is gone",
         }
     }
 
@@ -118,7 +121,8 @@ impl Problem {
             | Self::MethodNotAllowed
             | Self::NoConfiguration
             | Self::UnknownTransferCoding
-            | Self::Upstream(_) => self.title(),
+            | Self::Upstream(_)
+            | Self::UpstreamGone => self.title(),
         }
     }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::balance::{Upstream, UpstreamWire};
-use crate::config::{Resources, RouteWire, SettingsWire};
-use crate::fault::{At, Report, did_you_mean};
+use crate::config::{Published, Resources, RouteWire, SettingsWire};
+use crate::fault::{At, Dangling, Fault, Report, did_you_mean};
 use crate::id::Id;
 use crate::json;
+use crate::kind::Kind;
 use crate::route::{Conditions, Router};
-use crate::split::{PLUGIN, Scope, Split, TrafficSplitWire, named};
+use crate::split::{PLUGIN, Scope, Split, TrafficSplitWire};
 use crate::wire;
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -53,6 +54,7 @@ impl fmt::Display for Revision {
 #[derive(Debug)]
 pub struct Snapshot {
     revision: Revision,
+    published: Option<Published>,
     proof_headers: bool,
     routes: Vec<Route>,
     router: Router,
@@ -87,6 +89,11 @@ impl Snapshot {
         &self.revision
     }
 
+    /// Which ledger published the document that this was compiled from, if one did.
+    pub fn published(&self) -> Option<&Published> {
+        self.published.as_ref()
+    }
+
     /// How many routes are enabled.
     pub fn routes_count(&self) -> usize {
         self.routes.len()
@@ -105,7 +112,8 @@ impl Snapshot {
 
 /// Compiles the resources of a document. A snapshot comes out only if there is no fault; the report
 /// holds all of them. `phase` is where the walks of the splits start: 0 for a known order, a random
-/// number where many short-lived isolates serve.
+/// number where many short-lived isolates serve. The revision of a document that a ledger published is
+/// the ledger's; of any other it is `revision`.
 pub fn compile(
     resources: &Resources<'_>,
     revision: Revision,
@@ -114,13 +122,64 @@ pub fn compile(
 ) -> Option<Snapshot> {
     let faults_before = report.faults.len();
     let proof_headers = compile_settings(resources.settings, report);
-    let upstreams = compile_upstreams(&resources.upstreams, report);
-    let (conditions, routes) = compile_routes(&resources.routes, &upstreams, phase, report);
+    refuse_unsupported(resources, report);
+    let upstreams = compile_upstreams(resources.list(Kind::Upstream), report);
+    let dangling = if resources.is_tolerant { Dangling::Tolerated } else { Dangling::Refused };
+    let place = Place { upstreams: &upstreams, phase, dangling };
+    let (conditions, routes) = compile_routes(resources.list(Kind::Route), place, report);
     if report.faults.len() > faults_before {
         return None;
     }
     let router = Router::new(conditions.iter().enumerate());
-    Some(Snapshot { revision, proof_headers, routes, router })
+    let published = resources.published.clone();
+    let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
+    Some(Snapshot { revision, published, proof_headers, routes, router })
+}
+
+/// Checks one resource by itself. The other resources that it names are not looked for.
+pub fn check(kind: Kind, value: &Value, report: &mut Report) {
+    let upstreams = BTreeMap::new();
+    let place = Place { upstreams: &upstreams, phase: 0, dangling: Dangling::Ignored };
+    match kind {
+        Kind::Route => {
+            wire::read(value, At::Root, report, |wire: RouteWire, report| {
+                wire.conditions(At::Root, report);
+                compile_route(wire, &positional_id(0), place, At::Root, report)
+            });
+        }
+        Kind::Upstream => {
+            wire::read(value, At::Root, report, |wire: UpstreamWire, report| {
+                Upstream::compile(&wire, At::Root, report)
+            });
+        }
+        Kind::Service
+        | Kind::Consumer
+        | Kind::Credential
+        | Kind::ConsumerGroup
+        | Kind::GlobalRule
+        | Kind::PluginConfig
+        | Kind::PluginMetadata => report.fault(At::Root, UNSUPPORTED),
+    }
+}
+
+const UNSUPPORTED: &str = "APISIX has such resources, Splitway does not support them yet";
+
+/// Lists that this version has no behaviour for; harmless while empty.
+fn refuse_unsupported(resources: &Resources<'_>, report: &mut Report) {
+    let is_supported = |kind: &Kind| [Kind::Route, Kind::Upstream].contains(kind);
+    for kind in Kind::ALL.into_iter().filter(|kind| !is_supported(kind)) {
+        for index in 0..resources.list(kind).len() {
+            report.faults.push(Fault::new(resources.at(kind, index), UNSUPPORTED));
+        }
+    }
+}
+
+/// What a route is compiled among.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    upstreams: &'p BTreeMap<Id, Option<Arc<Upstream>>>,
+    phase: u64,
+    dangling: Dangling,
 }
 
 /// Parses and compiles a whole document in JSON.
@@ -179,8 +238,7 @@ fn id_of(value: &Value, index: usize) -> Option<Id> {
 
 fn compile_routes(
     values: &[&Value],
-    upstreams: &BTreeMap<Id, Option<Arc<Upstream>>>,
-    phase: u64,
+    place: Place<'_>,
     report: &mut Report,
 ) -> (Vec<Conditions>, Vec<Route>) {
     let (mut conditions, mut routes) = (Vec::new(), Vec::new());
@@ -196,7 +254,7 @@ fn compile_routes(
             }
             let is_enabled = wire.is_enabled();
             let condition = wire.conditions(at, report);
-            let route = compile_route(wire, &id, upstreams, phase, at, report)?;
+            let route = compile_route(wire, &id, place, at, report)?;
             is_enabled.then_some((condition, route))
         });
         if let Some((condition, route)) = compiled {
@@ -215,14 +273,15 @@ fn positional_id(index: usize) -> Id {
 fn compile_route(
     wire: RouteWire,
     id: &Id,
-    upstreams: &BTreeMap<Id, Option<Arc<Upstream>>>,
-    phase: u64,
+    place: Place<'_>,
     at: At<'_>,
     report: &mut Report,
 ) -> Option<Route> {
     let timeout = wire.timeout.map(|timeout| timeout.compile(at.key("timeout"), report));
-    let own = own_upstream(&wire, upstreams, at, report);
-    let scope = Scope { upstreams, own: own.as_ref(), phase };
+    let Place { upstreams, phase, dangling } = place;
+    let scope = Scope { upstreams, own: None, phase, dangling };
+    let own = own_upstream(&wire, scope, at, report);
+    let scope = Scope { own: own.as_ref(), ..scope };
     let faults_before = report.faults.len();
     let split = compile_plugins(wire.plugins, scope, at.key("plugins"), report);
     if report.faults.len() > faults_before {
@@ -242,7 +301,7 @@ fn compile_route(
 /// Whether the route has an upstream, and the upstream unless it has faults of its own.
 fn own_upstream(
     wire: &RouteWire,
-    upstreams: &BTreeMap<Id, Option<Arc<Upstream>>>,
+    scope: Scope<'_>,
     at: At<'_>,
     report: &mut Report,
 ) -> Option<Option<Arc<Upstream>>> {
@@ -251,7 +310,7 @@ fn own_upstream(
             if beside.is_some() {
                 report.warn(at.key("upstream"), "not used: `upstream_id` beside it wins");
             }
-            Some(named(id, upstreams, at.key("upstream_id"), report))
+            Some(scope.named(id, at.key("upstream_id"), report))
         }
         (None, Some(wire)) => {
             Some(Upstream::compile(wire, at.key("upstream"), report).map(Arc::new))

@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::balance::{Balancer, Upstream, UpstreamWire};
-use crate::fault::{At, Fault, Report};
+use crate::fault::{At, Dangling, Fault, Report};
 use crate::id::Id;
+use crate::kind::Kind;
 use crate::node::Scheme;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
@@ -84,6 +85,8 @@ pub(crate) struct Scope<'s> {
     pub(crate) own: Option<&'s Option<Arc<Upstream>>>,
     /// Where the walks start.
     pub(crate) phase: u64,
+    /// What becomes of a name that leads nowhere.
+    pub(crate) dangling: Dangling,
 }
 
 /// One weighted share of a split.
@@ -122,6 +125,18 @@ impl Split {
     pub(crate) fn pick(&self) -> &Branch {
         let branch = self.branches.get(self.rotation.next());
         branch.expect("the rotation was laid out over these branches")
+    }
+}
+
+impl Scope<'_> {
+    /// The upstream with this id. One that does not exist is a fault, or gone for those who ask for it.
+    pub(crate) fn named(&self, id: &Id, at: At<'_>, report: &mut Report) -> Option<Arc<Upstream>> {
+        if let Some(upstream) = self.upstreams.get(id) {
+            return upstream.clone();
+        }
+        let known: Vec<&str> = self.upstreams.keys().map(Id::as_str).collect();
+        let missing = Fault::missing(at, Kind::Upstream, id.as_str(), &known);
+        report.missing(missing, self.dangling).then(Upstream::gone)
     }
 }
 
@@ -237,7 +252,7 @@ impl BranchWire {
             if self.upstream.is_some() {
                 report.warn(at.key("upstream"), "not used: `upstream_id` beside it wins");
             }
-            return named(id, scope.upstreams, at.key("upstream_id"), report);
+            return scope.named(id, at.key("upstream_id"), report);
         }
         if let Some(wire) = &self.upstream {
             let upstream = Upstream::compile(wire, at.key("upstream"), report)?;
@@ -251,24 +266,6 @@ impl BranchWire {
         }
         own(scope, at, report)
     }
-}
-
-/// The upstream with this id, or a fault.
-pub(crate) fn named(
-    id: &Id,
-    upstreams: &BTreeMap<Id, Option<Arc<Upstream>>>,
-    at: At<'_>,
-    report: &mut Report,
-) -> Option<Arc<Upstream>> {
-    if let Some(upstream) = upstreams.get(id) {
-        return upstream.clone();
-    }
-    let known: Vec<&str> = upstreams.keys().map(Id::as_str).collect();
-    let hint = crate::fault::did_you_mean(id.as_str(), &known);
-    let what = format!("there is no upstream `{}`{hint}", id.as_str());
-    let missing = Some(id.as_str().to_owned());
-    report.faults.push(Fault { missing, ..Fault::new(at.to_string(), what) });
-    None
 }
 
 fn compile_branches(

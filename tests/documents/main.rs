@@ -2,8 +2,10 @@
 //! would do differently.
 
 use serde_json::{Value, json};
+use splitway_core::config::{Published, Resources};
 use splitway_core::fault::{Fault, Report};
-use splitway_core::snapshot::compile_json;
+use splitway_core::kind::Kind;
+use splitway_core::snapshot::{self, Revision, compile_json};
 
 fn check(document: &Value, faults: &[&str], warnings: &[&str]) {
     let mut report = Report::default();
@@ -51,8 +53,8 @@ fn every_fault_of_a_document_is_reported_at_once() {
             "services": [{}],
         }),
         &[
-            "/services: APISIX has this list, Splitway does not support it yet",
             "/setings: unknown key; did you mean `settings`?",
+            "/services/0: APISIX has such resources, Splitway does not support them yet",
             "/upstreams/0/type: APISIX has this type, Splitway does not support it yet",
             "/upstreams/0/nodes: expected at least one node",
             "/routes/0/uri: expected a path of up to 4096 bytes that starts with `/`",
@@ -206,4 +208,73 @@ fn places_behind_a_faulty_element_are_its_own() {
         ],
         &[],
     );
+}
+
+#[test]
+fn a_published_document_has_the_revision_of_its_ledger() {
+    let document = json!({"published": {"format": 1, "ledger": "l-1", "revision": 17}});
+    let snapshot = compile_json(&document.to_string(), 0, &mut Report::default());
+    let snapshot = snapshot.expect("no faults");
+    assert_eq!(snapshot.revision(), &Revision::of_ledger(17));
+    assert_eq!(snapshot.published(), Some(&Published { ledger: "l-1".into(), revision: 17 }));
+}
+
+#[test]
+fn a_document_of_a_later_format_names_both() {
+    check(
+        &json!({"published": {"format": 2, "ledger": "l-1", "revision": 17, "shards": 3}}),
+        &[
+            "/published/format: written by a later Splitway: its format is 2, this one knows formats up to 1",
+        ],
+        &[],
+    );
+    check(
+        &json!({"published": {"format": 0, "ledger": "", "revision": 17}}),
+        &[
+            "/published/format: expected an integer from 1",
+            "/published/ledger: expected the id of a ledger",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_published_document_may_name_what_is_gone() {
+    let split = json!({"rules": [{"weighted_upstreams": [{}, {"upstream_id": "gone"}]}]});
+    let routes =
+        json!([{"uri": "/*", "upstream": upstream(), "plugins": {"traffic-split": split}}]);
+    let at = format!("{AT}/rules/0/weighted_upstreams/1/upstream_id");
+    let said = format!("{at}: there is no upstream `gone`");
+    check(&json!({"routes": routes}), &[&said], &[]);
+    let published = json!({"format": 1, "ledger": "l-1", "revision": 17});
+    check(&json!({"routes": routes, "published": published}), &[], &[&said]);
+}
+
+#[test]
+fn a_resource_is_checked_without_those_it_names() {
+    let route = json!({"uri": "/*", "upstream_id": "u", "priorty": 1});
+    let mut report = Report::default();
+    snapshot::check(Kind::Route, &route, &mut report);
+    let faults = [Fault::new("/priorty", "unknown key; did you mean `priority`?")];
+    assert_eq!((&report.faults[..], &report.warnings[..]), (&faults[..], &[][..]));
+}
+
+#[test]
+fn credentials_stand_among_the_consumers() {
+    let document = json!({"consumers": [
+        {"username": "jack"},
+        {"id": "jack/credentials/c1", "plugins": {}},
+        {"username": "jill"},
+    ]});
+    let mut resources = Resources::of(&document, &mut Report::default());
+    let place = |resources: &Resources<'_>, kind, index| {
+        let at = resources.at(kind, index);
+        (at.clone(), document.pointer(&at) == resources.list(kind).get(index).copied())
+    };
+    assert_eq!(place(&resources, Kind::Consumer, 1), ("/consumers/2".to_owned(), true));
+    assert_eq!(place(&resources, Kind::Credential, 0), ("/consumers/1".to_owned(), true));
+    // Without a document they stand behind the consumers.
+    resources.set(Kind::Credential, resources.list(Kind::Credential).to_vec());
+    assert_eq!(resources.at(Kind::Consumer, 1), "/consumers/1");
+    assert_eq!(resources.at(Kind::Credential, 0), "/consumers/2");
 }

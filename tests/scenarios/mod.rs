@@ -70,6 +70,7 @@ macro_rules! scenarios {
                 an_upstream_that_says_nothing_is_a_504_problem
                 a_failed_attempt_says_which_way_it_failed
                 a_problem_told_to_head_has_no_body
+                what_names_an_upstream_that_is_gone_is_a_503_problem
             }
             statuses {
                 whatever_the_upstream_answers_is_relayed

@@ -141,3 +141,27 @@ pub(crate) fn a_problem_told_to_head_has_no_body(target: &mut impl Target) {
     assert_eq!(answer.header("content-type").as_deref(), Some("application/problem+json"));
     assert_eq!(token(&answer), "destination_not_found");
 }
+
+/// A ledger may publish a route whose upstream was deleted by force; what is sound of it serves on.
+pub(crate) fn what_names_an_upstream_that_is_gone_is_a_503_problem(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let split = json!({"rules": [{"weighted_upstreams": [{}, {"upstream_id": "gone"}]}]});
+    let routes = json!([
+        {"id": "a", "uri": "/a", "upstream_id": "gone"},
+        {"id": "b", "uri": "/b", "upstream": upstream(&origin), "plugins": {"traffic-split": split}},
+    ]);
+    let published = json!({"format": 1, "ledger": "l", "revision": 7});
+    target.start(&json!({"published": published, "routes": routes}).to_string());
+
+    let answer = target.call(&Call::get("/a"));
+    let title = "The upstream of this route is gone";
+    check(&answer, 503, title, title);
+    assert_eq!(token(&answer), "proxy_configuration_error");
+    assert_eq!(answer.header("x-splitway-route").as_deref(), Some("a"));
+    assert_eq!(answer.header("x-splitway-revision").as_deref(), Some("7"));
+
+    let mut statuses: Vec<u16> = (0..4).map(|_| target.call(&Call::get("/b")).status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 503, 503]);
+    assert_eq!(origin.count(), 2);
+}
