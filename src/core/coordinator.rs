@@ -385,7 +385,7 @@ impl<S: Storage> Coordinator<S> {
 
     /// Whether a credential has somebody to belong to.
     fn check_consumer(&self, place: &Place) -> Result<(), Refusal> {
-        let Some((consumer, _)) = place.1.in_consumer() else { return Ok(()) };
+        let Some((consumer, _)) = place.1.as_credential() else { return Ok(()) };
         let consumer = (Section::Resource(Kind::Consumer), consumer);
         self.ledger.get(&consumer).map(drop).ok_or(Refusal::NoConsumer)
     }

@@ -16,7 +16,9 @@ impl Id {
     /// The id that `text` is, if it can be one.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            // As the segment of a path these lead elsewhere.
+            && !matches!(text, "." | "..");
         fits.then(|| Self(text.to_owned()))
     }
 
@@ -38,9 +40,25 @@ impl Id {
         Some((Self(consumer.to_owned()), Self(id.to_owned())))
     }
 
+    /// The id that a storage kept, of a credential or of anything else.
+    pub fn restore(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| Self::parse_credential(text))
+    }
+
+    /// Whether this is a credential of that consumer.
+    pub fn is_of(&self, consumer: &Self) -> bool {
+        self.as_credential().is_some_and(|(of, _)| of == *consumer)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

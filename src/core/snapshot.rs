@@ -266,7 +266,7 @@ fn compile_routes(
 }
 
 /// The id of a resource that has none, as in APISIX's standalone file.
-fn positional_id(index: usize) -> Id {
+pub(crate) fn positional_id(index: usize) -> Id {
     Id::parse(&format!("arr_{}", index + 1)).expect("letters, `_` and digits are an id")
 }
 

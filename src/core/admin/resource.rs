@@ -91,12 +91,12 @@ impl Target {
 
     /// The id as clients know it: that of a credential without its consumer.
     fn told(&self, id: &Id) -> String {
-        id.in_consumer().map_or_else(|| id.to_string(), |(_, own)| own.to_string())
+        id.as_credential().map_or_else(|| id.to_string(), |(_, own)| own.to_string())
     }
 
     /// The key under which APISIX keeps it.
     fn key(&self, id: &Id) -> String {
-        match id.in_consumer() {
+        match id.as_credential() {
             Some(_) => format!("/apisix/consumers/{id}"),
             None => format!("/apisix/{}/{id}", self.kind.plural()),
         }
@@ -215,7 +215,7 @@ fn id_text(id: &Value) -> Option<String> {
 
 fn tell(target: &Target, done: Done, listing: Option<Listing>) -> Answer {
     let told = |id: &Id, mut value: Value| {
-        if let (Some(own), Some(_)) = (value.get_mut("id"), id.in_consumer()) {
+        if let (Some(own), Some(_)) = (value.get_mut("id"), id.as_credential()) {
             *own = json!(target.told(id));
         }
         value
