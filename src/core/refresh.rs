@@ -71,6 +71,15 @@ pub struct Pace {
     pub check: Option<Duration>,
 }
 
+/// Seconds from 1 to 86400, as a setting says them; `Err` says what was expected.
+pub fn seconds(text: Option<&str>) -> Result<Option<Duration>, &'static str> {
+    match text.map(str::parse) {
+        None => Ok(None),
+        Some(Ok(secs @ 1..=86_400)) => Ok(Some(Duration::from_secs(secs))),
+        Some(_) => Err("expected seconds from 1 to 86400"),
+    }
+}
+
 /// Which sources to read, and for how long at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
