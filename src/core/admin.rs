@@ -82,7 +82,9 @@ pub async fn answer<C: Control>(
     let of_own = path.and_then(|path| path.strip_prefix(OWN_PREFIX));
     match (of_apisix, of_own) {
         (Some(path), _) => match call(path) {
-            Some(call) if call.path.first().is_some_and(|first| schema::PATHS.contains(&&**first)) => {
+            Some(call)
+                if call.path.first().is_some_and(|first| schema::PATHS.contains(&&**first)) =>
+            {
                 schema::answer(control, call, head, body).await
             }
             Some(call) => resource::answer(control, call, head, body).await,

@@ -196,10 +196,9 @@ impl<S: Sql> Storage for SqlStorage<S> {
         let Some([Cell::Text(name), revision, written]) = meta.first().map(Vec::as_slice) else {
             return Err(StorageError::Unreadable("the revision is missing".to_owned()));
         };
-        let rows = self.sql.query(
-            "SELECT kind, id, value, created, modified, expires FROM resources",
-            &[],
-        )?;
+        let rows = self
+            .sql
+            .query("SELECT kind, id, value, created, modified, expires FROM resources", &[])?;
         let entries: Result<Vec<_>, _> = rows
             .into_iter()
             .map(|row| {

@@ -6,8 +6,7 @@
 use serde_json::Value;
 
 /// Words that some reader or other takes for something else than a text.
-const RESERVED: [&str; 10] =
-    ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan"];
+const RESERVED: [&str; 10] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan"];
 
 /// The value as a YAML document.
 pub fn write(value: &Value) -> String {
@@ -87,7 +86,12 @@ fn text(text: &str, out: &mut String) {
     for c in Value::from(text).to_string().chars() {
         // What YAML does not take as it is.
         match c {
-            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+            '\u{7f}'..='\u{9f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}' => {
                 out.push_str(&format!("\\u{:04x}", u32::from(c)));
             }
             c => out.push(c),

@@ -178,11 +178,7 @@ fn check_times(value: &Map<String, Value>) -> Result<(), Answer> {
 }
 
 /// The id of a resource that is put: in the path, in the body, or the same in both.
-fn settle_id(
-    target: &Target,
-    id: Option<Id>,
-    value: &Map<String, Value>,
-) -> Result<Id, Answer> {
+fn settle_id(target: &Target, id: Option<Id>, value: &Map<String, Value>) -> Result<Id, Answer> {
     if target.kind == Kind::Consumer {
         let username = value.get("username").and_then(Value::as_str);
         return match (id, username) {
