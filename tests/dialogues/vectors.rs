@@ -6,7 +6,8 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, KEY, Request, Response};
+use crate::control::{Control, KEY};
+use crate::message::{Answer, Call};
 
 /// A step that is answered otherwise.
 struct Difference {
@@ -38,7 +39,7 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         step: ("admin-api-034", 0),
         expect: r#"{"status": 400, "body_has": {
-            "error_msg": "failed to fetch upstream info by upstream id [x], response code: 404",
+            "error_msg": "failed to fetch upstream info by upstream id [x], answer code: 404",
             "errors": [{"pointer": "/upstream_id", "detail": "there is no upstream `x`"}]
         }}"#,
         why: "the same line, and with it all faults with their places",
@@ -56,7 +57,7 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         step: ("admin-api-035", 0),
         expect: r#"{"status": 400, "body_has": {
-            "error_msg": "failed to fetch upstream info by upstream id [nope], response code: 404"
+            "error_msg": "failed to fetch upstream info by upstream id [nope], answer code: 404"
         }}"#,
         why: "a branch whose upstream does not exist would fail for its share of the traffic",
     },
@@ -83,34 +84,39 @@ const WHOLE_LIST: &str = r#"{"status": 200, "body_has": {"total": 1}}"#;
 
 const NO_PAGES: &str = "a list is always given whole; pages are still missing";
 
-#[test]
-fn apisix_and_splitway_agree_or_differ_as_told() {
+/// Where a vector asks with the key of a viewer, this one is added before.
+const VIEWER: &str = "the-key-of-a-viewer";
+
+pub(super) fn apisix_and_splitway_agree_or_differ_as_told<T: Control>(admin: &mut T) {
     let all: Vec<Value> = serde_json::from_str(include_str!("vectors.json")).unwrap();
     for Difference { step: (id, number), .. } in DIFFERENCES {
         let vector = all.iter().find(|vector| vector["id"] == *id);
         assert!(vector.is_some_and(|vector| vector["steps"][number].is_object()), "{id} {number}");
     }
+    let viewer = json!({"role": "viewer", "key": VIEWER});
+    assert_eq!(admin.own("PUT /keys/viewer", &viewer).status, 201);
     for vector in &all {
         let id = vector["id"].as_str().unwrap();
-        let api = Api::default();
+        assert_eq!(admin.own("PUT /config", &json!({})).status, 200);
         for (number, step) in vector["steps"].as_array().unwrap().iter().enumerate() {
-            let response = api.ask(&request(&step["request"]));
+            let answer = admin.ask(&call(&step["request"]));
             let difference = DIFFERENCES.iter().find(|it| it.step == (id, number));
             let instead = difference.map(|it| serde_json::from_str(it.expect).unwrap());
             check(
                 &format!("{id}, step {number}"),
-                &response,
+                &answer,
                 instead.as_ref().unwrap_or(&step["expect"]),
             );
         }
     }
 }
 
-fn request(request: &Value) -> Request {
+fn call(request: &Value) -> Call {
     let text = |key: &str| request[key].as_str().unwrap();
-    let mut made = Request::new(text("method"), text("path"));
+    let mut made = Call::new(text("method"), text("path"));
     match request["key"].as_str() {
         Some("none") => {}
+        Some("viewer") => made = made.header("x-api-key", VIEWER),
         Some(other) => made = made.header("x-api-key", other),
         None => made = made.header("x-api-key", KEY),
     }
@@ -118,25 +124,26 @@ fn request(request: &Value) -> Request {
         made = made.header(name, value.as_str().unwrap());
     }
     match request.get("body") {
-        Some(body) => made.body(body),
+        Some(Value::String(text)) => made.body(text.as_bytes()),
+        Some(body) => made.body(body.to_string()),
         None => made,
     }
 }
 
-fn check(step: &str, response: &Response, expect: &Value) {
+fn check(step: &str, answer: &Answer, expect: &Value) {
     for (key, expected) in expect.as_object().unwrap() {
         match key.as_str() {
-            "status" => assert_eq!(json!(response.status), *expected, "{step}: {}", response.text),
-            "body_is" => assert_eq!(response.json(), *expected, "{step}"),
+            "status" => assert_eq!(json!(answer.status), *expected, "{step}: {}", answer.text()),
+            "body_is" => assert_eq!(answer.json(), *expected, "{step}"),
             "body_has" => {
-                assert!(has(&response.json(), expected), "{step}: {expected} in {}", response.text);
+                assert!(has(&answer.json(), expected), "{step}: {expected} in {}", answer.text());
             }
-            "text_is" => assert_eq!(json!(response.text), *expected, "{step}"),
+            "text_is" => assert_eq!(json!(answer.text()), *expected, "{step}"),
             "text_has" => {
                 assert!(
-                    response.text.contains(expected.as_str().unwrap()),
+                    answer.text().contains(expected.as_str().unwrap()),
                     "{step}: {}",
-                    response.text
+                    answer.text()
                 );
             }
             other => panic!("{step} expects something of `{other}`"),
