@@ -8,7 +8,7 @@ use crate::fault::Report;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::ledger::{Edit, Entry, Ledger, Place, SETTINGS_ID, Section};
-use crate::snapshot::positional_id;
+use crate::catalog::positional_id;
 use crate::time::Timestamp;
 
 /// What an entry says about itself and a document does not: it would differ from one ledger to the
