@@ -125,8 +125,8 @@ impl Control for Coordinator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use splitway_core::kind::Kind;
     use splitway_core::id::Id;
+    use splitway_core::kind::Kind;
 
     fn put(owner: &mut Owner, name: &str) -> Result<Done, Refusal> {
         let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
