@@ -65,7 +65,7 @@ pub(crate) fn load_or_make(dir: &Path) -> Result<(String, Vec<KeyFlaw>), KeyErro
             Ok((key, flaws))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let key = random_key()?;
+            let key = random_key().map_err(KeyError::NoEntropy)?;
             write(&path, &key).map_err(failed)?;
             Ok((key, Vec::new()))
         }
@@ -92,9 +92,9 @@ fn read(path: &Path) -> io::Result<(String, u32)> {
 }
 
 /// 32 random bytes in hexadecimal.
-fn random_key() -> Result<String, KeyError> {
+pub fn random_key() -> Result<String, getrandom::Error> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(KeyError::NoEntropy)?;
+    getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
