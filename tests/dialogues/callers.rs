@@ -90,7 +90,8 @@ pub(super) fn keys_rotate_without_a_gap<T: Control>(admin: &mut T) {
     assert_eq!(add_key(admin, "robot-2", "admin", SECOND).status, 201);
     assert_eq!((looks(first), looks(SECOND), looks(KEY)), (200, 200, 200));
     let keys = admin.own("GET /keys", &Value::Null);
-    let names: Vec<Value> = keys.json()["keys"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
+    let names: Vec<Value> =
+        keys.json()["keys"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
     assert_eq!(names, [json!("robot"), json!("robot-2")]);
     assert!(!keys.text().contains(first) && !keys.text().contains("sha256"), "{}", keys.text());
     let gone = admin.ask(&with_key("DELETE", "/splitway/v1/keys/robot", SECOND));

@@ -7,8 +7,14 @@ use crate::control::{Control, check, check_error};
 
 pub(super) fn schemas_and_plugins_are_told<T: Control>(admin: &mut T) {
     for name in [
-        "route", "service", "upstream", "consumer", "consumer_group", "global_rule",
-        "plugin_config", "plugin_metadata",
+        "route",
+        "service",
+        "upstream",
+        "consumer",
+        "consumer_group",
+        "global_rule",
+        "plugin_config",
+        "plugin_metadata",
     ] {
         let schema = admin.say(&format!("GET /schema/{name}"), &Value::Null);
         assert_eq!((schema.status, &schema.json()["type"]), (200, &json!("object")), "{name}");
@@ -45,7 +51,8 @@ pub(super) fn resources_and_documents_are_checked_without_writing<T: Control>(ad
     }
     let good = json!({"routes": [route("/a")]});
     check(&admin.say("POST /configs/validate", &good), 200, &json!({}));
-    let faulty = json!({"routes": [route("/a"), {"id": "x", "uri": "b"}], "upstreams": [{"id": "u"}]});
+    let faulty =
+        json!({"routes": [route("/a"), {"id": "x", "uri": "b"}], "upstreams": [{"id": "u"}]});
     let told = admin.say("POST /configs/validate", &faulty);
     assert_eq!(told.status, 400);
     let told = told.json();

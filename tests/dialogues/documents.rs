@@ -23,9 +23,8 @@ fn changes(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let changes = answer.json()["changes"].as_array().unwrap().clone();
-    let told = changes.iter().map(|change| {
-        ["op", "kind", "id"].map(|key| text(&change[key])).join(" ")
-    });
+    let told =
+        changes.iter().map(|change| ["op", "kind", "id"].map(|key| text(&change[key])).join(" "));
     told.collect()
 }
 
@@ -51,7 +50,10 @@ pub(super) fn a_document_is_replaced_as_a_whole<T: Control>(admin: &mut T) {
             "add settings settings",
         ]
     );
-    assert_eq!((&done.json()["revision"], done.header("etag").as_deref()), (&json!(1), Some("\"1\"")));
+    assert_eq!(
+        (&done.json()["revision"], done.header("etag").as_deref()),
+        (&json!(1), Some("\"1\""))
+    );
     assert_eq!(admin.own("GET /config", &Value::Null).json(), first);
     assert_eq!(admin.say("GET /consumers/jack/credentials/c1", &Value::Null).status, 200);
 
@@ -109,7 +111,9 @@ pub(super) fn a_faulty_document_changes_nothing_and_is_told_whole<T: Control>(ad
     let mut places: Vec<_> = faults.map(|fault| fault["pointer"].as_str().unwrap()).collect();
     places.sort_unstable();
     assert_eq!(places, ["/rotes", "/routes/0/uri", "/routes/1/upstream_id"]);
-    for body in [json!("{"), json!("[]"), json!("routes: []"), json!("{\"a\":1,\"a\":2}"), json!("")] {
+    for body in
+        [json!("{"), json!("[]"), json!("routes: []"), json!("{\"a\":1,\"a\":2}"), json!("")]
+    {
         assert_eq!(put(admin, &body, None).status, 400, "{body}");
     }
     let yaml = with_key("PUT /config", "/splitway/v1", &json!("routes: []"));
@@ -121,9 +125,7 @@ pub(super) fn a_faulty_document_changes_nothing_and_is_told_whole<T: Control>(ad
 
 /// Among routes that match alike the first one wins, so the order is part of what is written.
 pub(super) fn the_order_of_a_document_is_kept<T: Control>(admin: &mut T) {
-    let in_order = |order: &[&str]| {
-        json!({"routes": order.iter().map(|id| named(id, "/same")).collect::<Vec<_>>()})
-    };
+    let in_order = |order: &[&str]| json!({"routes": order.iter().map(|id| named(id, "/same")).collect::<Vec<_>>()});
     for order in [["c", "a", "b"], ["a", "b", "c"], ["b", "a", "c"], ["b", "c", "a"]] {
         let document = in_order(&order);
         assert_eq!(put(admin, &document, None).status, 200);

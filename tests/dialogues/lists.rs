@@ -66,5 +66,9 @@ pub(super) fn filters_look_at_names_paths_labels_and_references<T: Control>(admi
     assert_eq!(wrong.status, 400, "{}", wrong.text());
     let greedy = format!("GET /routes?name={}", "(a{1000}){1000}");
     assert_eq!(admin.say(&greedy, &Value::Null).status, 400);
-    check_error(&admin.say("GET /routes/a/b", &Value::Null), 400, "invalid id: it must not contain `/`");
+    check_error(
+        &admin.say("GET /routes/a/b", &Value::Null),
+        400,
+        "invalid id: it must not contain `/`",
+    );
 }

@@ -47,7 +47,9 @@ pub(super) fn every_change_is_a_revision<T: Control>(admin: &mut T) {
         assert_eq!(told.status, 200, "{}", told.text());
         assert_eq!(told.json()["document"], json!({"routes": routes}), "{revision}");
     }
-    for (revision, status) in [("0", 404), ("4", 404), ("x", 400), ("-1", 400), ("99999999999999999999", 400)] {
+    for (revision, status) in
+        [("0", 404), ("4", 404), ("x", 400), ("-1", 400), ("99999999999999999999", 400)]
+    {
         let told = admin.own(&format!("GET /revisions/{revision}"), &Value::Null);
         assert_eq!(told.status, status, "{revision}: {}", told.text());
     }
@@ -60,9 +62,7 @@ pub(super) fn two_revisions_are_compared<T: Control>(admin: &mut T) {
         assert_eq!(told.status, 200, "{}", told.text());
         told.json()["changes"].clone()
     };
-    let changed = |op: &str, id: &str, before: Value, after: Value| {
-        json!({"op": op, "kind": "routes", "id": id, "before": before, "after": after})
-    };
+    let changed = |op: &str, id: &str, before: Value, after: Value| json!({"op": op, "kind": "routes", "id": id, "before": before, "after": after});
     assert_eq!(
         diff(1, 3),
         json!([

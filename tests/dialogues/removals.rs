@@ -7,7 +7,8 @@ use crate::control::{Control, check_error};
 
 pub(super) fn what_is_used_stays_unless_it_is_forced<T: Control>(admin: &mut T) {
     let upstream = json!({"nodes": {"127.0.0.1:80": 1}, "pass_host": "node"});
-    let split = json!({"traffic-split": {"rules": [{"weighted_upstreams": [{"upstream_id": "b"}]}]}});
+    let split =
+        json!({"traffic-split": {"rules": [{"weighted_upstreams": [{"upstream_id": "b"}]}]}});
     for (line, value) in [
         ("PUT /upstreams/a", upstream.clone()),
         ("PUT /upstreams/b", upstream),
@@ -24,9 +25,15 @@ pub(super) fn what_is_used_stays_unless_it_is_forced<T: Control>(admin: &mut T) 
     let still = "is still using it now";
     for (line, error_msg) in [
         ("DELETE /upstreams/a", format!("can not delete this upstream, route [2] {still}")),
-        ("DELETE /upstreams/b", format!("can not delete this upstream, plugin in route [2] {still}")),
+        (
+            "DELETE /upstreams/b",
+            format!("can not delete this upstream, plugin in route [2] {still}"),
+        ),
         ("DELETE /services/s", format!("can not delete this service directly, route [1] {still}")),
-        ("DELETE /plugin_configs/p", format!("can not delete this plugin config, route [1] {still}")),
+        (
+            "DELETE /plugin_configs/p",
+            format!("can not delete this plugin config, route [1] {still}"),
+        ),
         (
             "DELETE /consumer_groups/g",
             format!("can not delete this consumer group, consumer [jack] {still}"),

