@@ -537,7 +537,10 @@ impl<S: Storage> Coordinator<S> {
                 self.ledger.revert(change, written);
                 Err(match error {
                     StorageError::Conflict => Failed::Behind,
-                    other => Failed::Refused(other.into()),
+                    other @ (StorageError::Full(_)
+                    | StorageError::Unavailable(_)
+                    | StorageError::Newer { .. }
+                    | StorageError::Unreadable(_)) => Failed::Refused(other.into()),
                 })
             }
         }

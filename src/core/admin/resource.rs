@@ -162,10 +162,10 @@ fn read(body: &[u8], missing: &str) -> Result<Value, Answer> {
 }
 
 fn read_object(body: &[u8], missing: &str) -> Result<Map<String, Value>, Answer> {
-    match read(body, missing)? {
-        Value::Object(value) => Ok(value),
-        _ => Err(invalid_body("expected an object", body)),
-    }
+    let Value::Object(value) = read(body, missing)? else {
+        return Err(invalid_body("expected an object", body));
+    };
+    Ok(value)
 }
 
 fn check_times(value: &Map<String, Value>) -> Result<(), Answer> {
