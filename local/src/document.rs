@@ -1,9 +1,10 @@
-//! A document as text, in YAML or JSON, and the snapshot it compiles to.
+//! A document as text, in YAML or JSON, both ways, and the snapshot it compiles to.
 
 use std::fmt;
 use std::path::Path;
 
-use serde_json::Value;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
 use splitway_core::config::Resources;
 use splitway_core::fault::{Fault, Report};
 use splitway_core::snapshot::{Revision, Snapshot, compile};
@@ -98,15 +99,9 @@ pub fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
     // Some editors begin a text with a mark of its encoding.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match format {
-        Format::Json => splitway_core::json::parse(text.as_bytes())
-            .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string())),
+        Format::Json => parse_json(text),
         Format::Yaml => {
-            let options = serde_saphyr::options! {
-                budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 4 * NODES_MAX },
-                strict_booleans: true,
-                with_snippet: false,
-            };
-            match serde_saphyr::from_str_with_options(text, options) {
+            match serde_saphyr::from_str_with_options(text, yaml_options()) {
                 // What YAML calls null is also a text of nothing but comments.
                 Ok(Value::Null) => {
                     Err(Syntax { line: 0, column: 0, what: "the document is empty".to_owned() })
@@ -116,6 +111,80 @@ pub fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
             }
         }
     }
+}
+
+/// All documents of a text, which in YAML may be several with `---` between them; those that are
+/// empty or nothing but comments do not count.
+pub fn parse_all(text: &str, format: Format) -> Result<Vec<Value>, Syntax> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match format {
+        Format::Json => parse_json(text).map(|document| vec![document]),
+        Format::Yaml => serde_saphyr::from_multiple_with_options(text, yaml_options())
+            .map_err(|error| Syntax::of_yaml(&error)),
+    }
+}
+
+fn parse_json(text: &str) -> Result<Value, Syntax> {
+    splitway_core::json::parse(text.as_bytes())
+        .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string()))
+}
+
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 4 * NODES_MAX },
+        strict_booleans: true,
+        with_snippet: false,
+    }
+}
+
+/// The text of a document, ending in a line break; [`parse`] reads the same document from it. What a
+/// resource is called comes first, all else in the order of the alphabet.
+pub fn write(document: &Value, format: Format) -> String {
+    match format {
+        Format::Json => format!("{}\n", Written(document)),
+        Format::Yaml => {
+            // Block scalars would save quotes and cost the reader's trust in blanks at line ends.
+            let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+            let text = serde_saphyr::to_string_with_options(&Written(document), options);
+            text.expect("a JSON value has neither keys nor values that YAML cannot write")
+        }
+    }
+}
+
+/// A value as it is written: what names a resource before what it says.
+struct Written<'v>(&'v Value);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Written)),
+            Value::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (key, value) in in_order(members) {
+                    map.serialize_entry(key, &Written(value))?;
+                }
+                map.end()
+            }
+            scalar @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                scalar.serialize(serializer)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+fn in_order(members: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    const FIRST: [&str; 3] = ["id", "username", "name"];
+    let rank = |key: &str| FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len());
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_by_key(|(key, _)| rank(key));
+    members.into_iter()
 }
 
 impl Syntax {
