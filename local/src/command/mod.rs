@@ -5,6 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) mod demo;
+pub(crate) mod import;
 mod load;
 mod origin;
 mod report;
