@@ -15,7 +15,8 @@
 //!
 //! [`document`] compiles a text; `store` holds the snapshot that all threads serve by. It comes from
 //! a `file` that is read again when it changes, or from the ledger of `coordinator`, which `database`
-//! keeps on disk and the Admin API (`admin`, the one place with axum) changes.
+//! keeps on disk and the Admin API (`admin`, the one place with axum) changes. [`import`] makes
+//! documents of the configurations of others.
 //!
 //! ## The road of a command
 //!
@@ -23,6 +24,7 @@
 
 pub mod client;
 pub mod document;
+pub mod import;
 pub mod options;
 pub mod resolve;
 pub mod server;
