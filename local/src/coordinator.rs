@@ -1,109 +1,167 @@
 //! The owner of the ledger: one command after the other, each durable before it is answered.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
-use splitway_core::coordinator::{Change, Command, Done, Ledger, Refusal, Verdict};
+use splitway_core::access::{Access, Caller};
+use splitway_core::coordinator::{Command, Coordinator, Done, Outcome, Refusal};
 use splitway_core::fault::Report;
 use splitway_core::platform::Control;
-use splitway_core::snapshot::Snapshot;
+use splitway_core::storage::{Retention, Storage, StorageError};
 
-use crate::database::{Database, DatabaseError};
 use crate::platform::RequestHead;
 use crate::store::Store;
 use crate::telemetry::{self, Level, Log};
 
+/// A ledger, wherever it is kept.
+type Keeper = Box<dyn Storage + Send>;
+
 /// A handle on the ledger's owner.
-#[derive(Clone, Debug)]
-pub(crate) struct Coordinator {
+#[derive(Clone)]
+pub(crate) struct Handle {
     owner: Arc<Mutex<Owner>>,
+    /// Says that the time of an entry may have changed.
+    times: mpsc::Sender<()>,
 }
 
-#[derive(Debug)]
 struct Owner {
-    ledger: Ledger,
-    database: Database,
+    coordinator: Coordinator<Keeper>,
     store: Arc<Store>,
     log: Log,
 }
 
-impl Coordinator {
-    /// Takes the ledger over from the database and publishes what it says.
+/// For the thread that removes what has come to its time; it ends with the last [`Handle`].
+pub(crate) struct Expiry {
+    owner: Arc<Mutex<Owner>>,
+    times: mpsc::Receiver<()>,
+}
+
+impl Handle {
+    /// Takes the ledger over from the storage and publishes what it says.
     pub(crate) fn start(
-        database: Database,
+        storage: Keeper,
+        access: Access,
+        retention: Retention,
         store: Arc<Store>,
         log: Log,
-    ) -> Result<Self, DatabaseError> {
-        let mut owner = Owner { ledger: Ledger::default(), database, store, log };
-        owner.restore()?;
-        Ok(Self { owner: Arc::new(Mutex::new(owner)) })
+    ) -> Result<(Self, Expiry), StorageError> {
+        let mut report = Report::default();
+        let (coordinator, snapshot) = Coordinator::start(storage, access, retention, &mut report)?;
+        tell_faults(&log, &report);
+        if let Some(snapshot) = snapshot {
+            store.publish(snapshot);
+        }
+        let owner = Arc::new(Mutex::new(Owner { coordinator, store, log }));
+        let (times, changed) = mpsc::channel();
+        let expiry = Expiry { owner: Arc::clone(&owner), times: changed };
+        Ok((Self { owner, times }, expiry))
     }
 
-    /// The owner, once nobody else has it. Where a panic left a command half-way, what is on disk is
-    /// sound, and the ledger is taken over from there.
-    fn lock(&self) -> Result<MutexGuard<'_, Owner>, Refusal> {
-        self.owner.lock().or_else(|poisoned| {
-            let mut owner = poisoned.into_inner();
-            if let Err(error) = owner.restore() {
-                let fields = json!({"detail": error.to_string()});
-                owner.log.tell(Level::Error, "configuration_not_read", fields);
-                return Err(Refusal::Unavailable);
-            }
-            self.owner.clear_poison();
-            Ok(owner)
-        })
+    /// Has the owner do something, away from the threads that wait for the network.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Owner) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let owner = Arc::clone(&self.owner);
+        let working = tokio::task::spawn_blocking(move || work(&mut *lock(&owner)?));
+        let ended = || Refusal::Unavailable("the command ended half-way".to_owned());
+        working.await.unwrap_or_else(|_| Err(ended()))
     }
+}
+
+/// The owner, once nobody else has it. Where a panic left a command half-way, what is kept is sound,
+/// and the ledger is taken over from there.
+fn lock(owner: &Mutex<Owner>) -> Result<MutexGuard<'_, Owner>, Refusal> {
+    owner.lock().or_else(|poisoned| {
+        let mut guard = poisoned.into_inner();
+        guard.reload().map_err(|error| {
+            let fields = json!({"detail": error.to_string()});
+            guard.log.tell(Level::Error, "configuration_not_read", fields);
+            Refusal::from(error)
+        })?;
+        owner.clear_poison();
+        Ok(guard)
+    })
 }
 
 impl Owner {
-    /// Takes the ledger over from the database and publishes what it says.
-    fn restore(&mut self) -> Result<(), DatabaseError> {
-        self.ledger = self.database.load()?;
+    /// Takes over what the storage holds by now, and serves by it.
+    fn reload(&mut self) -> Result<(), StorageError> {
         let mut report = Report::default();
-        match self.ledger.compile(&mut report) {
-            Some(snapshot) => self.store.publish(snapshot),
-            // It compiled when it was written, by an earlier version. The Admin API must start all
-            // the same: it is where this is put right.
-            None => report.faults.iter().for_each(|fault| {
-                let fields = json!({"pointer": fault.at, "detail": fault.what});
-                self.log.tell(Level::Error, "configuration_fault", fields);
-            }),
+        let snapshot = self.coordinator.reload(&mut report)?;
+        tell_faults(&self.log, &report);
+        if let Some(snapshot) = snapshot {
+            self.store.publish(snapshot);
         }
         Ok(())
     }
 
-    fn handle(&mut self, command: Command) -> Result<Done, Refusal> {
-        match self.ledger.handle(command, telemetry::now())? {
-            Verdict::Answer(done) => Ok(done),
-            Verdict::Commit(change, snapshot, done) => {
-                self.commit(*change, *snapshot)?;
-                Ok(done)
-            }
-        }
+    fn handle(&mut self, command: Command, by: &str) -> Result<Done, Refusal> {
+        let outcome = self.coordinator.handle(command, by, telemetry::now());
+        self.publish(outcome, by)
     }
 
-    fn commit(&mut self, change: Change, snapshot: Snapshot) -> Result<(), Refusal> {
-        if let Err(error) = self.database.commit(&change) {
-            let fields = json!({"detail": error.to_string(), "revision": change.revision});
+    /// Serves by what a command led to, then gives its answer.
+    fn publish(&mut self, outcome: Outcome, by: &str) -> Result<Done, Refusal> {
+        if let Some(snapshot) = outcome.snapshot {
+            let fields = json!({
+                "by": by,
+                "revision": snapshot.revision().as_str(),
+                "routes": snapshot.routes_count(),
+            });
+            self.store.publish(*snapshot);
+            self.log.tell(Level::Info, "configuration_written", fields);
+        }
+        if let Err(Refusal::Full(detail) | Refusal::Unavailable(detail)) = &outcome.answer {
+            let fields = json!({"by": by, "detail": detail});
             self.log.tell(Level::Error, "configuration_not_written", fields);
-            return Err(Refusal::Unavailable);
         }
-        let fields = json!({
-            "kind": change.kind.singular(),
-            "id": change.id.as_str(),
-            "revision": snapshot.revision().as_str(),
-            "routes": snapshot.routes_count(),
-        });
-        self.ledger.apply(change);
-        self.store.publish(snapshot);
-        self.log.tell(Level::Info, "configuration_written", fields);
-        Ok(())
+        outcome.answer
     }
 }
 
-impl Control for Coordinator {
+impl Expiry {
+    /// Removes what has come to its time, until all handles are gone.
+    pub(crate) fn watch(self) {
+        /// After a failure, and where a clock was set.
+        const AGAIN: Duration = Duration::from_secs(60);
+        let mut wait = Duration::ZERO;
+        loop {
+            match self.times.recv_timeout(wait) {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            }
+            let Ok(mut owner) = lock(&self.owner) else {
+                wait = AGAIN;
+                continue;
+            };
+            let now = telemetry::now();
+            let due = owner.coordinator.ledger().next_expiry();
+            wait = match due {
+                Some(at) if at <= now => {
+                    let outcome = owner.coordinator.expire(now);
+                    // Why it failed is in the log.
+                    owner.publish(outcome, "ttl").map_or(AGAIN, |_| Duration::ZERO)
+                }
+                Some(at) => at.since(now).min(AGAIN),
+                None => AGAIN,
+            };
+        }
+    }
+}
+
+fn tell_faults(log: &Log, report: &Report) {
+    for fault in &report.faults {
+        let fields = json!({"pointer": fault.at, "detail": fault.what});
+        log.tell(Level::Error, "configuration_fault", fields);
+    }
+}
+
+impl Control for Handle {
     type Head = RequestHead;
     type Body = Body;
 
@@ -112,49 +170,56 @@ impl Control for Coordinator {
         Some(whole.to_bytes().into())
     }
 
-    async fn coordinate(&self, command: Command) -> Result<Done, Refusal> {
-        let coordinator = self.clone();
-        let handled = tokio::task::spawn_blocking(move || {
-            let mut owner = coordinator.lock()?;
-            owner.handle(command)
-        });
-        handled.await.unwrap_or(Err(Refusal::Unavailable))
+    async fn admit(&self, caller: Caller) -> Result<Box<str>, Refusal> {
+        self.with(move |owner| owner.coordinator.admit(&caller, telemetry::now())).await
+    }
+
+    async fn coordinate(&self, command: Command, by: Box<str>) -> Result<Done, Refusal> {
+        let done = self.with(move |owner| owner.handle(command, &by)).await;
+        // The thread that waits for the next time ends only with this handle.
+        let _ = self.times.send(());
+        done
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::Database;
+    use splitway_core::access::KeyHash;
     use splitway_core::id::Id;
     use splitway_core::kind::Kind;
+    use splitway_core::sql::SqlStorage;
 
     fn put(owner: &mut Owner, name: &str) -> Result<Done, Refusal> {
         let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
         let value = value.as_object().expect("an object").clone();
-        owner.handle(Command::Put(Kind::Route, Id::parse(name).expect("an id"), value))
+        owner.handle(Command::Write(Kind::Route, Id::parse(name), value, None), "me")
     }
 
     #[test]
     fn a_panic_half_way_is_not_the_end() {
         let dir = tempfile::TempDir::new().expect("a directory");
         let database = Database::open(&dir.path().join("splitway.db")).expect("a database");
+        let storage = Box::new(SqlStorage::open(database, "test").expect("tables"));
         let store = Arc::<Store>::default();
         let (log, _writer) = Log::start(std::io::sink(), false).expect("a thread");
-        let coordinator = Coordinator::start(database, Arc::clone(&store), log).expect("a ledger");
-        let other = coordinator.clone();
+        let access = Access::new(KeyHash::of("key"), Vec::new());
+        let (handle, _expiry) =
+            Handle::start(storage, access, Retention::default(), Arc::clone(&store), log)
+                .expect("a ledger");
+        let other = handle.clone();
         let panicked = std::thread::spawn(move || {
-            let mut owner = other.lock().expect("sound");
+            let mut owner = lock(&other.owner).expect("sound");
             put(&mut owner, "a").expect("written");
-            // As if the change were durable and no more.
-            owner.ledger = Ledger::default();
             panic!("half-way");
         });
         assert!(panicked.join().is_err());
 
-        let mut owner = coordinator.lock().expect("restored");
+        let mut owner = lock(&handle.owner).expect("restored");
         assert!(put(&mut owner, "b").is_ok());
         drop(owner);
-        assert!(!coordinator.owner.is_poisoned());
+        assert!(!handle.owner.is_poisoned());
         let revision = store.snapshot().map(|snapshot| snapshot.revision().to_string());
         assert_eq!(revision.as_deref(), Some("2"));
     }

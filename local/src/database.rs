@@ -1,39 +1,21 @@
-//! The ledger on disk: all SQL is here.
+//! The ledger's SQLite file. All SQL of the ledger is in the core; this executes it.
 
 use std::path::Path;
 
-use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
-};
-use splitway_core::coordinator::{Change, Entry, Ledger};
-use splitway_core::id::Id;
-use splitway_core::kind::Kind;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior};
+use splitway_core::sql::{Cell, SCHEMA, Sql};
+use splitway_core::storage::StorageError;
 
-/// The version of the tables, kept in `PRAGMA user_version`.
-const SCHEMA: i64 = 1;
-
-/// One process at a time; and what is committed survives a loss of power (`EXTRA` syncs the
-/// directory too, without which the last commit could be rolled back).
+/// One process at a time; and what is committed survives a loss of power: the log is synced before
+/// a commit returns.
 const SETTINGS: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = DELETE;
-    PRAGMA synchronous = EXTRA;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
 ";
 
-const TABLES: &str = "
-    CREATE TABLE resources (
-        kind TEXT NOT NULL,
-        id TEXT NOT NULL,
-        value TEXT NOT NULL,
-        created INTEGER NOT NULL,
-        modified INTEGER NOT NULL,
-        PRIMARY KEY (kind, id)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE meta (revision INTEGER NOT NULL) STRICT;
-    INSERT INTO meta (revision) VALUES (0);
-";
-
-/// Why the ledger cannot be read or written.
+/// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// Another process has it.
@@ -45,17 +27,9 @@ pub enum DatabaseError {
         /// The version found.
         found: i64,
     },
-    /// Something other than Splitway wrote to it.
-    #[error("it holds a {kind} `{id}` that Splitway cannot read")]
-    Unreadable {
-        /// The kind as stored.
-        kind: String,
-        /// The id as stored.
-        id: String,
-    },
-    /// The revision on disk is not the one before the change.
-    #[error("it is not at the revision before the change")]
-    OutOfStep,
+    /// What it holds is not what Splitway writes, or it cannot be read at the moment.
+    #[error(transparent)]
+    Storage(StorageError),
     /// `SQLite` says no.
     #[error(transparent)]
     Sqlite(rusqlite::Error),
@@ -66,6 +40,18 @@ impl From<rusqlite::Error> for DatabaseError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse,
             Some(_) | None => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<StorageError> for DatabaseError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Newer { found, .. } => Self::Newer { found },
+            other @ (StorageError::Conflict
+            | StorageError::Full(_)
+            | StorageError::Unavailable(_)
+            | StorageError::Unreadable(_)) => Self::Storage(other),
         }
     }
 }
@@ -85,134 +71,182 @@ impl Database {
     fn prepare(mut connection: Connection) -> Result<Self, DatabaseError> {
         connection.busy_timeout(std::time::Duration::ZERO)?;
         connection.execute_batch(SETTINGS)?;
-        let step = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-        match step.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
-            0 => {
-                step.execute_batch(TABLES)?;
-                step.pragma_update(None, "user_version", SCHEMA)?;
-            }
-            SCHEMA => {}
-            found => return Err(DatabaseError::Newer { found }),
-        }
-        step.commit()?;
+        // Takes the lock for as long as the file is open.
+        connection.transaction_with_behavior(TransactionBehavior::Exclusive)?.commit()?;
         Ok(Self { connection })
     }
+}
 
-    /// Reads everything.
-    pub(crate) fn load(&self) -> Result<Ledger, DatabaseError> {
-        let revision = self.connection.query_row("SELECT revision FROM meta", [], |row| row.get(0));
-        let mut entries = Vec::new();
-        let mut select =
-            self.connection.prepare("SELECT kind, id, value, created, modified FROM resources")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let (kind, id): (String, String) = (row.get(0)?, row.get(1)?);
-            let value: String = row.get(2)?;
-            let parsed = (Kind::parse(&kind), Id::parse(&id), serde_json::from_str(&value));
-            let (Some(known), Some(valid), Ok(value)) = parsed else {
-                return Err(DatabaseError::Unreadable { kind, id });
-            };
-            let entry = Entry {
-                value,
-                created: from_stored(row.get(3)?),
-                modified: from_stored(row.get(4)?),
-            };
-            entries.push(((known, valid), entry));
+impl Sql for Database {
+    fn query(&self, sql: &str, values: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(name)?;
+        let columns = statement.column_count();
+        let values = values.iter().map(|value| match value {
+            Cell::Null => &rusqlite::types::Null as &dyn ToSql,
+            Cell::Integer(number) => number,
+            Cell::Text(text) => text,
+        });
+        let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(name)?;
+        let mut read = Vec::new();
+        while let Some(row) = rows.next().map_err(name)? {
+            let cells = (0..columns).map(|column| cell(row.get_ref(column).map_err(name)?));
+            read.push(cells.collect::<Result<Vec<Cell>, StorageError>>()?);
         }
-        Ok(Ledger::restore(from_stored(revision?), entries.into_iter()))
+        Ok(read)
     }
 
-    /// Makes a change durable.
-    pub(crate) fn commit(&mut self, change: &Change) -> Result<(), DatabaseError> {
-        let step = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        advance(&step, change.revision)?;
-        let (kind, id) = (change.kind.plural(), change.id.as_str());
-        match &change.entry {
-            Some(Entry { value, created, modified }) => step.execute(
-                "INSERT OR REPLACE INTO resources (kind, id, value, created, modified)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![kind, id, value.to_string(), to_stored(*created), to_stored(*modified)],
-            )?,
-            None => {
-                step.execute("DELETE FROM resources WHERE kind = ?1 AND id = ?2", [kind, id])?
-            }
-        };
-        Ok(step.commit()?)
+    fn atomically(
+        &self,
+        work: &mut dyn FnMut() -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        // Dropped without a commit it takes everything back.
+        let step = self.connection.unchecked_transaction().map_err(name)?;
+        work()?;
+        step.commit().map_err(name)
     }
 }
 
-/// Takes the one step to `revision`, which nobody else may have taken.
-fn advance(step: &Transaction<'_>, revision: u64) -> Result<(), DatabaseError> {
-    let before = to_stored(revision.saturating_sub(1));
-    let found: Option<i64> = step
-        .query_row(
-            "UPDATE meta SET revision = ?1 WHERE revision = ?2 RETURNING revision",
-            [to_stored(revision), before],
-            |row| row.get(0),
-        )
-        .optional()?;
-    found.map(|_| ()).ok_or(DatabaseError::OutOfStep)
+fn cell(value: ValueRef<'_>) -> Result<Cell, StorageError> {
+    match value {
+        ValueRef::Null => Ok(Cell::Null),
+        ValueRef::Integer(number) => Ok(Cell::Integer(number)),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => Ok(Cell::Text(text.to_owned())),
+            Err(_) => Err(StorageError::Unreadable("a text that is not UTF-8".to_owned())),
+        },
+        ValueRef::Real(_) | ValueRef::Blob(_) => {
+            Err(StorageError::Unreadable("a value that is neither text nor number".to_owned()))
+        }
+    }
 }
 
-/// `SQLite` has no unsigned integers; a revision counts writes and never comes near the limit.
-fn to_stored(revision: u64) -> i64 {
-    i64::try_from(revision).unwrap_or(i64::MAX)
-}
-
-fn from_stored(revision: i64) -> u64 {
-    u64::try_from(revision).unwrap_or_default()
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over results")]
+fn name(error: rusqlite::Error) -> StorageError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StorageError::Full(error.to_string()),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StorageError::Unreadable(error.to_string())
+        }
+        Some(_) | None => StorageError::Unavailable(error.to_string()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use splitway_core::id::Id;
+    use splitway_core::kind::Kind;
+    use splitway_core::ledger::{Change, Edit, Entry, Section};
+    use splitway_core::sql::SqlStorage;
+    use splitway_core::storage::{Op, Retention, Storage};
+    use splitway_core::time::Timestamp;
+    use std::time::Duration;
 
     fn database() -> Database {
-        Database::prepare(Connection::open_in_memory().expect("memory")).expect("tables")
+        Database::prepare(Connection::open_in_memory().expect("memory")).expect("settings")
     }
 
-    fn change(revision: u64, value: Option<serde_json::Value>) -> Change {
+    fn storage(database: Database) -> SqlStorage<Database> {
+        SqlStorage::open(database, "test").expect("tables")
+    }
+
+    fn entry(revision: u64) -> Entry {
+        let value = json!({"uri": format!("/{revision}")});
+        Entry { value, created: 1, modified: revision, expires_at: None }
+    }
+
+    /// Each revision replaces the one route.
+    fn change(revision: u64) -> Change {
         let id = Id::parse("r").expect("an id");
-        let entry = value.map(|value| Entry { value, created: 1, modified: revision });
-        Change { revision, kind: Kind::Route, id, entry }
+        let before = (revision > 1).then(|| entry(revision - 1));
+        let after = Some(entry(revision));
+        let edit = Edit { place: (Section::Resource(Kind::Route), id), before, after };
+        let at = Timestamp::from_millis(revision * 1000);
+        Change { revision, at, by: "me".into(), cause: "put".into(), edits: vec![edit] }
     }
 
     #[test]
     fn what_is_committed_is_loaded() {
-        let mut database = database();
-        database.commit(&change(1, Some(json!({"uri": "/a"})))).expect("committed");
-        database.commit(&change(2, Some(json!({"uri": "/b"})))).expect("committed");
-        let rows = "SELECT revision, value, created, modified FROM meta, resources";
-        let stored = |row: &rusqlite::Row<'_>| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
-        };
-        let found = database.connection.query_row(rows, [], stored).expect("a row");
-        assert_eq!(found, (2, r#"{"uri":"/b"}"#.to_owned(), 1, 2));
-        database.load().expect("a ledger");
-        database.commit(&change(3, None)).expect("committed");
-        let count = database
-            .connection
-            .query_row("SELECT count(*) FROM resources", [], |row| row.get::<_, i64>(0));
-        assert_eq!(count, Ok(0));
+        let mut storage = storage(database());
+        for revision in 1..=3 {
+            storage.commit(&change(revision), Retention::default()).expect("committed");
+        }
+        let ledger = storage.load().expect("a ledger");
+        assert_eq!((ledger.name(), ledger.revision(), ledger.written()), ("test", 3, 3));
+        let entries: Vec<_> = ledger.entries().map(|(_, entry)| entry.clone()).collect();
+        assert_eq!(entries, [entry(3)]);
+        let summaries = storage.summaries(u64::MAX, 2).expect("revisions");
+        let told: Vec<_> = summaries.iter().map(|it| (it.revision, it.edits[0].1)).collect();
+        assert_eq!(told, [(3, Op::Change), (2, Op::Change)]);
+        let befores = storage.befores(1).expect("befores");
+        let values: Vec<_> = befores.into_iter().map(|(_, before)| before).collect();
+        assert_eq!(values, [Some(entry(1)), Some(entry(2))]);
     }
 
     #[test]
-    fn a_step_can_be_taken_once() {
-        let mut database = database();
-        database.commit(&change(1, None)).expect("committed");
-        let again = database.commit(&change(1, None));
-        assert!(matches!(again, Err(DatabaseError::OutOfStep)), "{again:?}");
+    fn a_step_can_be_taken_once_and_a_failed_one_leaves_nothing() {
+        let mut storage = storage(database());
+        storage.commit(&change(1), Retention::default()).expect("committed");
+        let again = storage.commit(&change(1), Retention::default());
+        assert_eq!(again, Err(StorageError::Conflict));
+        let before = storage.load().expect("a ledger");
+        storage.sql().query("DROP TABLE edits", &[]).expect("dropped");
+        let failed = storage.commit(&change(2), Retention::default());
+        assert!(matches!(failed, Err(StorageError::Unavailable(_))), "{failed:?}");
+        assert_eq!(storage.load().expect("a ledger"), before);
+    }
+
+    #[test]
+    fn the_past_is_kept_by_count_and_age() {
+        for (retention, kept) in [
+            (Retention { revisions: 2, ..Retention::default() }, vec![5, 4]),
+            (Retention { revisions: 0, ..Retention::default() }, vec![5]),
+            (Retention { age: Duration::from_secs(2), ..Retention::default() }, vec![5, 4, 3]),
+            (Retention { age: Duration::ZERO, ..Retention::default() }, vec![5]),
+        ] {
+            let mut storage = storage(database());
+            for revision in 1..=5 {
+                storage.commit(&change(revision), retention).expect("committed");
+            }
+            let summaries = storage.summaries(u64::MAX, 10).expect("revisions");
+            let revisions: Vec<u64> = summaries.iter().map(|summary| summary.revision).collect();
+            assert_eq!(revisions, kept, "{retention:?}");
+        }
     }
 
     #[test]
     fn later_tables_are_refused_by_version() {
-        let connection = Connection::open_in_memory().expect("memory");
-        connection.pragma_update(None, "user_version", SCHEMA + 1).expect("set");
-        let refused = Database::prepare(connection).map(|_| ()).expect_err("newer");
+        let database = database();
+        database.query("CREATE TABLE meta (schema INTEGER NOT NULL)", &[]).expect("made");
+        let version = [Cell::Integer(SCHEMA + 1)];
+        database.query("INSERT INTO meta VALUES (?1)", &version).expect("set");
+        let refused = SqlStorage::open(database, "test").map(|_| ()).expect_err("newer");
         assert_eq!(
-            refused.to_string(),
-            "its tables have version 2, this Splitway knows versions up to 1"
+            DatabaseError::from(refused).to_string(),
+            "its tables have version 3, this Splitway knows versions up to 2"
         );
+    }
+
+    /// The tables of the first version, as it made them.
+    #[test]
+    fn the_first_tables_are_brought_up_to_date() {
+        let database = database();
+        for statement in [
+            "CREATE TABLE resources (kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL,
+             created INTEGER NOT NULL, modified INTEGER NOT NULL, PRIMARY KEY (kind, id)
+             ) STRICT, WITHOUT ROWID",
+            "CREATE TABLE meta (revision INTEGER NOT NULL) STRICT",
+            "INSERT INTO meta (revision) VALUES (7)",
+            r#"INSERT INTO resources VALUES ('routes', 'r', '{"uri":"/7"}', 1, 7)"#,
+            "PRAGMA user_version = 1",
+        ] {
+            database.query(statement, &[]).expect("made");
+        }
+        let mut storage = storage(database);
+        let ledger = storage.load().expect("a ledger");
+        assert_eq!((ledger.name(), ledger.revision(), ledger.written()), ("test", 7, 7));
+        storage.commit(&change(8), Retention::default()).expect("committed");
+        assert_eq!(storage.befores(7).expect("befores")[0].1, Some(entry(7)));
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn load_or_make(dir: &Path) -> Result<(String, Vec<KeyFlaw>), KeyErro
             Ok((key, flaws))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let key = random_key()?;
+            let key = random_hex::<32>().map_err(KeyError::NoEntropy)?;
             write(&path, &key).map_err(failed)?;
             Ok((key, Vec::new()))
         }
@@ -91,10 +91,10 @@ fn read(path: &Path) -> io::Result<(String, u32)> {
     Ok((text, file.metadata()?.permissions().mode()))
 }
 
-/// 32 random bytes in hexadecimal.
-fn random_key() -> Result<String, KeyError> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(KeyError::NoEntropy)?;
+/// So many random bytes, in hexadecimal.
+pub fn random_hex<const N: usize>() -> Result<String, getrandom::Error> {
+    let mut bytes = [0_u8; N];
+    getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

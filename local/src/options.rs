@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use splitway_core::storage::Retention;
 
 use crate::resolve::Override;
 
@@ -60,6 +62,20 @@ pub struct ServeOptions {
     )]
     pub allow_admin: Vec<IpNet>,
 
+    /// Keep so many revisions of the configuration
+    #[arg(
+        long,
+        env = "SPLITWAY_KEEP_REVISIONS",
+        value_name = "N",
+        default_value_t = KEEP_REVISIONS,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub keep_revisions: u64,
+
+    /// Keep revisions of the configuration for so many days
+    #[arg(long, env = "SPLITWAY_KEEP_DAYS", value_name = "N", default_value_t = KEEP_DAYS)]
+    pub keep_days: u32,
+
     /// Log every request, not only those that Splitway answers by itself
     #[arg(
         long,
@@ -81,6 +97,8 @@ pub struct ServeOptions {
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
 const DATA_DIR: &str = "splitway-data";
+const KEEP_REVISIONS: u64 = 1000;
+const KEEP_DAYS: u32 = 90;
 
 /// Why a text is not a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +126,8 @@ impl Default for ServeOptions {
             resolve: Vec::new(),
             ca: None,
             allow_admin: Vec::new(),
+            keep_revisions: KEEP_REVISIONS,
+            keep_days: KEEP_DAYS,
             access_log: false,
             admin_key: None,
             is_silent: false,
@@ -122,6 +142,12 @@ impl ServeOptions {
             true => ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect(),
             false => self.allow_admin.clone(),
         }
+    }
+
+    /// How much of the past is kept.
+    pub(crate) fn retention(&self) -> Retention {
+        let age = Duration::from_secs(u64::from(self.keep_days) * 86_400);
+        Retention { revisions: self.keep_revisions, age }
     }
 
     /// How many threads serve.

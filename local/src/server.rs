@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
+use splitway_core::access::{Access, KeyHash};
+use splitway_core::sql::SqlStorage;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::admin::{self, Admin, Guard};
+use crate::admin::{self, Admin};
 use crate::connect::{self, TrustError};
-use crate::coordinator::Coordinator;
+use crate::coordinator::Handle;
 use crate::database::{Database, DatabaseError};
 use crate::document::{self, Defect, Format};
 use crate::file::{FileError, WatchedFile};
@@ -236,12 +238,16 @@ impl Start {
             Some(key) => key::checked(key, "SPLITWAY_ADMIN_KEY")?,
             None => key::load_or_make(dir)?,
         };
-        let coordinator = Coordinator::start(database, Arc::clone(&self.store), self.log.clone())
-            .map_err(failed)?;
+        let name = key::random_hex::<16>().map_err(KeyError::NoEntropy)?;
+        let storage = SqlStorage::open(database, &name).map_err(|error| failed(error.into()))?;
+        let access = Access::new(KeyHash::of(&key), options.admin_networks());
+        let (store, log) = (Arc::clone(&self.store), self.log.clone());
+        let (coordinator, expiry) =
+            Handle::start(Box::new(storage), access, options.retention(), store, log)
+                .map_err(|error| failed(error.into()))?;
         let mut listeners = bind("--admin-listen", options.admin_listen, 1)?;
         let address = local_address(&listeners, options.admin_listen);
-        let guard = Guard { networks: options.admin_networks(), key };
-        let admin = Arc::new(Admin { coordinator, guard, port: address.port() });
+        let admin = Arc::new(Admin { coordinator, port: address.port() });
         let router = admin::router(admin);
         if let Some(listener) = listeners.pop() {
             let log = self.log.clone();
@@ -251,6 +257,9 @@ impl Start {
                 listen::serve(listener, phases, &log, answer).await;
             })?;
         }
+        let watching = Builder::new().name("splitway-ttl".to_owned());
+        let thread = watching.spawn(move || expiry.watch()).map_err(StartError::System)?;
+        self.server.threads.push(thread);
         self.server.admin_addr = Some(address);
         self.server.source = Source::Ledger(path);
         self.server.key_flaws = key_flaws;

@@ -261,7 +261,8 @@ impl<S: Storage> Coordinator<S> {
                 Ok(Done::Found(id, entry.ok_or(Refusal::NotFound)?.clone()))
             }
             Command::List(kind, consumer) => {
-                let is_meant = |id: &Id| consumer.as_ref().is_none_or(|consumer| id.is_of(consumer));
+                let is_meant =
+                    |id: &Id| consumer.as_ref().is_none_or(|consumer| id.is_of(consumer));
                 let entries = ledger.section(Section::Resource(kind));
                 let list = entries.filter(|(id, _)| is_meant(id));
                 Ok(Done::Listed(list.map(|(id, entry)| (id.clone(), entry.clone())).collect()))
@@ -276,7 +277,9 @@ impl<S: Storage> Coordinator<S> {
                 let summary = self.summary(revision)?;
                 Ok(Done::Revision(Box::new(summary), document::of_ledger(&past)))
             }
-            Command::Compare(from, to) => Ok(Done::Compared(compare(&self.at(from)?, &self.at(to)?))),
+            Command::Compare(from, to) => {
+                Ok(Done::Compared(compare(&self.at(from)?, &self.at(to)?)))
+            }
             Command::Keys => {
                 let keys = ledger.section(Section::Key).filter_map(|(id, entry)| {
                     let (role, _, made_at) = key_of_entry(&entry.value)?;
@@ -411,7 +414,8 @@ impl<S: Storage> Coordinator<S> {
     }
 
     fn write_key(&self, id: &Id, role: Role, hash: KeyHash, now: Timestamp) -> Draft {
-        let verb = if self.ledger.get(&(Section::Key, id.clone())).is_some() { "put" } else { "add" };
+        let verb =
+            if self.ledger.get(&(Section::Key, id.clone())).is_some() { "put" } else { "add" };
         let value = key_entry(role, hash, now);
         self.draft_of(verb, (Section::Key, id.clone()), value, None)
     }
@@ -466,9 +470,8 @@ impl<S: Storage> Coordinator<S> {
                 let done = Box::new(move |_: &Change| Done::Replaced(current, edits));
                 return Ok(Draft { cause: String::new(), edits: vec![], is_checked: true, done });
             }
-            let done = Box::new(|change: &Change| {
-                Done::Replaced(change.revision, change.edits.clone())
-            });
+            let done =
+                Box::new(|change: &Change| Done::Replaced(change.revision, change.edits.clone()));
             Ok(Draft { cause: cause.to_owned(), edits, is_checked: true, done })
         })
     }
@@ -512,6 +515,7 @@ impl<S: Storage> Coordinator<S> {
     /// Compiles and keeps a change; the ledger has it afterwards, or is as it was.
     fn commit(&mut self, change: &Change, is_checked: bool) -> Result<Box<Snapshot>, Failed> {
         check_sizes(change, &self.ledger)?;
+        let written = self.ledger.written();
         self.ledger.apply(change);
         let mut report = Report::default();
         let snapshot = self.ledger.compile(&mut report);
@@ -524,16 +528,19 @@ impl<S: Storage> Coordinator<S> {
         }
         let Some(snapshot) = snapshot.filter(|_| faults.is_empty()) else {
             let faults = self.faults_within(change, faults);
-            self.ledger.revert(change);
+            self.ledger.revert(change, written);
             return Err(Failed::Refused(Refusal::Faulty(faults)));
         };
         match self.storage.commit(change, self.retention) {
             Ok(()) => Ok(Box::new(snapshot)),
             Err(error) => {
-                self.ledger.revert(change);
+                self.ledger.revert(change, written);
                 Err(match error {
                     StorageError::Conflict => Failed::Behind,
-                    other => Failed::Refused(other.into()),
+                    other @ (StorageError::Full(_)
+                    | StorageError::Unavailable(_)
+                    | StorageError::Newer { .. }
+                    | StorageError::Unreadable(_)) => Failed::Refused(other.into()),
                 })
             }
         }

@@ -185,8 +185,10 @@ impl<S: Sql> SqlStorage<S> {
         let Some([last @ Cell::Integer(_)]) = rows.first().map(Vec::as_slice) else {
             return Ok(());
         };
-        self.sql.query("DELETE FROM revisions WHERE revision <= ?1", &[last.clone()])?;
-        self.sql.query("DELETE FROM edits WHERE revision <= ?1", &[last.clone()]).map(drop)
+        self.sql.query("DELETE FROM revisions WHERE revision <= ?1", std::slice::from_ref(last))?;
+        self.sql
+            .query("DELETE FROM edits WHERE revision <= ?1", std::slice::from_ref(last))
+            .map(drop)
     }
 }
 
@@ -196,10 +198,9 @@ impl<S: Sql> Storage for SqlStorage<S> {
         let Some([Cell::Text(name), revision, written]) = meta.first().map(Vec::as_slice) else {
             return Err(StorageError::Unreadable("the revision is missing".to_owned()));
         };
-        let rows = self.sql.query(
-            "SELECT kind, id, value, created, modified, expires FROM resources",
-            &[],
-        )?;
+        let rows = self
+            .sql
+            .query("SELECT kind, id, value, created, modified, expires FROM resources", &[])?;
         let entries: Result<Vec<_>, _> = rows
             .into_iter()
             .map(|row| {
@@ -320,7 +321,9 @@ fn entry_of(place: &Place, cells: Vec<Cell>) -> Result<Option<Entry>, StorageErr
             let value: Value = serde_json::from_str(value).map_err(|_| of_place())?;
             let expires_at = match expires {
                 Cell::Null => None,
-                other => Some(Timestamp::from_millis(unsigned(other)?)),
+                other @ (Cell::Integer(_) | Cell::Text(_)) => {
+                    Some(Timestamp::from_millis(unsigned(other)?))
+                }
             };
             let (created, modified) = (unsigned(created)?, unsigned(modified)?);
             Ok(Some(Entry { value, created, modified, expires_at }))

@@ -125,3 +125,21 @@ pub trait Storage {
     /// What the entries were that changed after `revision`, the oldest change first.
     fn befores(&mut self, revision: u64) -> Result<Vec<Before>, StorageError>;
 }
+
+impl<T: Storage + ?Sized> Storage for Box<T> {
+    fn load(&mut self) -> Result<Ledger, StorageError> {
+        (**self).load()
+    }
+
+    fn commit(&mut self, change: &Change, retention: Retention) -> Result<(), StorageError> {
+        (**self).commit(change, retention)
+    }
+
+    fn summaries(&mut self, below: u64, limit: usize) -> Result<Vec<Summary>, StorageError> {
+        (**self).summaries(below, limit)
+    }
+
+    fn befores(&mut self, revision: u64) -> Result<Vec<Before>, StorageError> {
+        (**self).befores(revision)
+    }
+}

@@ -42,7 +42,8 @@ impl Listing {
         };
         let uris = value.get("uris").and_then(Value::as_array).into_iter().flatten();
         let mut uris = uris.filter_map(Value::as_str).chain(text("uri"));
-        let has_label = |label: &String| value.pointer("/labels").is_some_and(|it| it.get(label).is_some());
+        let has_label =
+            |label: &String| value.pointer("/labels").is_some_and(|it| it.get(label).is_some());
         fits(&self.name, text("name"))
             && (self.uri.is_none() || uris.any(|uri| fits(&self.uri, Some(uri))))
             && self.label.as_ref().is_none_or(has_label)
@@ -56,9 +57,9 @@ impl Listing {
 }
 
 fn is(value: Option<&Value>, wanted: &str) -> bool {
-    value.is_some_and(|value| match value {
-        Value::String(text) => text == wanted,
-        other => other.to_string() == wanted,
+    value.is_some_and(|value| match value.as_str() {
+        Some(text) => text == wanted,
+        None => value.to_string().as_str() == wanted,
     })
 }
 

@@ -162,10 +162,10 @@ fn read(body: &[u8], missing: &str) -> Result<Value, Answer> {
 }
 
 fn read_object(body: &[u8], missing: &str) -> Result<Map<String, Value>, Answer> {
-    match read(body, missing)? {
-        Value::Object(value) => Ok(value),
-        _ => Err(invalid_body("expected an object", body)),
-    }
+    let Value::Object(value) = read(body, missing)? else {
+        return Err(invalid_body("expected an object", body));
+    };
+    Ok(value)
 }
 
 fn check_times(value: &Map<String, Value>) -> Result<(), Answer> {
@@ -178,11 +178,7 @@ fn check_times(value: &Map<String, Value>) -> Result<(), Answer> {
 }
 
 /// The id of a resource that is put: in the path, in the body, or the same in both.
-fn settle_id(
-    target: &Target,
-    id: Option<Id>,
-    value: &Map<String, Value>,
-) -> Result<Id, Answer> {
+fn settle_id(target: &Target, id: Option<Id>, value: &Map<String, Value>) -> Result<Id, Answer> {
     if target.kind == Kind::Consumer {
         let username = value.get("username").and_then(Value::as_str);
         return match (id, username) {

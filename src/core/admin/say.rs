@@ -99,9 +99,8 @@ pub(super) fn tell_refusal(refusal: Refusal) -> Answer {
 }
 
 fn tell_denial(denial: &Denial) -> Answer {
-    let unauthorized = |why: &str| {
-        json(401, &json!({"error_msg": "failed to check token", "description": why}))
-    };
+    let unauthorized =
+        |why: &str| json(401, &json!({"error_msg": "failed to check token", "description": why}));
     match denial {
         Denial::Address => {
             error(403, "the address is not in the list of those that may use the Admin API")

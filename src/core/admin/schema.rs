@@ -35,10 +35,14 @@ pub(super) async fn answer<C: Control>(
         ("PUT", ["plugins", "reload"]) => say::text(200, "text/plain", "done".to_owned()),
         (method, ["plugins", "reload"]) => error(
             405,
-            &format!("please use PUT method to reload the plugins, {method} method is not allowed."),
+            &format!(
+                "please use PUT method to reload the plugins, {method} method is not allowed."
+            ),
         ),
         ("GET", ["plugins", name]) => match call.query.get("subsystem") {
-            Some(other) if other != "http" => error(400, &format!("unsupported subsystem: {other}")),
+            Some(other) if other != "http" => {
+                error(400, &format!("unsupported subsystem: {other}"))
+            }
             _ => match schema::of_plugin(name, None) {
                 Some(schema) => say::text(200, "application/json", schema.to_owned()),
                 None => error(404, "plugin not found in subsystem http"),
@@ -66,9 +70,9 @@ fn plugin_schema(name: &str, schema_type: Option<&str>) -> Answer {
 /// Checks one resource by itself; what it refers to is not looked for.
 fn validate(name: &str, body: &[u8]) -> Answer {
     // The list of a document is taken for what is in it, too.
-    let kind = Kind::ALL.into_iter().find(|kind| {
-        kind.plural() == name || kind.singular().replace(' ', "_") == name
-    });
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.plural() == name || kind.singular().replace(' ', "_") == name);
     let Some(kind) = kind else { return error(400, &format!("not found schema: {name}")) };
     if body.is_empty() {
         return error(400, "missing configurations");
@@ -100,7 +104,8 @@ fn validate_all(body: &[u8]) -> Answer {
     if report.faults.is_empty() {
         return say::json(200, &json!({}));
     }
-    let errors: Vec<Value> = report.faults.iter().map(|fault| of_resource(&document, fault)).collect();
+    let errors: Vec<Value> =
+        report.faults.iter().map(|fault| of_resource(&document, fault)).collect();
     let more = json!({
         "error_msg": "Configuration validation failed",
         "errors": errors,

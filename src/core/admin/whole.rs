@@ -57,12 +57,7 @@ pub(super) async fn answer<C: Control>(
     }
 }
 
-fn command(
-    call: &Call<'_>,
-    head: &impl Head,
-    body: &[u8],
-    form: &Form,
-) -> Result<Command, Answer> {
+fn command(call: &Call<'_>, head: &impl Head, body: &[u8], form: &Form) -> Result<Command, Answer> {
     let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
     let condition = || {
         let revision = if_match(head)?;
@@ -95,7 +90,8 @@ fn command(
 }
 
 fn number(text: &str) -> Result<u64, Answer> {
-    text.parse().map_err(|_| bad_request(&format!("expected the number of a revision, found {text:?}")))
+    text.parse()
+        .map_err(|_| bad_request(&format!("expected the number of a revision, found {text:?}")))
 }
 
 fn bad_request(why: &str) -> Answer {
@@ -245,9 +241,9 @@ fn told_edit(edit: &Edit) -> Value {
 }
 
 fn told_summary(summary: &Summary) -> Value {
-    let changes = summary.edits.iter().map(|((section, id), op)| {
-        json!({"op": op.as_str(), "kind": section.name(), "id": id.as_str()})
-    });
+    let changes = summary.edits.iter().map(
+        |((section, id), op)| json!({"op": op.as_str(), "kind": section.name(), "id": id.as_str()}),
+    );
     json!({
         "revision": summary.revision,
         "at": summary.at.to_string(),
