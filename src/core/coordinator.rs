@@ -13,6 +13,7 @@ use crate::config::Resources;
 use crate::document;
 use crate::fault::{Fault, Report};
 use crate::id::Id;
+use crate::json::{DEPTH_MAX, depth};
 use crate::kind::Kind;
 use crate::ledger::{Change, Edit, Entry, Ledger, Place, Section};
 use crate::patch;
@@ -161,6 +162,8 @@ struct Draft {
     edits: Vec<Edit>,
     /// Whether every reference was checked already.
     is_checked: bool,
+    /// Whether it is only to be seen what it would do.
+    is_trial: bool,
     done: Box<dyn FnOnce(&Change) -> Done>,
 }
 
@@ -213,7 +216,7 @@ impl<S: Storage> Coordinator<S> {
                 several => format!("the time of {} entries is up", several.len()),
             };
             let done = Box::new(|change: &Change| Done::Replaced(change.revision, Vec::new()));
-            Ok(Draft { cause, edits, is_checked: true, done })
+            Ok(Draft { cause, edits, is_checked: true, is_trial: false, done })
         })
     }
 
@@ -232,7 +235,7 @@ impl<S: Storage> Coordinator<S> {
             Command::Replace(document, condition) => self.replace(&document, condition, by, now),
             Command::Rollback(revision, condition) => self.rollback(revision, condition, by, now),
             Command::WriteKey(id, role, hash) => {
-                self.change(by, now, |this| Ok(this.write_key(&id, role, hash, now)))
+                self.change(by, now, |this| this.write_key(&id, role, hash, now))
             }
             Command::DeleteKey(id) => self.change(by, now, |this| {
                 let place = (Section::Key, id.clone());
@@ -241,7 +244,7 @@ impl<S: Storage> Coordinator<S> {
                 let cause = format!("delete key {id}");
                 let done = id.clone();
                 let done = Box::new(move |_: &Change| Done::Deleted(done));
-                Ok(Draft { cause, edits, is_checked: true, done })
+                Ok(Draft { cause, edits, is_checked: true, is_trial: false, done })
             }),
             reading @ (Command::Read(..)
             | Command::List(..)
@@ -321,9 +324,7 @@ impl<S: Storage> Coordinator<S> {
         ttl: Option<Duration>,
         now: Timestamp,
     ) -> Result<Draft, Refusal> {
-        let written = self.ledger.written() + 1;
-        // APISIX's form of a generated id: the number of the write.
-        let id = id.or_else(|| Id::parse(&format!("{written:020}"))).ok_or(Refusal::NotFound)?;
+        let id = id.or_else(|| self.free_id(kind)).ok_or(Refusal::NotFound)?;
         let place = (Section::Resource(kind), id);
         self.check_consumer(&place)?;
         let before = self.ledger.get(&place);
@@ -332,6 +333,17 @@ impl<S: Storage> Coordinator<S> {
         let expires_at = ttl.map(|ttl| now.plus(ttl));
         let verb = if before.is_some() { "put" } else { "add" };
         Ok(self.draft_of(verb, place, value, expires_at))
+    }
+
+    /// APISIX's form of a generated id, the number of the write: the next that nobody has, since one
+    /// may have come with a document from elsewhere.
+    fn free_id(&self, kind: Kind) -> Option<Id> {
+        let is_free = |id: &Id| {
+            let place = (Section::Resource(kind), id.clone());
+            self.ledger.get(&place).is_none()
+        };
+        let numbers = self.ledger.written() + 1..;
+        numbers.filter_map(|number| Id::parse(&format!("{number:020}"))).find(is_free)
     }
 
     fn patch(
@@ -383,7 +395,8 @@ impl<S: Storage> Coordinator<S> {
         let cause = format!("{verb} {} {id}", place.0.singular());
         let after = Some(Entry { value, created, modified, expires_at });
         let done = Box::new(move |_: &Change| Done::Written(id, told, is_new));
-        Draft { cause, edits: vec![Edit { place, before, after }], is_checked: false, done }
+        let edits = vec![Edit { place, before, after }];
+        Draft { cause, edits, is_checked: false, is_trial: false, done }
     }
 
     /// Whether a credential has somebody to belong to.
@@ -410,14 +423,27 @@ impl<S: Storage> Coordinator<S> {
         let cause = format!("delete {} {id}", kind.singular());
         let id = id.clone();
         let done = Box::new(move |_: &Change| Done::Deleted(id));
-        Ok(Draft { cause, edits, is_checked: true, done })
+        Ok(Draft { cause, edits, is_checked: true, is_trial: false, done })
     }
 
-    fn write_key(&self, id: &Id, role: Role, hash: KeyHash, now: Timestamp) -> Draft {
+    fn write_key(
+        &self,
+        id: &Id,
+        role: Role,
+        hash: KeyHash,
+        now: Timestamp,
+    ) -> Result<Draft, Refusal> {
+        // Two names of one key could have two roles.
+        if let Some(name) =
+            self.access.name_of(hash, &self.ledger).filter(|name| **name != *id.as_str())
+        {
+            let what = format!("this is the key `{name}` already");
+            return Err(Refusal::Faulty(vec![Fault::new("/key".to_owned(), what)]));
+        }
         let verb =
             if self.ledger.get(&(Section::Key, id.clone())).is_some() { "put" } else { "add" };
         let value = key_entry(role, hash, now);
-        self.draft_of(verb, (Section::Key, id.clone()), value, None)
+        Ok(self.draft_of(verb, (Section::Key, id.clone()), value, None))
     }
 
     fn replace(
@@ -466,13 +492,12 @@ impl<S: Storage> Coordinator<S> {
                 return Err(Refusal::Outdated(current));
             }
             let edits = document::edits(&this.ledger, document, now);
-            if condition.is_trial {
-                let done = Box::new(move |_: &Change| Done::Replaced(current, edits));
-                return Ok(Draft { cause: String::new(), edits: vec![], is_checked: true, done });
-            }
-            let done =
-                Box::new(|change: &Change| Done::Replaced(change.revision, change.edits.clone()));
-            Ok(Draft { cause: cause.to_owned(), edits, is_checked: true, done })
+            let is_trial = condition.is_trial;
+            let done = Box::new(move |change: &Change| {
+                let revision = if is_trial { current } else { change.revision };
+                Done::Replaced(revision, change.edits.clone())
+            });
+            Ok(Draft { cause: cause.to_owned(), edits, is_checked: true, is_trial, done })
         })
     }
 
@@ -483,37 +508,72 @@ impl<S: Storage> Coordinator<S> {
         now: Timestamp,
         decide: impl Fn(&Self) -> Result<Draft, Refusal>,
     ) -> Outcome {
+        // What others did, where this one was behind: it serves whatever becomes of the change.
+        let mut caught_up = None;
         for _ in 0..TRIES_MAX {
             let draft = match decide(self) {
                 Ok(draft) => draft,
-                Err(refusal) => return Outcome { answer: Err(refusal), snapshot: None },
+                Err(refusal) => return Outcome { answer: Err(refusal), snapshot: caught_up },
             };
-            let Draft { cause, edits, is_checked, done } = draft;
+            let Draft { cause, edits, is_checked, is_trial, done } = draft;
             let revision = self.ledger.revision() + u64::from(!edits.is_empty());
             let change = Change { revision, at: now, by: by.into(), cause: cause.into(), edits };
-            if change.edits.is_empty() {
-                return Outcome { answer: Ok(done(&change)), snapshot: None };
-            }
-            match self.commit(&change, is_checked) {
+            let made = match (change.edits.is_empty(), is_trial) {
+                (true, _) => Ok(None),
+                (false, true) => self.try_out(&change, is_checked).map(|()| None),
+                (false, false) => self.commit(&change, is_checked).map(Some),
+            };
+            match made {
                 Ok(snapshot) => {
-                    return Outcome { answer: Ok(done(&change)), snapshot: Some(snapshot) };
+                    let answer = Ok(done(&change));
+                    return Outcome { answer, snapshot: snapshot.or(caught_up) };
                 }
                 Err(Failed::Refused(refusal)) => {
-                    return Outcome { answer: Err(refusal), snapshot: None };
+                    return Outcome { answer: Err(refusal), snapshot: caught_up };
                 }
-                Err(Failed::Behind) => {
-                    if let Err(error) = self.reload(&mut Report::default()) {
-                        return Outcome { answer: Err(error.into()), snapshot: None };
+                Err(Failed::Behind) => match self.reload(&mut Report::default()) {
+                    Ok(snapshot) => caught_up = snapshot.map(Box::new).or(caught_up),
+                    Err(error) => {
+                        return Outcome { answer: Err(error.into()), snapshot: caught_up };
                     }
-                }
+                },
             }
         }
         let why = "others write all the time".to_owned();
-        Outcome { answer: Err(Refusal::Unavailable(why)), snapshot: None }
+        Outcome { answer: Err(Refusal::Unavailable(why)), snapshot: caught_up }
+    }
+
+    /// Whether a change could be made; the ledger is as it was.
+    fn try_out(&mut self, change: &Change, is_checked: bool) -> Result<(), Failed> {
+        let written = self.ledger.written();
+        let tried = self.take_over(change, is_checked);
+        if tried.is_ok() {
+            self.ledger.revert(change, written);
+        }
+        tried.map(drop)
     }
 
     /// Compiles and keeps a change; the ledger has it afterwards, or is as it was.
     fn commit(&mut self, change: &Change, is_checked: bool) -> Result<Box<Snapshot>, Failed> {
+        let written = self.ledger.written();
+        let snapshot = self.take_over(change, is_checked)?;
+        match self.storage.commit(change, self.retention) {
+            Ok(()) => Ok(snapshot),
+            Err(error) => {
+                self.ledger.revert(change, written);
+                Err(match error {
+                    StorageError::Conflict => Failed::Behind,
+                    other @ (StorageError::Full(_)
+                    | StorageError::Unavailable(_)
+                    | StorageError::Newer { .. }
+                    | StorageError::Unreadable(_)) => Failed::Refused(other.into()),
+                })
+            }
+        }
+    }
+
+    /// Takes a change over into the ledger, unless it would not compile then.
+    fn take_over(&mut self, change: &Change, is_checked: bool) -> Result<Box<Snapshot>, Failed> {
         check_sizes(change, &self.ledger)?;
         let written = self.ledger.written();
         self.ledger.apply(change);
@@ -526,22 +586,12 @@ impl<S: Storage> Coordinator<S> {
                 warning.missing.is_some() && places.iter().any(|place| within(place, &warning.at))
             }));
         }
-        let Some(snapshot) = snapshot.filter(|_| faults.is_empty()) else {
-            let faults = self.faults_within(change, faults);
-            self.ledger.revert(change, written);
-            return Err(Failed::Refused(Refusal::Faulty(faults)));
-        };
-        match self.storage.commit(change, self.retention) {
-            Ok(()) => Ok(Box::new(snapshot)),
-            Err(error) => {
+        match snapshot.filter(|_| faults.is_empty()) {
+            Some(snapshot) => Ok(Box::new(snapshot)),
+            None => {
+                let faults = self.faults_within(change, faults);
                 self.ledger.revert(change, written);
-                Err(match error {
-                    StorageError::Conflict => Failed::Behind,
-                    other @ (StorageError::Full(_)
-                    | StorageError::Unavailable(_)
-                    | StorageError::Newer { .. }
-                    | StorageError::Unreadable(_)) => Failed::Refused(other.into()),
-                })
+                Err(Failed::Refused(Refusal::Faulty(faults)))
             }
         }
     }
@@ -591,6 +641,10 @@ fn within(place: &str, at: &str) -> bool {
 fn check_sizes(change: &Change, ledger: &Ledger) -> Result<(), Failed> {
     let mut whole = ledger.size();
     for edit in &change.edits {
+        if edit.after.as_ref().is_some_and(|entry| depth(&entry.value) > DEPTH_MAX) {
+            let what = format!("nested more than {DEPTH_MAX} levels deep");
+            return Err(Failed::Refused(Refusal::Faulty(vec![Fault::new(String::new(), what)])));
+        }
         let size = edit.after.as_ref().map_or(0, Entry::size);
         if size > RESOURCE_MAX {
             return Err(Failed::Refused(Refusal::TooLarge(RESOURCE_MAX)));
