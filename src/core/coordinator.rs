@@ -672,5 +672,8 @@ fn compare(from: &Ledger, to: &Ledger) -> Vec<Edit> {
             after: after.cloned(),
         })
     };
-    resources.filter_map(edit).collect()
+    let mut edits: Vec<Edit> = resources.filter_map(edit).collect();
+    // As a replacement tells them.
+    edits.sort_by_key(|edit| edit.after.is_none());
+    edits
 }
