@@ -2,6 +2,8 @@
 //! files, its connections and its end.
 
 mod admin;
+mod api;
+mod crash;
 mod demo;
 mod end;
 mod failures;
