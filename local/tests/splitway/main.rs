@@ -4,6 +4,10 @@
 mod admin;
 mod api;
 mod crash;
+mod disk;
+mod keys;
+mod tables;
+mod writers;
 mod demo;
 mod end;
 mod failures;
