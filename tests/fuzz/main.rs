@@ -14,8 +14,8 @@ use splitway_core::exchange::Exchange;
 use splitway_core::fault::Report;
 use splitway_core::head::{Head, normalise_target};
 use splitway_core::snapshot::{Snapshot, compile_json};
-use std::borrow::Cow;
 use splitway_tests::chance::{Chance, environment};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// A document that uses every key there is.

@@ -189,9 +189,9 @@ fn keys_are_in_no_log_no_answer_and_no_file() {
 
 fn is_in_files(dir: &Path, text: &str) -> bool {
     let files = std::fs::read_dir(dir).expect("a directory");
-    files.map(|file| std::fs::read(file.expect("a file").path()).expect("bytes")).any(|bytes| {
-        bytes.windows(text.len()).any(|window| window == text.as_bytes())
-    })
+    files
+        .map(|file| std::fs::read(file.expect("a file").path()).expect("bytes"))
+        .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
 }
 
 fn ask_from(serving: &Serving, source: IpAddr, key: &str) -> Answer {
@@ -244,7 +244,8 @@ fn an_address_is_refused_whatever_its_key() {
     let mut command = splitway();
     command.env("SPLITWAY_ADMIN_KEY", KEY);
     let options = ["--data-dir", &data, "--admin-listen", "127.0.0.1:0"];
-    let serving = Serving::start(command, &[&options[..], &["--allow-admin", "127.0.0.2"]].concat());
+    let serving =
+        Serving::start(command, &[&options[..], &["--allow-admin", "127.0.0.2"]].concat());
     let source = |number| IpAddr::from(Ipv4Addr::new(127, 0, 0, number));
     for (number, status) in [(1, 403), (2, 200), (3, 403)] {
         assert_eq!(ask_from(&serving, source(number), KEY).status, status, "127.0.0.{number}");
