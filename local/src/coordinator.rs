@@ -92,7 +92,9 @@ impl Owner {
     /// Takes over what the storage holds by now, and serves by it.
     fn reload(&mut self) -> Result<(), StorageError> {
         let mut report = Report::default();
-        let snapshot = self.coordinator.reload(&mut report)?;
+        let newer = self.coordinator.reload(&mut report)?;
+        // The command may have got as far as the ledger and no further.
+        let snapshot = newer.or_else(|| self.coordinator.ledger().compile(&mut report));
         tell_faults(&self.log, &report);
         if let Some(snapshot) = snapshot {
             self.store.publish(snapshot);

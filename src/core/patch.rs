@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::json::DEPTH_MAX;
+
 /// Merges `patch` into `value`: objects member by member, null takes a member away, all else replaces
 /// (RFC 7396).
 pub fn merge(value: &mut Value, patch: Value) {
@@ -29,6 +31,9 @@ pub fn set(value: &mut Value, path: &[String], part: Value) -> Result<(), String
         *value = part;
         return Ok(());
     };
+    if path.len() > DEPTH_MAX {
+        return Err(format!("invalid sub-path: it has more than {DEPTH_MAX} keys"));
+    }
     let mut parent = value;
     for (depth, key) in parents.iter().enumerate() {
         let members = parent.as_object_mut().ok_or_else(|| invalid(path, depth))?;
@@ -75,6 +80,9 @@ mod tests {
         assert_eq!(value["labels"], json!({"env": "prod"}));
         assert_eq!(set(&mut value, &path("labels/env"), Value::Null), Ok(()));
         assert_eq!(value["labels"], json!({}));
+        let deep = vec!["a".to_owned(); DEPTH_MAX + 1];
+        assert!(set(&mut value, &deep, json!(1)).is_err());
+        assert_eq!(value.get("a"), None);
         for through in ["uri/x", "list/0", "list/0/x"] {
             assert!(set(&mut value, &path(through), json!(1)).is_err(), "{through}");
         }

@@ -14,32 +14,9 @@ use splitway_core::exchange::Exchange;
 use splitway_core::fault::Report;
 use splitway_core::head::{Head, normalise_target};
 use splitway_core::snapshot::{Snapshot, compile_json};
+use splitway_tests::chance::{Chance, environment};
 use std::borrow::Cow;
 use std::net::IpAddr;
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
-struct Chance(u64);
-
-impl Chance {
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.draw() % u64::try_from(bound).unwrap()).unwrap()
-    }
-
-    fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())].clone()
-    }
-}
-
-fn environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
 
 /// A document that uses every key there is.
 fn sound() -> Value {
@@ -252,7 +229,7 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
 
 #[test]
 fn mutated_documents_are_refused_or_serve() {
-    let mut chance = Chance(environment("FUZZ_SEED", 1));
+    let mut chance = Chance::new(environment("FUZZ_SEED", 1));
     let rounds = environment("FUZZ_ROUNDS", 5_000);
     let mut served = 0;
     for _ in 0..rounds {
@@ -270,7 +247,7 @@ fn mutated_documents_are_refused_or_serve() {
 
 #[test]
 fn broken_texts_are_refused() {
-    let mut chance = Chance(environment("FUZZ_SEED", 2));
+    let mut chance = Chance::new(environment("FUZZ_SEED", 2));
     let sound = sound().to_string().into_bytes();
     for _ in 0..environment("FUZZ_ROUNDS", 5_000) {
         let mut text = sound.clone();

@@ -13,6 +13,7 @@
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
 //! | [`node`]          | the Node.js for what only JavaScript can                                    |
+//! | [`mod@chance`]    | chance that is the same in every run of a seed                              |
 //! | [`document`]      | documents, and the parts they are made of                                   |
 //! | [`target`]        | what every environment lends to the scenarios                               |
 //! | [`mod@scenarios`] | the contract itself                                                         |
@@ -35,6 +36,7 @@ pub mod origin;
 pub mod tls;
 pub mod node;
 pub mod wire;
+pub mod chance;
 pub mod document;
 pub mod target;
 #[path = "../scenarios/mod.rs"]

@@ -47,8 +47,15 @@ fn core_modules_import_only_those_above_them() {
         files
     });
     for (position, module) in order.iter().enumerate() {
-        let text = source(&format!("src/core/{module}.rs"));
-        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        let inner = format!("src/core/{module}");
+        let inner = if root().join(&inner).is_dir() { modules(&inner) } else { BTreeSet::new() };
+        let inner = inner.iter().map(|name| source(&format!("src/core/{module}/{name}.rs")));
+        let texts: Vec<String> = inner.chain([source(&format!("src/core/{module}.rs"))]).collect();
+        for line in texts
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
             for imported in line.split("crate::").skip(1) {
                 let name: String =
                     imported.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();

@@ -2,6 +2,12 @@
 //! files, its connections and its end.
 
 mod admin;
+mod api;
+mod crash;
+mod disk;
+mod keys;
+mod tables;
+mod writers;
 mod demo;
 mod end;
 mod failures;
