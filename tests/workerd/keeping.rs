@@ -92,8 +92,12 @@ fn what_is_acknowledged_survives_a_kill() {
 
         let mut edge = edge_in(folder.path());
         let list = edge.own("GET /config", &Value::Null).json();
-        let there: Vec<&str> =
-            list["routes"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+        let there: Vec<&str> = list["routes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["id"].as_str().unwrap())
+            .collect();
         for id in &kept {
             assert!(there.contains(&id.as_str()), "{id} was acknowledged and is gone");
         }

@@ -47,7 +47,8 @@ impl Miniflare {
             }
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut started = Self { process, commands, said: Mutex::new(said), logged: Mutex::default(), address };
+        let mut started =
+            Self { process, commands, said: Mutex::new(said), logged: Mutex::default(), address };
         started.tell(setup);
         let told = started.wait_for("url");
         let authority = told.trim_start_matches("http://").trim_end_matches('/').to_owned();

@@ -31,9 +31,12 @@ fn what_is_put_is_published_and_served() {
     edge.put_route("r", "/x", &origin);
     let document = edge.wait_until_published();
     assert_eq!(document["published"]["format"], 1);
-    assert_eq!(document["routes"], json!([
-        {"id": "r", "uri": "/x", "upstream": upstream(&origin)},
-    ]));
+    assert_eq!(
+        document["routes"],
+        json!([
+            {"id": "r", "uri": "/x", "upstream": upstream(&origin)},
+        ])
+    );
     edge.wait_until_served("/x", 200);
     let answer = edge.call(&Call::get("/x"));
     assert_eq!((answer.text().as_str(), answer.revision().as_deref()), ("here", Some("1")));
