@@ -14,6 +14,7 @@
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
 //! | [`node`]          | the Node.js for what only JavaScript can                                    |
 //! | [`document`]      | documents, and the parts they are made of                                   |
+//! | [`mutation`]      | documents that are nearly sound                                             |
 //! | [`target`]        | what every environment lends to the scenarios                               |
 //! | [`mod@scenarios`] | the contract itself                                                         |
 //!
@@ -33,6 +34,7 @@ pub mod tls;
 pub mod node;
 pub mod wire;
 pub mod document;
+pub mod mutation;
 pub mod target;
 #[path = "../scenarios/mod.rs"]
 pub mod scenarios;
