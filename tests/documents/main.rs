@@ -7,6 +7,7 @@ mod agreement;
 mod consumers;
 mod inheritance;
 mod schema;
+mod vectors;
 
 use serde_json::{Value, json};
 use splitway_core::config::{Published, Resources};
