@@ -56,6 +56,9 @@ mod resource;
 pub mod config;
 mod catalog;
 mod consumer;
+#[cfg(feature = "schema")]
+mod shape;
+pub mod schema;
 pub mod snapshot;
 pub mod refresh;
 pub mod exchange;
@@ -69,6 +72,5 @@ pub mod access;
 pub mod coordinator;
 pub mod platform;
 pub mod yaml;
-pub mod schema;
 pub mod admin;
 pub mod serve;
