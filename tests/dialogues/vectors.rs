@@ -32,7 +32,23 @@ const DIFFERENCES: &[Difference] = &[
         }}"#,
         why: "a branch whose upstream does not exist would fail for its share of the traffic",
     },
+    Difference {
+        step: ("admin-api-045", 0),
+        expect: r#"{"status": 200, "body_is": ["key-auth", "traffic-split"]}"#,
+        why: "the plugins that there are here, ordered in the same way",
+    },
+    Difference { step: ("admin-api-048", 0), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 1), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 2), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 3), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 4), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 5), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
 ];
+
+const NO_STANDALONE: &str = r#"{"status": 404, "body_is": {"error_msg": "not found"}}"#;
+
+const WHY_NO_STANDALONE: &str =
+    "whole documents are replaced at /splitway/v1/config, on a revision in the place of digests";
 
 /// What begins so goes on in words of a library of APISIX's: that something is wrong counts, and what
 /// it is about, not the words.
