@@ -1,6 +1,7 @@
 //! The resources that meet a request: routes, and what routes take from services and plugin configs.
 
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 use crate::balance::{TimeoutWire, UpstreamWire};
 use crate::fault::{At, Report, did_you_mean};
@@ -234,8 +235,9 @@ fn one_or_list(
 }
 
 fn check_unique(list: &[String], at: At<'_>, report: &mut Report) {
+    let mut seen = BTreeSet::new();
     for (index, value) in list.iter().enumerate() {
-        if list.iter().take(index).any(|earlier| earlier == value) {
+        if !seen.insert(value) {
             report.fault(at.index(index), format!("`{value}` stands here twice"));
         }
     }
