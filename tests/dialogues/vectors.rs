@@ -5,8 +5,11 @@
 
 use serde_json::{Value, json};
 
+use splitway_core::fault::Fault;
+
 use crate::control::{Control, KEY};
 use crate::message::{Answer, Call};
+use crate::scenarios::vectors::resources_are_judged_as_told;
 
 /// A step that is answered otherwise.
 struct Difference {
@@ -60,6 +63,22 @@ const WORDED: [&str; 3] = [
 
 /// Where a vector asks with the key of a viewer, this one is added before.
 const VIEWER: &str = "the-key-of-a-viewer";
+
+/// The vectors of single resources stand with those of requests (tests/scenarios).
+pub(super) fn resources_are_taken_or_refused_as_by_apisix<T: Control>(admin: &mut T) {
+    resources_are_judged_as_told(|kind, value| {
+        let answer = admin.say(&format!("POST /schema/validate/{}", kind.singular()), value);
+        if answer.status == 200 {
+            return Vec::new();
+        }
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        let fault = |fault: &Value| {
+            let text = |key: &str| fault[key].as_str().unwrap().to_owned();
+            Fault::new(text("pointer"), text("detail"))
+        };
+        answer.json()["errors"].as_array().unwrap().iter().map(fault).collect()
+    });
+}
 
 pub(super) fn apisix_and_splitway_agree_or_differ_as_told<T: Control>(admin: &mut T) {
     let all: Vec<Value> = serde_json::from_str(include_str!("vectors.json")).unwrap();
