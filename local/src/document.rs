@@ -1,4 +1,4 @@
-//! A document as text, in YAML or JSON, and the snapshot it compiles to.
+//! A document as text, in YAML or JSON, both ways, and the snapshot it compiles to.
 
 use std::fmt;
 use std::path::Path;
@@ -98,15 +98,9 @@ pub fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
     // Some editors begin a text with a mark of its encoding.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match format {
-        Format::Json => splitway_core::json::parse(text.as_bytes())
-            .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string())),
+        Format::Json => parse_json(text),
         Format::Yaml => {
-            let options = serde_saphyr::options! {
-                budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 4 * NODES_MAX },
-                strict_booleans: true,
-                with_snippet: false,
-            };
-            match serde_saphyr::from_str_with_options(text, options) {
+            match serde_saphyr::from_str_with_options(text, yaml_options()) {
                 // What YAML calls null is also a text of nothing but comments.
                 Ok(Value::Null) => {
                     Err(Syntax { line: 0, column: 0, what: "the document is empty".to_owned() })
@@ -115,6 +109,38 @@ pub fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
                 Err(error) => Err(Syntax::of_yaml(&error)),
             }
         }
+    }
+}
+
+/// All documents of a text, which in YAML may be several with `---` between them; those that are
+/// empty or nothing but comments do not count.
+pub fn parse_all(text: &str, format: Format) -> Result<Vec<Value>, Syntax> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match format {
+        Format::Json => parse_json(text).map(|document| vec![document]),
+        Format::Yaml => serde_saphyr::from_multiple_with_options(text, yaml_options())
+            .map_err(|error| Syntax::of_yaml(&error)),
+    }
+}
+
+fn parse_json(text: &str) -> Result<Value, Syntax> {
+    splitway_core::json::parse(text.as_bytes())
+        .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string()))
+}
+
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 4 * NODES_MAX },
+        strict_booleans: true,
+        with_snippet: false,
+    }
+}
+
+/// The text of a document, ending in a line break; [`parse`] reads the same document from it.
+pub fn write(document: &Value, format: Format) -> String {
+    match format {
+        Format::Json => format!("{document:#}\n"),
+        Format::Yaml => splitway_core::yaml::write(document),
     }
 }
 
@@ -144,5 +170,26 @@ impl Syntax {
         let with_comma = format!(" at line {line}, column {column}");
         let what = message.strip_suffix(&place).or_else(|| message.strip_suffix(&with_comma));
         Self { line, column, what: what.unwrap_or(message).to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_written_reads_as_the_same_document() {
+        let document = json!({
+            "routes": [{"id": "1", "uri": "/a*", "priority": -3, "labels": {}}],
+            "words": ["yes", "no", "null", "~", "1.0", "0x10", "", " a ", "a: b", "#", "- a", "é", "'", "\""],
+            "lines": "one\ntwo\n\n", "controls": "\t\u{1b}\u{85}", "long": "word ".repeat(40),
+            "numbers": [0, 1.5, -2, u64::MAX, 1e300], "nothing": null, "flags": [true, false],
+        });
+        for format in [Format::Yaml, Format::Json] {
+            let text = write(&document, format);
+            assert_eq!(parse(&text, format).as_ref(), Ok(&document), "{text}");
+            assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text:?}");
+        }
     }
 }

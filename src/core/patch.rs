@@ -16,9 +16,10 @@ pub fn merge(value: &mut Value, patch: Value) {
     }
     let Some(target) = value.as_object_mut() else { return };
     for (key, part) in members {
-        match part {
-            Value::Null => drop(target.remove(&key)),
-            part => merge(target.entry(key).or_insert(Value::Null), part),
+        if part.is_null() {
+            target.remove(&key);
+        } else {
+            merge(target.entry(key).or_insert(Value::Null), part);
         }
     }
 }
@@ -39,9 +40,10 @@ pub fn set(value: &mut Value, path: &[String], part: Value) -> Result<(), String
         parent = members.entry(key.as_str()).or_insert_with(|| Value::Object(Map::new()));
     }
     let members = parent.as_object_mut().ok_or_else(|| invalid(path, parents.len()))?;
-    match part {
-        Value::Null => drop(members.remove(last)),
-        part => drop(members.insert(last.clone(), part)),
+    if part.is_null() {
+        members.remove(last);
+    } else {
+        members.insert(last.clone(), part);
     }
     Ok(())
 }

@@ -14,8 +14,8 @@ use splitway_core::exchange::Exchange;
 use splitway_core::fault::Report;
 use splitway_core::head::{Head, normalise_target};
 use splitway_core::snapshot::{Snapshot, compile_json};
-use std::borrow::Cow;
 use splitway_tests::chance::{Chance, environment};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// A document that uses every key there is.
@@ -35,6 +35,7 @@ fn sound() -> Value {
                     {"upstream_id": "provider", "weight": 0},
                 ]}]}},
             },
+            {"uri": "/s", "service_id": "s", "plugin_config_id": "p"},
             {
                 "uri": "/*", "upstream": "https://api.example.com:8443",
                 "plugins": {"traffic-split": {"rules": [
@@ -48,7 +49,19 @@ fn sound() -> Value {
             "upstream_host": "h:1", "nodes": {"a:1": 1, "b": 2}, "timeout": {"connect": 1, "send": 1, "read": 1},
         }],
         "settings": {"proof_headers": true},
-        "services": [],
+        "services": [{
+            "id": "s", "name": "n", "labels": {"a": "b"}, "hosts": ["s.example.com"], "upstream_id": "provider",
+            "plugins": {"traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]}},
+        }],
+        "plugin_configs": [{"id": "p", "plugins": {"traffic-split": {"rules": [{"weight": 1}]}}}],
+        "consumer_groups": [{"id": "g", "plugins": {}}],
+        "consumers": [
+            {"username": "jack", "group_id": "g", "plugins": {"key-auth": {"key": "k"}}},
+            {"id": "jack/credentials/c1", "name": "n", "plugins": {"key-auth": {"key": "l"}}},
+        ],
+        "global_rules": [{"id": 1, "plugins": {}}],
+        "plugin_metadata": [{"id": "traffic-split"}],
+        "ssls": [],
     })
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use splitway_tests::message::Answer;
 
-use crate::api::{KEY, route};
+use crate::api::{KEY, labels, route};
 use crate::process::{Files, Serving, argument, origin, splitway};
 
 /// The binary behind a script that prepares what it finds, and becomes it.
@@ -29,13 +29,14 @@ fn prepared(script: &str, dir: &Path) -> Command {
 /// The same in a mount namespace; nothing, where there are none to be had.
 fn with_disk(script: &str, dir: &Path) -> Option<Command> {
     std::fs::create_dir_all(dir).expect("a directory");
-    let namespace = [&["--mount"][..], &["--mount", "--map-root-user"]].into_iter().find(|options| {
-        let mut unshare = Command::new("unshare");
-        let mount = r#"mount -t tmpfs -o size=1m tmpfs "$DIR""#;
-        unshare.args(*options).args(["sh", "-c", mount]).env("DIR", dir);
-        let tried = unshare.stderr(Stdio::null()).status();
-        tried.is_ok_and(|status| status.success())
-    });
+    let namespace =
+        [&["--mount"][..], &["--mount", "--map-root-user"]].into_iter().find(|options| {
+            let mut unshare = Command::new("unshare");
+            let mount = r#"mount -t tmpfs -o size=1m tmpfs "$DIR""#;
+            unshare.args(*options).args(["sh", "-c", mount]).env("DIR", dir);
+            let tried = unshare.stderr(Stdio::null()).status();
+            tried.is_ok_and(|status| status.success())
+        });
     let Some(options) = namespace else {
         // Straight to the stream: what a passing test prints is not shown otherwise.
         drop(writeln!(io::stderr(), "skipped: this system lets nobody mount a disk for a test"));
@@ -55,12 +56,13 @@ fn with_disk(script: &str, dir: &Path) -> Option<Command> {
 
 fn put(serving: &Serving, size: usize, authority: &str) -> Answer {
     let mut route = route("/r", authority);
-    route["labels"] = json!({"a": "x".repeat(size)});
+    route["labels"] = labels(size);
     serving.send("PUT", "/apisix/admin/routes/r", &route)
 }
 
 fn label_size(document: &Value) -> usize {
-    document["routes"][0]["labels"]["a"].as_str().expect("a label").len()
+    let labels = document["routes"][0]["labels"].as_object().expect("labels");
+    labels.keys().next().expect("a label").len() - 1
 }
 
 /// Writes until it is refused; how large the last label was that was taken.
@@ -89,7 +91,10 @@ fn check_it_serves(serving: &Serving, taken: usize) {
     let served = serving.get("/r");
     assert_eq!((served.text(), served.revision()), ("one".to_owned(), Some(revision.to_string())));
     let list = serving.ask("GET", "/splitway/v1/revisions?limit=1").json();
-    assert_eq!((&list["current"], &list["revisions"][0]["revision"]), (&json!(revision), &json!(revision)));
+    assert_eq!(
+        (&list["current"], &list["revisions"][0]["revision"]),
+        (&json!(revision), &json!(revision))
+    );
     let past = serving.ask("GET", &format!("/splitway/v1/revisions/{revision}")).json();
     assert_eq!(past["document"], document);
 }
@@ -98,7 +103,9 @@ fn check_it_serves(serving: &Serving, taken: usize) {
 fn a_full_disk_refuses_writes_until_there_is_room() {
     let files = Files::new();
     let dir = files.path("data");
-    let Some(command) = with_disk(r#"mount -t tmpfs -o size=2m tmpfs "$DIR""#, &dir) else { return };
+    let Some(command) = with_disk(r#"mount -t tmpfs -o size=2m tmpfs "$DIR""#, &dir) else {
+        return;
+    };
     let upstream = origin("one");
     let mut serving = Serving::ledger(&dir, command);
     assert_eq!(put(&serving, 0, upstream.authority()).status, 201);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use splitway_tests::message::{Answer, Call};
 use splitway_tests::wire::Connection;
 
-use crate::api::{KEY, call, route};
+use crate::api::{KEY, call, labels, route};
 use crate::process::{Files, Serving, argument, splitway};
 
 const ROUTES: &str = "/apisix/admin/routes";
@@ -390,9 +390,8 @@ fn bodies_are_taken_up_to_their_limits() {
     }
     // A resource that fits into a body and, with its times, into no row.
     let mut large = route.clone();
-    large["labels"] = json!({"a": ""});
-    let space = BODY_MAX - large.to_string().len();
-    large["labels"]["a"] = json!("x".repeat(space));
+    large["labels"] = labels(0);
+    large["labels"] = labels(BODY_MAX - large.to_string().len());
     cases.push((put(ROUTE, large.to_string()), 413, "1572864"));
     check(&serving, cases);
 

@@ -94,7 +94,10 @@ fn a_viewer_may_look_at_everything_and_touch_nothing() {
         "/apisix/admin/plugins/reload",
         "/apisix/admin/nowhere",
         "/splitway/v1/config",
-        "/splitway/v1/config?dry_run=true",
+        "/splitway/v1/config?dry_run=false",
+        "/splitway/v1/keys/eyes?dry_run=true",
+        "/apisix/admin/routes/1?dry_run=true",
+        "/splitway/v1/config/?dry_run=true",
         "/splitway/v1/revisions/1/rollback",
         "/splitway/v1/keys/eyes",
         "/splitway/v1/keys/another",
@@ -115,6 +118,10 @@ fn a_viewer_may_look_at_everything_and_touch_nothing() {
         let head = serving.ask_admin(&with(FIRST, "HEAD", path));
         assert_eq!(head.status, looked.status, "HEAD {path}");
     }
+    // To ask what a document would change is to look.
+    let tried = with(FIRST, "PUT", "/splitway/v1/config?dry_run=true").body("{}");
+    let tried = serving.ask_admin(&tried);
+    assert_eq!((tried.status, tried.json()["revision"].as_u64()), (200, Some(before.1)));
     assert_eq!(serving.config(), before);
     assert_eq!(serving.ask("GET", "/splitway/v1/keys").json(), keys);
 }
@@ -189,9 +196,9 @@ fn keys_are_in_no_log_no_answer_and_no_file() {
 
 fn is_in_files(dir: &Path, text: &str) -> bool {
     let files = std::fs::read_dir(dir).expect("a directory");
-    files.map(|file| std::fs::read(file.expect("a file").path()).expect("bytes")).any(|bytes| {
-        bytes.windows(text.len()).any(|window| window == text.as_bytes())
-    })
+    files
+        .map(|file| std::fs::read(file.expect("a file").path()).expect("bytes"))
+        .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
 }
 
 fn ask_from(serving: &Serving, source: IpAddr, key: &str) -> Answer {
@@ -244,7 +251,8 @@ fn an_address_is_refused_whatever_its_key() {
     let mut command = splitway();
     command.env("SPLITWAY_ADMIN_KEY", KEY);
     let options = ["--data-dir", &data, "--admin-listen", "127.0.0.1:0"];
-    let serving = Serving::start(command, &[&options[..], &["--allow-admin", "127.0.0.2"]].concat());
+    let serving =
+        Serving::start(command, &[&options[..], &["--allow-admin", "127.0.0.2"]].concat());
     let source = |number| IpAddr::from(Ipv4Addr::new(127, 0, 0, number));
     for (number, status) in [(1, 403), (2, 200), (3, 403)] {
         assert_eq!(ask_from(&serving, source(number), KEY).status, status, "127.0.0.{number}");

@@ -13,6 +13,7 @@ mod demo;
 mod end;
 mod failures;
 mod file;
+mod import;
 mod process;
 mod requests;
 mod tls;

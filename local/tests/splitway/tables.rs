@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::api::{route, serving};
+use crate::api::{labels, route, serving};
 use crate::process::{Files, argument, origin, run};
 
 /// What is said by a server that does not start.
@@ -49,17 +49,20 @@ fn a_damaged_file_is_refused_by_its_name() {
     let files = Files::new();
     let dir = data_dir(&files);
     let sound = serving(&dir);
-    let long = "x".repeat(2000);
     for number in 0..40 {
         let mut route = route("/r", "127.0.0.1:1");
-        route["labels"] = json!({"a": long});
-        assert_eq!(sound.send("PUT", &format!("/apisix/admin/routes/{number}"), &route).status, 201);
+        route["labels"] = labels(2000);
+        assert_eq!(
+            sound.send("PUT", &format!("/apisix/admin/routes/{number}"), &route).status,
+            201
+        );
     }
     sound.signal("TERM");
     assert!(sound.end().success());
     let file = dir.join("splitway.db");
     let whole = std::fs::read(&file).expect("a file");
-    let garbage: Vec<u8> = (0..whole.len()).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+    let garbage: Vec<u8> =
+        (0..whole.len()).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
     let mut header = whole.clone();
     header[..16].copy_from_slice(&garbage[..16]);
     let mut page = whole.clone();
@@ -77,7 +80,10 @@ fn a_damaged_file_is_refused_by_its_name() {
         }
         std::fs::write(&file, &bytes).expect("written");
         let told = refusal(&dir);
-        assert!(told.contains(&format!("the database {} cannot be used", file.display())), "{name}: {told}");
+        assert!(
+            told.contains(&format!("the database {} cannot be used", file.display())),
+            "{name}: {told}"
+        );
         let why = ["not a database", "malformed", "cannot read"];
         assert!(why.iter().any(|why| told.contains(why)), "{name}: {told}");
     }
@@ -132,7 +138,10 @@ fn a_ledger_of_the_first_version_is_taken_over_whole() {
         assert_eq!(revision, 7 + start);
         // The older of two equal routes serves.
         let served = serving.get("/r");
-        assert_eq!((served.text(), served.revision()), ("one".to_owned(), Some(revision.to_string())));
+        assert_eq!(
+            (served.text(), served.revision()),
+            ("one".to_owned(), Some(revision.to_string()))
+        );
         let added = serving.send("POST", "/apisix/admin/routes", &route("/new", one.authority()));
         assert_eq!(added.status, 201, "{}", added.text());
         let id = added.json()["value"]["id"].as_str().expect("an id").to_owned();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::coordinator::{Command, Done};
+use crate::coordinator::{Command, Done, Look};
 use crate::id::Id;
 use crate::json::parse;
 use crate::kind::Kind;
@@ -125,8 +125,8 @@ fn command(call: &Call<'_>, target: &Target, body: &[u8]) -> Result<Command, Ans
     }
     let ttl = call.query.ttl().map_err(|why| error(400, &why))?;
     match (call.method, id) {
-        ("GET", None) => Ok(Command::List(kind, target.consumer.clone())),
-        ("GET", Some(id)) => Ok(Command::Read(kind, id)),
+        ("GET", None) => Ok(Command::Look(Look::List(kind, target.consumer.clone()))),
+        ("GET", Some(id)) => Ok(Command::Look(Look::Resource(kind, id))),
         ("PUT", id) => {
             let value = read_object(body, "missing configurations")?;
             check_times(&value)?;
@@ -162,10 +162,10 @@ fn read(body: &[u8], missing: &str) -> Result<Value, Answer> {
 }
 
 fn read_object(body: &[u8], missing: &str) -> Result<Map<String, Value>, Answer> {
-    match read(body, missing)? {
-        Value::Object(value) => Ok(value),
-        _ => Err(invalid_body("expected an object", body)),
-    }
+    let Value::Object(value) = read(body, missing)? else {
+        return Err(invalid_body("expected an object", body));
+    };
+    Ok(value)
 }
 
 fn check_times(value: &Map<String, Value>) -> Result<(), Answer> {

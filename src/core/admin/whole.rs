@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::{KEY_MIN, KeyHash, OWN_KEY, Role};
-use crate::coordinator::{Command, Condition, DOCUMENT_MAX, Done};
+use crate::coordinator::{Command, Condition, DOCUMENT_MAX, Done, Look};
 use crate::document::without_times;
 use crate::fault::{At, Report};
 use crate::head::Head;
@@ -58,7 +58,7 @@ pub(super) async fn answer<C: Control>(
         Ok(command) => command,
         Err(refused) => return refused,
     };
-    if let Command::Compare(from, to) = command {
+    if let Command::Look(Look::Compare(from, to)) = command {
         form.compared = Some((from, to));
     }
     match control.coordinate(command, call.by).await {
@@ -74,22 +74,22 @@ fn command(call: &Call<'_>, head: &impl Head, body: &[u8], form: &Form) -> Resul
         Ok(Condition { revision, is_trial: form.is_trial })
     };
     match (call.method, path.as_slice()) {
-        ("GET", ["config"]) => Ok(Command::Export),
+        ("GET", ["config"]) => Ok(Command::Look(Look::Document)),
         ("PUT", ["config"]) => Ok(Command::Replace(read_document(head, body)?, condition()?)),
         ("GET", ["revisions"]) => {
             let number = |name| call.query.number(name).map_err(|why| bad_request(&why));
             let limit = number("limit")?.unwrap_or(REVISIONS_SHOWN).min(REVISIONS_MAX);
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            Ok(Command::Revisions(number("before")?.unwrap_or(u64::MAX), limit))
+            Ok(Command::Look(Look::Revisions(number("before")?.unwrap_or(u64::MAX), limit)))
         }
-        ("GET", ["revisions", revision]) => Ok(Command::Revision(number(revision)?)),
+        ("GET", ["revisions", revision]) => Ok(Command::Look(Look::Revision(number(revision)?))),
         ("GET", ["revisions", from, "diff", to]) => {
-            Ok(Command::Compare(number(from)?, number(to)?))
+            Ok(Command::Look(Look::Compare(number(from)?, number(to)?)))
         }
         ("POST", ["revisions", revision, "rollback"]) => {
             Ok(Command::Rollback(number(revision)?, condition()?))
         }
-        ("GET", ["keys"]) => Ok(Command::Keys),
+        ("GET", ["keys"]) => Ok(Command::Look(Look::Keys)),
         ("PUT", ["keys", name]) => read_key(&key_name(name)?, body),
         ("DELETE", ["keys", name]) => Ok(Command::DeleteKey(key_name(name)?)),
         (_, ["config"] | ["revisions", ..] | ["keys", ..]) => {

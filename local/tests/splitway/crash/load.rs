@@ -39,7 +39,12 @@ fn route(id: &str, desc: &str, authority: &str) -> Value {
 
 impl Round<'_> {
     /// Writes one route in all ways until the server is gone.
-    pub(crate) fn write_one(&self, id: &str, mut desc: Option<String>, mut chance: Chance) -> Deeds {
+    pub(crate) fn write_one(
+        &self,
+        id: &str,
+        mut desc: Option<String>,
+        mut chance: Chance,
+    ) -> Deeds {
         let mut deeds = Deeds::default();
         let Some(mut client) = Client::open(self.admin) else { return deeds };
         let path = format!("/apisix/admin/routes/{id}");
