@@ -83,6 +83,7 @@ pub mod references;
 pub mod patch;
 pub mod storage;
 pub mod sql;
+pub mod publish;
 pub mod access;
 pub mod coordinator;
 pub mod platform;
