@@ -1,13 +1,13 @@
 //! The Admin API: APISIX's dialogue (APISIX.md section 6) and our own, in front of the coordinator.
 //!
-//! It is given a request's head and body and turns them into one [`Command`]; it never stores
+//! It is given a request's head and body and turns them into one [`Command`](crate::coordinator::Command); it never stores
 //! anything and never looks at the data plane.
 //!
 //! | paths                    | what                                                  | where        |
 //! |--------------------------|-------------------------------------------------------|--------------|
-//! | `/apisix/admin/{kind}/…` | one resource or the list of a kind                    | [`resource`] |
-//! | `/apisix/admin/schema/…` | what a resource may say, and whether one may be said  | [`schema`]   |
-//! | `/splitway/v1/…`         | the whole document, its past, the keys                | [`whole`]    |
+//! | `/apisix/admin/{kind}/…` | one resource or the list of a kind                    | `resource`   |
+//! | `/apisix/admin/schema/…` | what a resource may say, and whether one may be said  | `schema`     |
+//! | `/splitway/v1/…`         | the whole document, its past, the keys                | `whole`      |
 
 pub mod door;
 mod listing;

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::api::{route, serving};
+use crate::api::{labels, route, serving};
 use crate::process::{Files, argument, origin, run};
 
 /// What is said by a server that does not start.
@@ -49,10 +49,9 @@ fn a_damaged_file_is_refused_by_its_name() {
     let files = Files::new();
     let dir = data_dir(&files);
     let sound = serving(&dir);
-    let long = "x".repeat(2000);
     for number in 0..40 {
         let mut route = route("/r", "127.0.0.1:1");
-        route["labels"] = json!({"a": long});
+        route["labels"] = labels(2000);
         assert_eq!(
             sound.send("PUT", &format!("/apisix/admin/routes/{number}"), &route).status,
             201
