@@ -1,13 +1,20 @@
-//! Hostile documents and hostile requests: nothing panics, every refusal says why and where.
+//! Hostile documents, hostile requests and hostile dialogues with the Admin API ([`admin`]): nothing
+//! panics, every refusal says why and where.
 //!
-//! A seeded walk, the same in every run; `FUZZ_SEED` starts another, `FUZZ_ROUNDS` makes it longer.
-//! A failure prints the document, which is all that is needed to see it again.
+//! A seeded walk, the same in every run; `FUZZ_SEED` starts another, `FUZZ_ROUNDS` or `FUZZ_SECONDS`
+//! make it longer. A failure prints the document, or the dialogue's seed, which is all that is needed
+//! to see it again.
 
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "this program is tests: a panic is how they fail"
 )]
+
+mod admin;
+mod budget;
+mod memory;
+mod requests;
 
 use serde_json::{Map, Value, json};
 use splitway_core::exchange::Exchange;
@@ -17,6 +24,8 @@ use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_tests::chance::{Chance, environment};
 use std::borrow::Cow;
 use std::net::IpAddr;
+
+use budget::Budget;
 
 /// A document that uses every key there is.
 fn sound() -> Value {
@@ -230,9 +239,10 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
 #[test]
 fn mutated_documents_are_refused_or_serve() {
     let mut chance = Chance::new(environment("FUZZ_SEED", 1));
-    let rounds = environment("FUZZ_ROUNDS", 5_000);
-    let mut served = 0;
-    for _ in 0..rounds {
+    let mut budget = Budget::new(5_000);
+    let (mut rounds, mut served) = (0, 0);
+    while budget.goes_on() {
+        rounds += 1;
         let mut document = sound();
         for _ in 0..=chance.below(3) {
             mutate(&mut document, &mut chance);
@@ -249,7 +259,8 @@ fn mutated_documents_are_refused_or_serve() {
 fn broken_texts_are_refused() {
     let mut chance = Chance::new(environment("FUZZ_SEED", 2));
     let sound = sound().to_string().into_bytes();
-    for _ in 0..environment("FUZZ_ROUNDS", 5_000) {
+    let mut budget = Budget::new(5_000);
+    while budget.goes_on() {
         let mut text = sound.clone();
         for _ in 0..=chance.below(4) {
             let at = chance.below(text.len());

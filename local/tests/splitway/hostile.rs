@@ -283,6 +283,9 @@ fn arguments_that_are_none_are_refused() {
     }
     let parens = "(".repeat(20_000) + &")".repeat(20_000);
     cases.push((call("GET", &format!("{ROUTES}?uri={parens}")), 400, "invalid argument uri"));
+    let key = json!({"role": "admin", "key": "a key that is long enough"}).to_string();
+    cases.push((put("/splitway/v1/keys/k?dry_run=true", key), 400, "dry_run"));
+    cases.push((call("DELETE", "/splitway/v1/keys/k?dry_run=true"), 400, "dry_run"));
     for format in ["xml", "", "YAML", "json%00"] {
         cases.push((call("GET", &format!("{CONFIG}?format={format}")), 400, "format"));
     }
