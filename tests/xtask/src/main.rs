@@ -32,7 +32,10 @@ Usage: cargo xtask <command>
   worker         build the Worker into build/ (the build command of wrangler.toml)
   test [args]    build the Worker, try its deployment, run every test;
                  the arguments go to `cargo test --workspace`
-  ci             check the format, the lints and the docs, then do what `test` does
+  ci             check the format, the lints and the docs, then do what `test` does, and have the
+                 fuzz targets go on for a minute each
+  bench-admin    print figures of the Admin API of the local server
+  crash [rounds] end the local server that often, at any moment, and compare what it kept (500)
   --help         print this
 ";
 
@@ -46,6 +49,8 @@ fn main() -> ExitCode {
         (Some("worker"), true) => worker(),
         (Some("test"), _) => test(&rest),
         (Some("ci"), true) => ci(),
+        (Some("bench-admin"), true) => check::bench_admin(&root()),
+        (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),
         (Some("--help" | "-h"), _) => return help(),
         (Some(_) | None, _) => {
             step::report(USAGE.trim_end());
@@ -73,7 +78,8 @@ fn ci() -> Outcome {
     let kit = setup::ready(&root)?;
     check::lints(&kit)?;
     check::docs(&kit)?;
-    check::test(&kit, &[])
+    check::test(&kit, &[])?;
+    check::fuzz(&kit)
 }
 
 fn help() -> ExitCode {
