@@ -1,22 +1,16 @@
-//! A storage in memory that several coordinators share, and that fails when it is told to.
+//! A storage that several coordinators share, and that fails when it is told to.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use splitway_core::ledger::{Change, Ledger};
-use splitway_core::storage::{Before, Op, Retention, Storage, StorageError, Summary};
+use splitway_core::storage::{Before, Retention, Storage, StorageError, Summary};
+use splitway_tests::storage::InMemory;
 
-/// What is kept: the ledger, and the changes that are not forgotten.
-#[derive(Debug)]
-struct Kept {
-    ledger: Ledger,
-    changes: Vec<Change>,
-}
-
-/// A hand on what is kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Memory {
-    kept: Rc<RefCell<Kept>>,
+/// A hand on what all of them keep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared {
+    kept: Rc<RefCell<InMemory>>,
     failure: Rc<Cell<Option<Failure>>>,
 }
 
@@ -27,19 +21,14 @@ pub(crate) enum Failure {
     Unavailable,
 }
 
-impl Memory {
-    pub(crate) fn new() -> Self {
-        let kept = Kept { ledger: Ledger::new("memory"), changes: Vec::new() };
-        Self { kept: Rc::new(RefCell::new(kept)), failure: Rc::default() }
-    }
-
-    /// Has the next commit fail, or not.
-    pub(crate) fn fail(&self, failure: Option<Failure>) {
-        self.failure.set(failure);
+impl Shared {
+    /// Has the next commit fail, or not; whether the last one that was told to did not come.
+    pub(crate) fn fail(&self, failure: Option<Failure>) -> bool {
+        self.failure.replace(failure).is_some()
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        self.kept.borrow().ledger.clone()
+        self.kept.borrow_mut().load().expect("memory can be read")
     }
 
     /// All that is kept, as text.
@@ -48,7 +37,7 @@ impl Memory {
     }
 }
 
-impl Storage for Memory {
+impl Storage for Shared {
     fn load(&mut self) -> Result<Ledger, StorageError> {
         Ok(self.ledger())
     }
@@ -61,43 +50,20 @@ impl Storage for Memory {
             }
             None => {}
         }
-        let mut kept = self.kept.borrow_mut();
-        if change.revision != kept.ledger.revision() + 1 {
-            return Err(StorageError::Conflict);
-        }
+        let ledger = self.ledger();
+        self.kept.borrow_mut().commit(change, retention)?;
+        assert!(!change.edits.is_empty(), "nothing is no change");
         for edit in &change.edits {
-            assert_eq!(kept.ledger.get(&edit.place), edit.before.as_ref(), "{edit:?}");
+            assert_eq!(ledger.get(&edit.place), edit.before.as_ref(), "what was there before");
         }
-        kept.ledger.apply(change);
-        kept.changes.push(change.clone());
-        let last = change.revision.saturating_sub(retention.revisions);
-        kept.changes.retain(|change| change.revision > last);
         Ok(())
     }
 
     fn summaries(&mut self, below: u64, limit: usize) -> Result<Vec<Summary>, StorageError> {
-        let kept = self.kept.borrow();
-        let wanted = kept.changes.iter().rev().filter(|change| change.revision < below);
-        let summary = |change: &Change| {
-            let edits = change.edits.iter();
-            let op = |edit: &splitway_core::ledger::Edit| {
-                (edit.place.clone(), Op::between(edit.before.as_ref(), edit.after.as_ref()))
-            };
-            Summary {
-                revision: change.revision,
-                at: change.at,
-                by: change.by.clone(),
-                cause: change.cause.clone(),
-                edits: edits.map(op).collect(),
-            }
-        };
-        Ok(wanted.take(limit).map(summary).collect())
+        self.kept.borrow_mut().summaries(below, limit)
     }
 
     fn befores(&mut self, revision: u64) -> Result<Vec<Before>, StorageError> {
-        let kept = self.kept.borrow();
-        let later = kept.changes.iter().filter(|change| change.revision > revision);
-        let edits = later.flat_map(|change| &change.edits);
-        Ok(edits.map(|edit| (edit.place.clone(), edit.before.clone())).collect())
+        self.kept.borrow_mut().befores(revision)
     }
 }

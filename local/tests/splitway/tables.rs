@@ -184,3 +184,41 @@ fn of_two_that_start_at_once_one_has_the_ledger() {
         other.wait().expect("it ends");
     }
 }
+
+/// What an earlier version took and this one does not stands in the way of no repair: one after the
+/// other can be put right, and then all of it serves.
+#[test]
+fn a_ledger_with_faults_is_put_right_piece_by_piece() {
+    let files = Files::new();
+    let dir = data_dir(&files);
+    let upstream = origin("one");
+    let good = route("/r", upstream.authority());
+    let first = serving(&dir);
+    for id in ["a", "b", "c"] {
+        assert_eq!(first.send("PUT", &format!("/apisix/admin/routes/{id}"), &good).status, 201);
+    }
+    first.kill();
+    let database = Connection::open(dir.join("splitway.db")).expect("a database");
+    let spoil = r#"UPDATE resources SET value = json_set(value, '$.labels', json('{"team":"a b"}'))
+        WHERE id IN ('a', 'b')"#;
+    assert_eq!(database.execute(spoil, ()).expect("changed"), 2);
+    drop(database);
+
+    let mut serving = serving(&dir);
+    assert_eq!(serving.get("/r").status, 503);
+    for write in [
+        serving.send("PUT", "/apisix/admin/routes/d", &good),
+        serving.send("PATCH", "/apisix/admin/routes/a", &json!({"desc": "still with its label"})),
+    ] {
+        assert_eq!(write.status, 400, "{}", write.text());
+    }
+    let labels = serving.send("PATCH", "/apisix/admin/routes/a", &json!({"labels": null}));
+    assert_eq!(labels.status, 200, "{}", labels.text());
+    assert_eq!(serving.get("/r").status, 503);
+    let deleted = serving.ask("DELETE", "/apisix/admin/routes/b");
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let served = serving.get("/r");
+    assert_eq!((served.text(), served.revision()), ("one".to_owned(), Some("5".to_owned())));
+    let told = serving.line(|line| line.contains("configuration_fault"));
+    assert!(told.contains("/routes/0/labels/team"), "{told}");
+}
