@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::catalog::positional_id;
-use crate::config::Resources;
+use crate::config::{FORMAT, Resources};
 use crate::fault::Report;
 use crate::id::Id;
 use crate::kind::Kind;
@@ -32,20 +33,40 @@ pub fn of_ledger(ledger: &Ledger) -> Value {
         }
     }
     if let Some((_, settings)) = ledger.section(Section::Settings).next() {
-        document.insert(SETTINGS_ID.to_owned(), settings.value.clone());
+        document.insert(SETTINGS_ID.to_owned(), Value::clone(&settings.value));
     }
     Value::Object(document)
 }
 
-/// The document as it is published: with the revision that it is.
+/// The document as it is published: with the revision that it is. It is written entry by entry: as one
+/// value it would take many times the memory of its text.
 pub fn published(ledger: &Ledger) -> String {
-    let mut document = of_ledger(ledger);
-    if let Some(members) = document.as_object_mut() {
-        let (name, revision) = (ledger.name(), ledger.revision());
-        let published = json!({"format": 1, "ledger": name, "revision": revision});
-        members.insert("published".to_owned(), published);
+    let (name, revision) = (ledger.name(), ledger.revision());
+    let published = json!({"format": FORMAT, "ledger": name, "revision": revision});
+    let mut text = format!("{{\"published\":{published}");
+    let mut last = "";
+    for kind in Kind::ALL {
+        // Credentials stand among the consumers, next to which they come.
+        let key = if kind == Kind::Credential { Kind::Consumer } else { kind }.plural();
+        for (_, entry) in ledger.in_order(Section::Resource(kind)) {
+            if key == last {
+                text.push(',');
+            } else {
+                let end = if last.is_empty() { "" } else { "]" };
+                text.push_str(&format!("{end},\"{key}\":["));
+                last = key;
+            }
+            text.push_str(&without_times(&entry.value).to_string());
+        }
     }
-    document.to_string()
+    if !last.is_empty() {
+        text.push(']');
+    }
+    if let Some((_, settings)) = ledger.section(Section::Settings).next() {
+        text.push_str(&format!(",\"{SETTINGS_ID}\":{}", settings.value));
+    }
+    text.push('}');
+    text
 }
 
 /// A value as it stands in a document.
@@ -143,6 +164,7 @@ impl Writing<'_> {
         *last = created;
         let value = stamped(place.0, value, before, self.now);
         let expires_at = before.and_then(|entry| entry.expires_at);
+        let value = Arc::new(value);
         let after = Some(Entry { value, created, modified: self.written, expires_at });
         Some(Edit { place: place.clone(), before: before.cloned(), after })
     }

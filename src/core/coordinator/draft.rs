@@ -69,7 +69,7 @@ impl<S: Storage> Coordinator<S> {
     ) -> Result<Draft, Refusal> {
         let place = (Section::Resource(kind), id.clone());
         let before = self.ledger.get(&place).ok_or(Refusal::NotFound)?;
-        let mut value = before.value.clone();
+        let mut value = Value::clone(&before.value);
         match path {
             [] => patch::merge(&mut value, part.clone()),
             path => patch::set(&mut value, path, part.clone()).map_err(Refusal::Path)?,
@@ -105,6 +105,7 @@ impl<S: Storage> Coordinator<S> {
         let is_new = before.is_none();
         let (id, told) = (place.1.clone(), value.clone());
         let cause = format!("{verb} {} {id}", place.0.singular());
+        let value = value.into();
         let after = Some(Entry { value, created, modified, expires_at });
         let done = Box::new(move |_: &Change| Done::Written(id, told, is_new));
         let edits = vec![Edit { place, before, after }];
