@@ -78,16 +78,55 @@ pub fn without_times(value: &Value) -> Value {
     value
 }
 
-/// What leads from a ledger to a document: the edits, by place. `document` must have no faults.
-pub fn edits(ledger: &Ledger, document: &Value, now: Timestamp) -> Vec<Edit> {
-    let wanted = entries(document);
+/// The entries that a document wants, by section and in its order, with times as if all were new.
+#[derive(Debug)]
+pub struct Wanted(Vec<(Section, Vec<(Id, Arc<Value>)>)>);
+
+impl Wanted {
+    /// Takes a document apart, which must have no faults. Nothing of it is copied: together with what
+    /// is made of it, a large one would not fit into the memory of a Durable Object.
+    pub fn of(mut document: Value, now: Timestamp) -> Self {
+        let mut sections = Vec::new();
+        for (kind, places) in places(&document) {
+            let named = places.into_iter().filter_map(|(id, list, index)| {
+                let value = document.get_mut(list)?.get_mut(index)?.take();
+                let value = stamped(Section::Resource(kind), with_id(kind, &id, value), None, now);
+                Some((id, Arc::new(value)))
+            });
+            sections.push((Section::Resource(kind), named.collect()));
+        }
+        let settings = document.get_mut(SETTINGS_ID).map(Value::take).map(Arc::new);
+        let settings = settings.and_then(|value| Some((Id::restore(SETTINGS_ID)?, value)));
+        sections.push((Section::Settings, settings.into_iter().collect()));
+        Self(sections)
+    }
+}
+
+/// Which resources a document has, and where: id, list and index.
+type Places = Vec<(Id, &'static str, usize)>;
+
+fn places(document: &Value) -> Vec<(Kind, Places)> {
+    let resources = Resources::of(document, &mut Report::default());
+    let places = |kind| {
+        let values = resources.list(kind).iter().enumerate();
+        let place = values.filter_map(|(index, value)| {
+            let (list, at) = resources.place(kind, index);
+            Some((id_in_document(kind, index, value)?, list, at))
+        });
+        (kind, place.collect())
+    };
+    Kind::ALL.into_iter().map(places).collect()
+}
+
+/// What leads from a ledger to a document: the edits, by place.
+pub fn edits(ledger: &Ledger, wanted: &Wanted, now: Timestamp) -> Vec<Edit> {
     let mut edits = Vec::new();
     let mut writing = Writing { ledger, now, written: ledger.written() };
     let mut kept: BTreeMap<Place, ()> = BTreeMap::new();
-    for (section, values) in wanted {
+    for (section, values) in &wanted.0 {
         let mut last = 0;
         for (id, value) in values {
-            let place = (section, id);
+            let place = (*section, id.clone());
             edits.extend(writing.edit(&place, value, &mut last));
             kept.insert(place, ());
         }
@@ -102,24 +141,6 @@ pub fn edits(ledger: &Ledger, document: &Value, now: Timestamp) -> Vec<Edit> {
         after: None,
     }));
     edits
-}
-
-/// The entries of a document, in its order.
-fn entries(document: &Value) -> Vec<(Section, Vec<(Id, Value)>)> {
-    let resources = Resources::of(document, &mut Report::default());
-    let mut sections = Vec::new();
-    for kind in Kind::ALL {
-        let values = resources.list(kind).iter().enumerate();
-        let named = values.filter_map(|(index, value)| {
-            let id = id_in_document(kind, index, value)?;
-            Some((id.clone(), with_id(kind, &id, (*value).clone())))
-        });
-        sections.push((Section::Resource(kind), named.collect()));
-    }
-    let settings = resources.settings.and_then(|value| Some((Id::restore(SETTINGS_ID)?, value)));
-    let settings = settings.into_iter().map(|(id, value)| (id, value.clone())).collect();
-    sections.push((Section::Settings, settings));
-    sections
 }
 
 /// The id of a resource of a document.
@@ -151,10 +172,10 @@ struct Writing<'l> {
 
 impl Writing<'_> {
     /// The edit that has an entry be `value` and stand behind the write `last`; none, where it does.
-    fn edit(&mut self, place: &Place, value: Value, last: &mut u64) -> Option<Edit> {
+    fn edit(&mut self, place: &Place, value: &Arc<Value>, last: &mut u64) -> Option<Edit> {
         let before = self.ledger.get(place);
         let stands = before.is_some_and(|entry| entry.created > *last);
-        let same = before.is_some_and(|entry| without_times(&entry.value) == without_times(&value));
+        let same = before.is_some_and(|entry| without_times(&entry.value) == without_times(value));
         if let Some(entry) = before.filter(|_| stands && same) {
             *last = entry.created;
             return None;
@@ -162,9 +183,11 @@ impl Writing<'_> {
         self.written += 1;
         let created = before.filter(|_| stands).map_or(self.written, |entry| entry.created);
         *last = created;
-        let value = stamped(place.0, value, before, self.now);
+        let value = match before {
+            Some(_) => Arc::new(stamped(place.0, Value::clone(value), before, self.now)),
+            None => Arc::clone(value),
+        };
         let expires_at = before.and_then(|entry| entry.expires_at);
-        let value = Arc::new(value);
         let after = Some(Entry { value, created, modified: self.written, expires_at });
         Some(Edit { place: place.clone(), before: before.cloned(), after })
     }

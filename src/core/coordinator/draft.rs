@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 use crate::access::{KeyHash, Role, key_entry};
-use crate::document;
+use crate::document::{self, Wanted};
 use crate::fault::Fault;
 use crate::id::Id;
 use crate::kind::Kind;
@@ -173,7 +173,7 @@ impl<S: Storage> Coordinator<S> {
     pub(super) fn replacement(
         &self,
         cause: &str,
-        document: &Value,
+        wanted: &Wanted,
         condition: Condition,
         now: Timestamp,
     ) -> Result<Draft, Refusal> {
@@ -181,7 +181,7 @@ impl<S: Storage> Coordinator<S> {
         if condition.revision.is_some_and(|expected| expected != current) {
             return Err(Refusal::Outdated(current));
         }
-        let edits = document::edits(&self.ledger, document, now);
+        let edits = document::edits(&self.ledger, wanted, now);
         let is_trial = condition.is_trial;
         let done = Box::new(move |change: &Change| {
             let revision = if is_trial { current } else { change.revision };
