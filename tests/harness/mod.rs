@@ -15,6 +15,7 @@
 //! | [`node`]          | the Node.js for what only JavaScript can                                    |
 //! | [`mod@chance`]    | chance that is the same in every run of a seed                              |
 //! | [`document`]      | documents, and the parts they are made of                                   |
+//! | [`mutation`]      | documents that are nearly sound                                             |
 //! | [`target`]        | what every environment lends to the scenarios                               |
 //! | [`mod@scenarios`] | the contract itself                                                         |
 //! | [`storage`]       | a ledger in memory                                                          |
@@ -38,6 +39,7 @@ pub mod node;
 pub mod wire;
 pub mod chance;
 pub mod document;
+pub mod mutation;
 pub mod target;
 #[path = "../scenarios/mod.rs"]
 pub mod scenarios;

@@ -14,7 +14,8 @@ use crate::ledger::Edit;
 use crate::platform::Control;
 use crate::problem::Answer;
 use crate::storage::{Op, Summary};
-use crate::{wire, yaml};
+use crate::wire;
+use crate::yaml;
 
 use super::query::whole_number;
 use super::say::{self, problem, tell_faults, tell_refusal};

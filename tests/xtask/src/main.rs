@@ -32,6 +32,7 @@ Usage: cargo xtask <command>
   worker         build the Worker into build/ (the build command of wrangler.toml)
   test [args]    build the Worker, try its deployment, run every test;
                  the arguments go to `cargo test --workspace`
+  schema         write src/core/schema.json anew, from the types that read documents
   ci             check the format, the lints and the docs, then do what `test` does, and have the
                  fuzz targets go on for a minute each
   bench-admin    print figures of the Admin API of the local server
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         (Some("setup"), true) => setup::ready(&root()).map(|_| ()),
         (Some("worker"), true) => worker(),
         (Some("test"), _) => test(&rest),
+        (Some("schema"), true) => check::schema(&root()),
         (Some("ci"), true) => ci(),
         (Some("bench-admin"), true) => check::bench_admin(&root()),
         (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),
