@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use splitway_core::head::Head;
 use splitway_tests::chance::Chance;
-
-use crate::{mutate, sound};
+use splitway_tests::mutation::{mutate, sound};
 
 /// The key that the API was started with.
 pub(crate) const KEY: &str = "first-key-that-nobody-repeats";
@@ -148,19 +147,27 @@ fn id(chance: &mut Chance) -> &'static str {
     if chance.one_in(12) { chance.one_of(&ODD_IDS) } else { chance.one_of(&IDS) }
 }
 
-/// A resource of the sound document, now and then changed.
-fn value(chance: &mut Chance) -> Value {
+/// A resource of a kind as in the sound document, now and then changed, or one of another kind.
+fn value(chance: &mut Chance, kind: &str) -> Value {
     let document = sound();
-    let list = chance.one_of(&["routes", "upstreams"]);
-    let list = document[list].as_array().unwrap();
-    let mut value = list[chance.below(list.len())].clone();
+    let kind = if chance.one_in(12) { "routes" } else { kind };
+    let list = document[kind].as_array().cloned().unwrap_or_default();
+    let mut value = if list.is_empty() { json!({}) } else { chance.one_of(&list) };
     if let Some(members) = value.as_object_mut() {
         members.remove("id");
-        if chance.one_in(3) && members.contains_key("upstream_id") {
-            members.insert("upstream_id".to_owned(), json!(chance.one_of(&IDS)));
+        if !chance.one_in(3) {
+            // By itself, or with what may be there.
+            members.remove("service_id");
+            members.remove("plugin_config_id");
+            members.remove("plugins");
+            if members.remove("upstream_id").is_some() && !chance.one_in(3) {
+                members.insert("upstream_id".to_owned(), json!(chance.one_of(&IDS)));
+            } else if kind == "routes" {
+                members.insert("upstream".to_owned(), json!("http://a:1"));
+            }
         }
     }
-    if chance.one_in(4) {
+    if chance.one_in(6) {
         mutate(&mut value, chance);
     }
     value
@@ -169,20 +176,22 @@ fn value(chance: &mut Chance) -> Value {
 type Drawn = (String, String, Option<Value>);
 
 fn resource(chance: &mut Chance) -> Drawn {
-    let path = format!("/apisix/admin/{}", chance.one_of(&KINDS));
+    let kind = chance.one_of(&KINDS);
+    let path = format!("/apisix/admin/{kind}");
     let with_id = format!("{path}/{}", id(chance));
     match chance.below(8) {
-        0 => ("POST".to_owned(), path, Some(value(chance))),
+        0 => ("POST".to_owned(), path, Some(value(chance, kind))),
         1 => ("DELETE".to_owned(), with_id, None),
         2 => ("DELETE".to_owned(), format!("{with_id}?force=true"), None),
         3 => ("GET".to_owned(), with_id, None),
         4 => ("GET".to_owned(), path, None),
-        _ => ("PUT".to_owned(), with_id, Some(value(chance))),
+        _ => ("PUT".to_owned(), with_id, Some(value(chance, kind))),
     }
 }
 
 fn patch(chance: &mut Chance) -> Drawn {
-    let path = format!("/apisix/admin/{}/{}", chance.one_of(&KINDS), id(chance));
+    let kind = chance.one_of(&KINDS);
+    let path = format!("/apisix/admin/{kind}/{}", id(chance));
     let path = match chance.below(2) {
         0 => path,
         _ => format!("{path}/{}", chance.one_of(&PATHS)),
@@ -191,7 +200,7 @@ fn patch(chance: &mut Chance) -> Drawn {
         0 => json!({"upstream_id": chance.one_of(&IDS)}),
         1 => json!(chance.one_of(&IDS)),
         2 => Value::Null,
-        _ => value(chance),
+        _ => value(chance, kind),
     };
     ("PATCH".to_owned(), path, Some(value))
 }
@@ -202,7 +211,7 @@ fn document(chance: &mut Chance, past: &Documents) -> Option<Value> {
         0 => sound(),
         _ => past[past.len() - 1 - chance.below(past.len().min(10))].clone(),
     };
-    for _ in 0..chance.below(3) {
+    for _ in 0..chance.below(4).saturating_sub(1) {
         mutate(&mut document, chance);
     }
     Some(document)
