@@ -58,7 +58,7 @@ const start = async (folder) => {
       ],
       kvNamespaces: ["SPLITWAY"],
       durableObjects: folder ? { COORDINATOR: { className: "Coordinator", useSQLite: true } } : {},
-      bindings: { SPLITWAY_REFRESH_SECONDS: "3600", ADMIN_KEY: KEY },
+      bindings: { SPLITWAY_REFRESH_SECONDS: "1", ADMIN_KEY: KEY },
       resourcePersistencePath: folder,
       cf: false,
       handleStructuredLogs: ({ level, message }) => level === "error" && console.error(message),
@@ -69,7 +69,8 @@ const start = async (folder) => {
     const begin = performance.now();
     const answer = await fetch(new URL(path, url), { method, body, headers: { "x-api-key": KEY } });
     const text = await answer.text();
-    return { status: answer.status, text, ms: performance.now() - begin };
+    const revision = answer.headers.get("x-splitway-revision");
+    return { status: answer.status, text, revision, ms: performance.now() - begin };
   };
   return { miniflare, ask };
 };
@@ -89,7 +90,12 @@ for (const count of [10, 10_000]) {
     const [first, second] = [await ask("GET", "/x"), await ask("GET", "/x")];
     const { text: after } = await ask("GET", "/.memory");
     console.log(`  from KV: first request ${ms(first)} (${first.status}), second ${ms(second)}`);
-    console.log(`  memory of the wasm: ${mib(before)} before, ${mib(after)} after`);
+    await kv.put("config", documentOf(count + 1));
+    let another = second;
+    while (another.revision === first.revision) another = await ask("GET", "/x");
+    const { text: replaced } = await ask("GET", "/.memory");
+    const told = `${mib(before)} before, ${mib(after)} after, ${mib(replaced)} with the next one`;
+    console.log(`  memory of the wasm: ${told}`);
     await miniflare.dispose();
   }
   const folder = mkdtempSync(join(tmpdir(), "splitway-figures-"));
