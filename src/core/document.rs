@@ -80,7 +80,10 @@ pub fn without_times(value: &Value) -> Value {
 
 /// The entries that a document wants, by section and in its order, with times as if all were new.
 #[derive(Debug)]
-pub struct Wanted(Vec<(Section, Vec<(Id, Arc<Value>)>)>);
+pub struct Wanted(Vec<(Section, Named)>);
+
+/// Values by id, in their order.
+type Named = Vec<(Id, Arc<Value>)>;
 
 impl Wanted {
     /// Takes a document apart, which must have no faults. Nothing of it is copied: together with what
