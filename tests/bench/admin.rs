@@ -83,7 +83,10 @@ fn compiling() {
 fn commits() {
     for (name, settings) in [
         ("WAL, FULL (what is used)", "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"),
-        ("WAL, NORMAL (loses power, loses writes)", "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"),
+        (
+            "WAL, NORMAL (loses power, loses writes)",
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+        ),
         ("DELETE, EXTRA", "PRAGMA journal_mode = DELETE; PRAGMA synchronous = EXTRA;"),
     ] {
         let dir = TempDir::new().unwrap();
@@ -167,11 +170,16 @@ fn writes(count: usize) {
     let (peak, now) = (memory_kb(&process, "VmHWM:"), memory_kb(&process, "VmRSS:"));
     println!(
         "{count} routes: the whole document is written in {:.0?}; the server has {} MB, {} MB at its peak",
-        start.elapsed(), now / 1000, peak / 1000
+        start.elapsed(),
+        now / 1000,
+        peak / 1000
     );
     for writers in [1, 8] {
         let each = if count > 1_000 { 40 } else { 400 } / writers;
-        println!("{count} routes, {writers} writers: {}", write(&serving, upstream.authority(), writers, each));
+        println!(
+            "{count} routes, {writers} writers: {}",
+            write(&serving, upstream.authority(), writers, each)
+        );
     }
     // The first connection was idle for too long by now.
     let mut admin = Connection::open(serving.admin);

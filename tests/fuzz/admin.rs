@@ -140,7 +140,8 @@ impl Case {
         if chance.one_in(10) {
             self.expire(number);
         }
-        let failure = chance.one_in(30).then(|| chance.one_of(&[Failure::Full, Failure::Unavailable]));
+        let failure =
+            chance.one_in(30).then(|| chance.one_of(&[Failure::Full, Failure::Unavailable]));
         let request = draw(chance, &self.documents);
         self.told.push(format!("server {number}: {request} {failure:?}"));
         let has_trials = ["/config", "/rollback"].iter().any(|it| request.target.contains(it));
@@ -167,7 +168,10 @@ impl Case {
         self.has_dangling = true;
         let after = self.storage.ledger();
         self.note(&before, &after);
-        assert_eq!(self.servers[number].ledger().expired(self.servers[number].now.get()).count(), 0);
+        assert_eq!(
+            self.servers[number].ledger().expired(self.servers[number].now.get()).count(),
+            0
+        );
     }
 
     /// A trial says what the request does then, and changes nothing.
@@ -281,7 +285,10 @@ fn dialogues_leave_what_is_kept_sound() {
         cases += 1;
         changes += case.documents.len() - 1;
     }
-    assert!(changes > cases * 5, "too few changes to say something: {changes} in {cases} dialogues");
+    assert!(
+        changes > cases * 5,
+        "too few changes to say something: {changes} in {cases} dialogues"
+    );
 }
 
 /// What it caught up with did not serve where its own change was refused.

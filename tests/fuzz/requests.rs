@@ -77,12 +77,28 @@ impl Head for Request {
 const IDS: [&str; 6] = ["1", "2", "a", "provider", "00000000000000000004", "chat"];
 const ODD_IDS: [&str; 8] = ["", "..", "%00", "a%2Fb", "%ff", "a/b", "*", "0"];
 const KINDS: [&str; 12] = [
-    "routes", "routes", "routes", "upstreams", "upstreams", "services", "consumers", "global_rules",
-    "plugin_configs", "plugin_metadata", "consumer_groups", "nowhere",
+    "routes",
+    "routes",
+    "routes",
+    "upstreams",
+    "upstreams",
+    "services",
+    "consumers",
+    "global_rules",
+    "plugin_configs",
+    "plugin_metadata",
+    "consumer_groups",
+    "nowhere",
 ];
 const PATHS: [&str; 8] = [
-    "upstream_id", "labels/a", "plugins/traffic-split/rules", "uri", "upstream/nodes", "id",
-    "create_time", "status",
+    "upstream_id",
+    "labels/a",
+    "plugins/traffic-split/rules",
+    "uri",
+    "upstream/nodes",
+    "id",
+    "create_time",
+    "status",
 ];
 
 /// A request out of all that there are; `past` are the documents so far, the last is the current one.
@@ -108,7 +124,12 @@ pub(crate) fn draw(chance: &mut Chance, past: &Documents) -> Request {
     }
     if chance.one_in(4) {
         let current = past.len() - 1;
-        let tags = [format!("\"{current}\""), format!("\"{}\"", current + 1), "*".to_owned(), "x".to_owned()];
+        let tags = [
+            format!("\"{current}\""),
+            format!("\"{}\"", current + 1),
+            "*".to_owned(),
+            "x".to_owned(),
+        ];
         request.headers.push(("if-match", chance.one_of(&tags)));
     }
     if chance.one_in(10) {
@@ -226,7 +247,10 @@ fn key(chance: &mut Chance) -> Drawn {
 fn checks(chance: &mut Chance, past: &Documents) -> Drawn {
     let body = document(chance, past);
     let path = chance.one_of(&[
-        "configs/validate", "schema/validate/routes", "schema/validate/upstream", "schema/routes",
+        "configs/validate",
+        "schema/validate/routes",
+        "schema/validate/upstream",
+        "schema/routes",
     ]);
     ("POST".to_owned(), format!("/apisix/admin/{path}"), body)
 }
@@ -244,13 +268,30 @@ fn looks(chance: &mut Chance) -> Drawn {
         "/apisix/admin",
         "/splitway/v1//",
     ]);
-    (chance.one_of(&["GET", "GET", "GET", "HEAD", "DELETE", "QUERY"]).to_owned(), path.to_owned(), None)
+    (
+        chance.one_of(&["GET", "GET", "GET", "HEAD", "DELETE", "QUERY"]).to_owned(),
+        path.to_owned(),
+        None,
+    )
 }
 
 fn add_argument(request: &mut Request, chance: &mut Chance) {
     let argument = chance.one_of(&[
-        "ttl=5", "ttl=1000", "ttl=-1", "ttl=NaN", "dry_run=true", "dry_run=true", "force=true", "page=x",
-        "name=(", "uri=%2Fchat", "label=a", "filter=upstream_id%3Da", "format=xml", "limit=x", "&=&",
+        "ttl=5",
+        "ttl=1000",
+        "ttl=-1",
+        "ttl=NaN",
+        "dry_run=true",
+        "dry_run=true",
+        "force=true",
+        "page=x",
+        "name=(",
+        "uri=%2Fchat",
+        "label=a",
+        "filter=upstream_id%3Da",
+        "format=xml",
+        "limit=x",
+        "&=&",
     ]);
     let joint = if request.target.contains('?') { '&' } else { '?' };
     request.target = format!("{}{joint}{argument}", request.target);

@@ -49,7 +49,8 @@ fn check(serving: &Serving, cases: Vec<Case<'_>>) {
         let (line, text) = (format!("{} {}", call.method, call.target), answer.text());
         let shown: String = format!("{line:.200}: {text:.300}");
         assert_eq!(answer.status, status, "{shown}");
-        let body: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {shown}"));
+        let body: Value =
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {shown}"));
         let told = body.get("error_msg").or_else(|| body.get("message"));
         assert!(told.is_some_and(Value::is_string), "{shown}");
         assert!(text.contains(words), "`{words}` is not in {shown}");
@@ -100,7 +101,11 @@ fn bodies_that_are_no_json_are_refused() {
         cases.push((call("POST", ROUTES).body(body.clone()), 400, words));
         cases.push((call("PATCH", ROUTE).body(body.clone()), 400, words));
         cases.push((call("POST", "/apisix/admin/configs/validate").body(body.clone()), 400, words));
-        cases.push((call("POST", "/apisix/admin/schema/validate/routes").body(body.clone()), 400, words));
+        cases.push((
+            call("POST", "/apisix/admin/schema/validate/routes").body(body.clone()),
+            400,
+            words,
+        ));
         // What was sent as a key is not repeated.
         cases.push((put("/splitway/v1/keys/k", body), 400, "the body is no JSON"));
     }
@@ -173,8 +178,25 @@ fn ids_that_are_none_are_refused() {
     let longer = "a".repeat(60_000);
     let mut cases = Vec::new();
     for id in [
-        "%00", "a%00b", "a%2Fb", "%2F", "a%20b", "%ff", "%c3%28", "%", "%zz", "a%", "*", "@", "a:b", "ä",
-        "...%2F..", "%EF%BF%BD", "%0d%0a", &long, &longer,
+        "%00",
+        "a%00b",
+        "a%2Fb",
+        "%2F",
+        "a%20b",
+        "%ff",
+        "%c3%28",
+        "%",
+        "%zz",
+        "a%",
+        "*",
+        "@",
+        "a:b",
+        "ä",
+        "...%2F..",
+        "%EF%BF%BD",
+        "%0d%0a",
+        &long,
+        &longer,
     ] {
         for kind in [ROUTES, "/apisix/admin/upstreams"] {
             let path = format!("{kind}/{id}");
@@ -189,16 +211,32 @@ fn ids_that_are_none_are_refused() {
     }
     // A dot segment leads elsewhere before the id is looked at (RFC 3986, section 5.2.4).
     for id in ["..", "%2e%2e", ".%2E", "../routes/..", "..%2f.."] {
-        cases.push((put(&format!("{ROUTES}/{id}"), sound.clone()), if id.contains('f') { 400 } else { 404 }, ""));
+        cases.push((
+            put(&format!("{ROUTES}/{id}"), sound.clone()),
+            if id.contains('f') { 400 } else { 404 },
+            "",
+        ));
     }
     for id in ["1/2", "1/", "1//", "/1"] {
         if id != "1/" {
             cases.push((put(&format!("{ROUTES}/{id}"), sound.clone()), 400, "invalid id"));
         }
     }
-    for id in [json!(""), json!("."), json!("a/b"), json!("a\u{0}"), json!(0), json!(-1), json!(1.5),
-        json!(null), json!([]), json!({}), json!(true), json!("2"), json!(long)]
-    {
+    for id in [
+        json!(""),
+        json!("."),
+        json!("a/b"),
+        json!("a\u{0}"),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(null),
+        json!([]),
+        json!({}),
+        json!(true),
+        json!("2"),
+        json!(long),
+    ] {
         let mut body = route("/x", "127.0.0.1:1");
         body["id"] = id;
         cases.push((put(ROUTE, body.to_string()), 400, "id"));
@@ -206,7 +244,11 @@ fn ids_that_are_none_are_refused() {
             cases.push((put(ROUTES, body.to_string()), 400, "id"));
         }
         cases.push((call("POST", ROUTES).body(body.to_string()), 400, "id"));
-        cases.push((call("PATCH", ROUTE).body(json!({"id": body["id"]}).to_string()), 400, "wrong route id"));
+        cases.push((
+            call("PATCH", ROUTE).body(json!({"id": body["id"]}).to_string()),
+            400,
+            "wrong route id",
+        ));
         let part = body["id"].to_string();
         cases.push((call("PATCH", &format!("{ROUTE}/id")).body(part), 400, "wrong route id"));
     }
@@ -220,26 +262,29 @@ fn patches_that_lead_nowhere_are_refused() {
     let serving = serving(&files.path("data"));
     let patch = |path: &str, body: &str| call("PATCH", &format!("{ROUTE}/{path}")).body(body);
     let deep = |count: usize| vec!["a"; count].join("/");
-    check(&serving, vec![
-        (patch("uri/x", "1"), 400, "/uri is not an object"),
-        (patch("hosts/0", "\"b.example\""), 400, "/hosts is not an object"),
-        (patch("hosts/0/x", "1"), 400, "/hosts is not an object"),
-        (patch("labels/a/b", "\"c\""), 400, "/labels/a is not an object"),
-        (patch("upstream/nodes/127.0.0.1:1/x", "1"), 400, "is not an object"),
-        (patch("upstream/nodes", "{}"), 400, "/upstream"),
-        (patch("upstream", "null"), 400, "upstream"),
-        (patch("uri", "null"), 400, "uri"),
-        (patch("/uri", "\"/x\""), 400, "unknown key"),
-        (patch("create_time", "\"x\""), 400, "/create_time"),
-        (patch("create_time", "-1"), 400, "/create_time"),
-        (patch("update_time", "1.5"), 400, "/update_time"),
-        (patch(&format!("labels/{}", deep(100)), "1"), 400, "more than 100 keys"),
-        (patch(&format!("labels/{}", deep(30_000)), "1"), 400, "more than 100 keys"),
-        (patch(&format!("labels/{}", deep(90)), &nested(120)), 400, ""),
-        (call("PATCH", ROUTES).body("{}"), 400, "missing route id"),
-        (call("PATCH", "/apisix/admin/routes/none").body("{}"), 404, "Key not found"),
-        (call("PATCH", ROUTE), 400, "missing new configuration"),
-    ]);
+    check(
+        &serving,
+        vec![
+            (patch("uri/x", "1"), 400, "/uri is not an object"),
+            (patch("hosts/0", "\"b.example\""), 400, "/hosts is not an object"),
+            (patch("hosts/0/x", "1"), 400, "/hosts is not an object"),
+            (patch("labels/a/b", "\"c\""), 400, "/labels/a is not an object"),
+            (patch("upstream/nodes/127.0.0.1:1/x", "1"), 400, "is not an object"),
+            (patch("upstream/nodes", "{}"), 400, "/upstream"),
+            (patch("upstream", "null"), 400, "upstream"),
+            (patch("uri", "null"), 400, "uri"),
+            (patch("/uri", "\"/x\""), 400, "unknown key"),
+            (patch("create_time", "\"x\""), 400, "/create_time"),
+            (patch("create_time", "-1"), 400, "/create_time"),
+            (patch("update_time", "1.5"), 400, "/update_time"),
+            (patch(&format!("labels/{}", deep(100)), "1"), 400, "more than 100 keys"),
+            (patch(&format!("labels/{}", deep(30_000)), "1"), 400, "more than 100 keys"),
+            (patch(&format!("labels/{}", deep(90)), &nested(120)), 400, ""),
+            (call("PATCH", ROUTES).body("{}"), 400, "missing route id"),
+            (call("PATCH", "/apisix/admin/routes/none").body("{}"), 404, "Key not found"),
+            (call("PATCH", ROUTE), 400, "missing new configuration"),
+        ],
+    );
 }
 
 /// What went deeper than the parser could be written, and the ledger could not be read again.
@@ -270,13 +315,34 @@ fn arguments_that_are_none_are_refused() {
     let serving = serving(&files.path("data"));
     let sound = route("/x", "127.0.0.1:1").to_string();
     let mut cases = Vec::new();
-    for ttl in ["abc", "-1", "0", "1e99", "NaN", "inf", "-inf", "", "0.5", "1e400", "%00", "9%E2%82%AC"] {
+    for ttl in
+        ["abc", "-1", "0", "1e99", "NaN", "inf", "-inf", "", "0.5", "1e400", "%00", "9%E2%82%AC"]
+    {
         let argument = format!("?ttl={ttl}");
-        cases.push((put(&format!("{ROUTE}{argument}"), sound.clone()), 400, "invalid argument ttl"));
-        cases.push((call("PATCH", &format!("{ROUTE}{argument}")).body("{}"), 400, "invalid argument ttl"));
+        cases.push((
+            put(&format!("{ROUTE}{argument}"), sound.clone()),
+            400,
+            "invalid argument ttl",
+        ));
+        cases.push((
+            call("PATCH", &format!("{ROUTE}{argument}")).body("{}"),
+            400,
+            "invalid argument ttl",
+        ));
     }
     // One of the last kept everybody waiting for minutes.
-    for pattern in ["(a|b|c|d|e){200}x", "(a?){500}b", "(", "[", "a{99999}", "((a{100}){100}){100}", "*", "\\", "(?P%3C", "[[:x:]]"] {
+    for pattern in [
+        "(a|b|c|d|e){200}x",
+        "(a?){500}b",
+        "(",
+        "[",
+        "a{99999}",
+        "((a{100}){100}){100}",
+        "*",
+        "\\",
+        "(?P%3C",
+        "[[:x:]]",
+    ] {
         for name in ["name", "uri"] {
             let path = format!("{ROUTES}?{name}={}", pattern.replace('\\', "%5C"));
             cases.push((call("GET", &path), 400, "invalid argument"));
@@ -290,7 +356,9 @@ fn arguments_that_are_none_are_refused() {
     for format in ["xml", "", "YAML", "json%00"] {
         cases.push((call("GET", &format!("{CONFIG}?format={format}")), 400, "format"));
     }
-    for revision in ["-1", "+6", "99999999999999999999", "1.0", "0x6", "six", "%36%00", "6e0", "%20"] {
+    for revision in
+        ["-1", "+6", "99999999999999999999", "1.0", "0x6", "six", "%36%00", "6e0", "%20"]
+    {
         for (method, path) in [
             ("GET", format!("/splitway/v1/revisions/{revision}")),
             ("GET", format!("/splitway/v1/revisions/{revision}/diff/6")),
@@ -304,7 +372,9 @@ fn arguments_that_are_none_are_refused() {
         let path = path.replace("limit", "before");
         cases.push((call("GET", &path), 400, "invalid argument before"));
     }
-    for (revision, status) in [("0", 404), ("7", 404), ("18446744073709551615", 404), ("1", 410), ("3", 410)] {
+    for (revision, status) in
+        [("0", 404), ("7", 404), ("18446744073709551615", 404), ("1", 410), ("3", 410)]
+    {
         for (method, path) in [
             ("GET", format!("/splitway/v1/revisions/{revision}")),
             ("GET", format!("/splitway/v1/revisions/{revision}/diff/6")),
@@ -315,7 +385,20 @@ fn arguments_that_are_none_are_refused() {
             cases.push((call(method, &path), status, ""));
         }
     }
-    for tag in ["abc", "\"\"", "\"", "-1", "+6", "\"6", "6\"x", "\"5\", \"6\"", "W/", "W/\"x\"", "*6", "6 6"] {
+    for tag in [
+        "abc",
+        "\"\"",
+        "\"",
+        "-1",
+        "+6",
+        "\"6",
+        "6\"x",
+        "\"5\", \"6\"",
+        "W/",
+        "W/\"x\"",
+        "*6",
+        "6 6",
+    ] {
         let put = call("PUT", CONFIG).header("If-Match", tag).body(r#"{"routes":[]}"#);
         cases.push((put, 400, "If-Match"));
         let rollback = call("POST", "/splitway/v1/revisions/5/rollback").header("If-Match", tag);
@@ -326,18 +409,25 @@ fn arguments_that_are_none_are_refused() {
         cases.push((put, 412, "\"revision\":6"));
     }
     check(&serving, cases);
-    for pattern in ["^/api/(v1|v2)/[a-z0-9_-]{1,20}(/.*)?$", "(?i)chat|completions", "%5E/[^/]%2B/x"] {
+    for pattern in
+        ["^/api/(v1|v2)/[a-z0-9_-]{1,20}(/.*)?$", "(?i)chat|completions", "%5E/[^/]%2B/x"]
+    {
         let answer = serving.ask("GET", &format!("{ROUTES}?uri={}", pattern.replace('^', "%5E")));
         assert_eq!(answer.json()["total"], 0, "{pattern}: {}", answer.text());
     }
-    for arguments in ["page=abc&page_size=10", "page=-1&page_size=10", "page=1", "page_size=3", "ttl"] {
+    for arguments in
+        ["page=abc&page_size=10", "page=-1&page_size=10", "page=1", "page_size=3", "ttl"]
+    {
         let answer = serving.ask("GET", &format!("{ROUTES}?{arguments}"));
         let expected = if arguments == "ttl" { 400 } else { 200 };
         assert_eq!(answer.status, expected, "{arguments}: {}", answer.text());
     }
     for arguments in ["page=1&page_size=0", "page=1&page_size=501"] {
         let answer = serving.ask("GET", &format!("{ROUTES}?{arguments}"));
-        assert_eq!((answer.status, answer.text().as_str()), (400, "page_size must be between 10 and 500"));
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (400, "page_size must be between 10 and 500")
+        );
     }
     let far = serving.ask("GET", &format!("{ROUTES}?page=18446744073709551615&page_size=500"));
     assert_eq!(far.json(), json!({"total": 1, "list": []}));
@@ -349,17 +439,33 @@ fn methods_and_paths_that_are_none_are_refused() {
     let serving = serving(&files.path("data"));
     let mut cases = Vec::new();
     for method in ["POST", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
-        for path in [CONFIG, "/splitway/v1/keys", "/splitway/v1/revisions", "/splitway/v1/revisions/5"] {
+        for path in
+            [CONFIG, "/splitway/v1/keys", "/splitway/v1/revisions", "/splitway/v1/revisions/5"]
+        {
             cases.push((call(method, path), 405, "This method is not for here"));
         }
     }
-    for path in ["/splitway/v1", "/splitway/v1/", "/splitway/v1/nowhere", "/splitway/v2/config",
-        "/apisix/admin", "/apisix/admin/", "/apisix", "/", "//apisix//admin//routes"]
-    {
+    for path in [
+        "/splitway/v1",
+        "/splitway/v1/",
+        "/splitway/v1/nowhere",
+        "/splitway/v2/config",
+        "/apisix/admin",
+        "/apisix/admin/",
+        "/apisix",
+        "/",
+        "//apisix//admin//routes",
+    ] {
         cases.push((call("GET", path), 404, ""));
     }
-    for kind in ["nowhere", "ROUTES", "route", "credentials", "routes%00", "stream_routes", "secrets"] {
-        cases.push((call("GET", &format!("/apisix/admin/{kind}")), 404, "Unsupported resource type"));
+    for kind in
+        ["nowhere", "ROUTES", "route", "credentials", "routes%00", "stream_routes", "secrets"]
+    {
+        cases.push((
+            call("GET", &format!("/apisix/admin/{kind}")),
+            404,
+            "Unsupported resource type",
+        ));
     }
     let yaml = put(CONFIG, "routes: []").header("Content-Type", "application/yaml");
     cases.push((yaml, 415, "JSON"));
@@ -380,7 +486,8 @@ fn bodies_are_taken_up_to_their_limits() {
     let serving = serving(&files.path("data"));
     let mut route = route("/x", "127.0.0.1:1");
     route["id"] = json!("1");
-    let document = json!({"routes": [route], "upstreams": [{"id": "u", "nodes": {"127.0.0.1:1": 1}}]});
+    let document =
+        json!({"routes": [route], "upstreams": [{"id": "u", "nodes": {"127.0.0.1:1": 1}}]});
     let key = json!({"role": "admin", "key": "a key that is long enough"});
     let mut cases = Vec::new();
     for is_chunked in [false, true] {
@@ -444,7 +551,8 @@ fn bodies_that_break_off_are_told_from_those_that_are_too_large() {
     // Less than was sent: what follows is no request, and no second write.
     let mut connection = dial(&serving);
     connection.send_raw("PUT", &[raw(ROUTE, "Content-Length: 3\r\n"), sound.into_bytes()].concat());
-    let statuses: Vec<u16> = std::iter::from_fn(|| connection.next_answer()).map(|it| it.status).collect();
+    let statuses: Vec<u16> =
+        std::iter::from_fn(|| connection.next_answer()).map(|it| it.status).collect();
     assert!(statuses.iter().all(|status| *status == 400) && !statuses.is_empty(), "{statuses:?}");
     assert_eq!(serving.config(), before);
 }

@@ -206,9 +206,10 @@ fn a_ledger_with_faults_is_put_right_piece_by_piece() {
 
     let mut serving = serving(&dir);
     assert_eq!(serving.get("/r").status, 503);
-    for write in [serving.send("PUT", "/apisix/admin/routes/d", &good),
-        serving.send("PATCH", "/apisix/admin/routes/a", &json!({"desc": "still with its label"}))]
-    {
+    for write in [
+        serving.send("PUT", "/apisix/admin/routes/d", &good),
+        serving.send("PATCH", "/apisix/admin/routes/a", &json!({"desc": "still with its label"})),
+    ] {
         assert_eq!(write.status, 400, "{}", write.text());
     }
     let labels = serving.send("PATCH", "/apisix/admin/routes/a", &json!({"labels": null}));
