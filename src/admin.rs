@@ -2,6 +2,7 @@
 //! to the coordinator.
 
 use splitway_core::admin::door::{Door, Settings, Way, unreachable};
+use splitway_core::head::Head;
 use std::cell::RefCell;
 use std::rc::Rc;
 use worker::web_sys::{Request, Response};
@@ -10,7 +11,6 @@ use worker::{Env, Result};
 use crate::coordinator::{self, CLIENT};
 use crate::platform::{EdgeHead, setting};
 use crate::{give, telemetry};
-use splitway_core::head::Head;
 
 const KEY: &str = "ADMIN_KEY";
 const PREFIX: &str = "SPLITWAY_ADMIN_PREFIX";
@@ -49,7 +49,7 @@ pub(crate) fn door(env: &Env) -> Door {
 
 /// The admin key.
 pub(crate) fn key(env: &Env) -> Option<String> {
-    setting(env, KEY)
+    setting(env, KEY).filter(|key| !key.is_empty())
 }
 
 /// Hands a request to the coordinator, with the client's address as it is known here.

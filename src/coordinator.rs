@@ -17,7 +17,6 @@ use splitway_core::refresh::LENGTH_MAX;
 use splitway_core::serve::within;
 use splitway_core::sql::SqlStorage;
 use splitway_core::storage::{Retention, StorageError};
-use splitway_core::time::Timestamp;
 use splitway_core::{document, head::Head};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -100,6 +99,14 @@ struct Owner {
 }
 
 impl Owner {
+    /// Has the database remember how publishing goes, if anything changed.
+    fn keep(&self, is_changed: bool) {
+        let keep = || self.publisher.keep(self.ledgers.storage().sql());
+        if let Some(Err(error)) = is_changed.then(keep) {
+            telemetry::ledger_unavailable(&error.to_string());
+        }
+    }
+
     fn text(&mut self) -> Rc<str> {
         let ledger = self.ledgers.ledger();
         match &self.text {
@@ -110,12 +117,6 @@ impl Owner {
                 text
             }
         }
-    }
-
-    /// When the object is to wake up, if ever.
-    fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
-        let ledger = self.ledgers.ledger();
-        next_look(self.publisher.due(ledger.revision(), now), ledger.next_expiry(), now)
     }
 }
 
@@ -129,17 +130,25 @@ impl DurableObject for Coordinator {
     async fn fetch(&self, request: Request) -> Result<Response> {
         let request = request.inner();
         let head = EdgeHead::naming_client(request, CLIENT);
-        if head.path() == NEWS {
-            return self.tell_news(request).await;
+        let is_first = self.owner.borrow().is_none();
+        let told = if head.path() == NEWS {
+            self.tell_news(request).await
+        } else {
+            let answer = answer(self, self.door.prefix(), &head, Clone::clone(request)).await;
+            give(&answer).map(Response::from)
+        };
+        if is_first {
+            // What is due may be so for another reason than when the alarm was set: KV is bound now.
+            self.wake_later().await;
         }
-        let told = answer(self, self.door.prefix(), &head, Clone::clone(request)).await;
-        Ok(give(&told)?.into())
+        told
     }
 
     async fn alarm(&self) -> Result<Response> {
+        // An alarm that fails is repeated by the runtime.
         let expired = self.with(|owner| owner.ledgers.expire(now()).answer);
-        if let Err(refusal) | Ok(Err(refusal)) = expired.map_err(Refusal::from) {
-            telemetry::ledger_unavailable(&format!("{refusal:?}"));
+        if let Err(refusal) = expired.map_err(|error| error.to_string())? {
+            telemetry::unexpired(refusal);
         }
         self.publish().await;
         self.wake_later().await;
@@ -179,31 +188,34 @@ impl Coordinator {
         Ok(Owner { ledgers, publisher, text: None })
     }
 
-    /// Writes what is due to KV; how that went is remembered.
+    /// Writes what is due to KV. That it is under way, and how it went, is remembered.
     async fn publish(&self) {
         let begun = self.with(|owner| {
             let revision = owner.ledgers.ledger().revision();
             let may = self.has_kv() && owner.publisher.begin(revision, now());
+            owner.keep(may);
             may.then(|| (revision, owner.text()))
         });
         let Ok(Some((revision, text))) = begun else { return };
         let written = within(store::put(&self.env, &text), Delay::from(WRITE_MAX)).await;
         let kept = self.with(|owner| {
-            match written.unwrap_or_else(|| Err("KV takes too long".to_owned())) {
-                Ok(()) => {
+            match written {
+                Some(Ok(())) => {
                     owner.publisher.done();
                     telemetry::published(revision, text.len());
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     owner.publisher.failed();
                     telemetry::unpublished(&error);
                 }
+                None => {
+                    owner.publisher.lost();
+                    telemetry::unpublished("KV takes too long");
+                }
             }
-            owner.publisher.keep(owner.ledgers.storage().sql())
+            owner.keep(true);
         });
-        if let Err(error) | Ok(Err(error)) = kept {
-            telemetry::ledger_unavailable(&error.to_string());
-        }
+        debug_assert!(kept.is_ok(), "it was loaded before");
     }
 
     /// Whether there is somewhere to publish to; if not, that is said once.
@@ -218,7 +230,11 @@ impl Coordinator {
     /// Sets the alarm. What was changed and the alarm are durable together, as nothing is awaited in
     /// between.
     async fn wake_later(&self) {
-        let look = self.with(|owner| owner.next_look(now()));
+        let look = self.with(|owner| {
+            let (ledger, now) = (owner.ledgers.ledger(), now());
+            let publication = owner.publisher.due(ledger.revision(), now);
+            next_look(publication.filter(|_| self.has_kv()), ledger.next_expiry(), now)
+        });
         let Ok(Some(at)) = look else { return };
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a date")]
         let date = js_sys::Date::new(&JsValue::from(at.as_millis() as f64));

@@ -1,6 +1,7 @@
 //! What the Worker writes to its log: one JSON object a line.
 
 use serde_json::{Value, json};
+use splitway_core::coordinator::Refusal;
 use splitway_core::fault::Report;
 use splitway_core::refresh::Taken;
 use splitway_core::telemetry::Record;
@@ -79,6 +80,23 @@ pub(crate) fn ledger_faulty(report: &Report) {
 /// The ledger could not be read or written.
 pub(crate) fn ledger_unavailable(error: &str) {
     console_error!("{}", json!({"event": "ledger_unavailable", "error": error}));
+}
+
+/// What has come to its time could not be removed.
+pub(crate) fn unexpired(refusal: Refusal) {
+    let why = match refusal {
+        Refusal::Full(why) | Refusal::Unavailable(why) => why,
+        Refusal::Denied(_)
+        | Refusal::NotFound
+        | Refusal::NoConsumer
+        | Refusal::Forgotten
+        | Refusal::Outdated(_)
+        | Refusal::InUse(_)
+        | Refusal::Path(_)
+        | Refusal::Faulty(_)
+        | Refusal::TooLarge(_) => "the rest would not compile".to_owned(),
+    };
+    console_error!("{}", json!({"event": "expiry_failed", "error": why}));
 }
 
 /// A revision of the ledger is in KV.

@@ -7,9 +7,12 @@
 //! | is newer                                      | a second after the last write began, or at once  |
 //! | is newer, and the last writes failed          | 1, 2, 4, ... 60 s after the last of them began   |
 //! | is newer, and a write is under way            | when that has taken longer than it may           |
+//! | is published, after a write that was lost     | a minute after the last write began, once more   |
 //!
 //! What is written is the newest there is at that time, and one write at a time: changes in between
-//! coalesce, and nothing older ever goes over something newer.
+//! coalesce, and nothing older goes over something newer. A write of which nobody knows what became
+//! of it, because it took too long or its writer died, may arrive behind the next one; so the next one
+//! is repeated when that is over.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,6 +30,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The longest wait after a write that failed.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
+/// When a write that was lost has surely arrived or never will.
+const SETTLED: Duration = Duration::from_secs(60);
+
 /// For how long a write may take.
 pub const WRITE_MAX: Duration = Duration::from_secs(10);
 
@@ -41,16 +47,17 @@ pub struct Publisher {
     failures: u32,
     /// The revision that is being written.
     writing: Option<u64>,
+    /// Whether a write was lost, which may still arrive.
+    is_unsettled: bool,
 }
 
 impl Publisher {
     /// When `revision`, which the ledger has, is to be written; never, if there is no need.
     pub fn due(&self, revision: u64, now: Timestamp) -> Option<Timestamp> {
-        if revision <= self.published {
-            return None;
-        }
         let pause = match (self.writing, self.failures) {
             (Some(_), _) => WRITE_MAX + INTERVAL,
+            (None, _) if revision <= self.published && self.is_unsettled => SETTLED,
+            (None, _) if revision <= self.published => return None,
             (None, 0) => INTERVAL,
             (None, failures) => backoff(failures),
         };
@@ -62,6 +69,7 @@ impl Publisher {
     pub fn begin(&mut self, revision: u64, now: Timestamp) -> bool {
         let may = self.due(revision, now).is_some_and(|due| due <= now);
         if may {
+            self.is_unsettled |= self.writing.is_some();
             (self.tried_at, self.writing) = (now, Some(revision));
         }
         may
@@ -69,7 +77,10 @@ impl Publisher {
 
     /// Notes that the write that was begun is done.
     pub fn done(&mut self) {
-        self.published = self.published.max(self.writing.take().unwrap_or_default());
+        let revision = self.writing.take().unwrap_or_default();
+        let is_repeated = revision <= self.published;
+        self.is_unsettled &= !is_repeated;
+        self.published = self.published.max(revision);
         self.failures = 0;
     }
 
@@ -79,11 +90,18 @@ impl Publisher {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// What the database of the ledger remembers of an earlier life.
+    /// Notes that nobody knows what became of the write that was begun.
+    pub fn lost(&mut self) {
+        self.is_unsettled = true;
+        self.failed();
+    }
+
+    /// What the database of the ledger remembers of an earlier life. A write that was under way at its
+    /// end is lost.
     pub fn restore(sql: &impl Sql) -> Result<Self, StorageError> {
         sql.query(CREATE, &[])?;
-        let rows = sql.query("SELECT revision, tried, failures FROM publication", &[])?;
-        let Some([Cell::Integer(revision), Cell::Integer(tried), Cell::Integer(failures)]) =
+        let rows = sql.query("SELECT revision, tried, failures, lost FROM publication", &[])?;
+        let Some([Cell::Integer(revision), Cell::Integer(tried), Cell::Integer(failures), lost]) =
             rows.first().map(Vec::as_slice)
         else {
             return Ok(Self::default());
@@ -93,20 +111,22 @@ impl Publisher {
             tried_at: Timestamp::from_millis(u64::try_from(*tried).unwrap_or_default()),
             failures: u32::try_from(*failures).unwrap_or_default(),
             writing: None,
+            is_unsettled: *lost != Cell::Integer(0),
         })
     }
 
-    /// Has the database of the ledger remember it.
+    /// Has the database of the ledger remember it: before a write, and after.
     pub fn keep(&self, sql: &impl Sql) -> Result<(), StorageError> {
         let number = |number: u64| Cell::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         let values = [
             number(self.published),
             number(self.tried_at.as_millis()),
             number(self.failures.into()),
+            number((self.is_unsettled || self.writing.is_some()).into()),
         ];
         sql.query(
-            "INSERT OR REPLACE INTO publication (one, revision, tried, failures)
-             VALUES (1, ?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO publication (one, revision, tried, failures, lost)
+             VALUES (1, ?1, ?2, ?3, ?4)",
             &values,
         )
         .map(drop)
@@ -117,7 +137,8 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS publication (
         one INTEGER PRIMARY KEY,
         revision INTEGER NOT NULL,
         tried INTEGER NOT NULL,
-        failures INTEGER NOT NULL
+        failures INTEGER NOT NULL,
+        lost INTEGER NOT NULL
     ) STRICT";
 
 /// 1, 2, 4, ... 60 s after so many failures in a row.
@@ -214,10 +235,66 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_is_lost_is_not_waited_for() {
+    fn after_a_write_that_is_lost_the_next_is_repeated_when_it_has_settled() {
+        let mut publisher = Publisher::default();
+        assert!(publisher.begin(1, at(0)));
+        publisher.lost();
+        assert!(publisher.begin(2, at(1000)));
+        publisher.done();
+        check(&publisher, 2, 1100, Some(61_000));
+        // Another change in between is published as ever.
+        assert!(publisher.begin(3, at(2000)));
+        publisher.done();
+        check(&publisher, 3, 2000, Some(62_000));
+        assert!(publisher.begin(3, at(62_000)));
+        publisher.done();
+        check(&publisher, 3, 62_000, None);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_writer_that_never_says_what_became_of_it() {
         let mut publisher = Publisher::default();
         assert!(publisher.begin(1, at(0)));
         assert!(publisher.begin(1, at(11_000)));
+        publisher.done();
+        check(&publisher, 1, 11_000, Some(71_000));
+    }
+
+    /// One row, kept as it is.
+    #[derive(Default)]
+    struct Row(std::cell::RefCell<Vec<Vec<Cell>>>);
+
+    impl Sql for Row {
+        fn query(&self, sql: &str, values: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError> {
+            if sql.starts_with("INSERT") {
+                *self.0.borrow_mut() = vec![values.to_vec()];
+            }
+            Ok(if sql.starts_with("SELECT") { self.0.borrow().clone() } else { Vec::new() })
+        }
+
+        fn atomically(
+            &self,
+            work: &mut dyn FnMut() -> Result<(), StorageError>,
+        ) -> Result<(), StorageError> {
+            work()
+        }
+    }
+
+    #[test]
+    fn a_later_life_knows_what_was_published_and_what_was_under_way() {
+        let row = Row::default();
+        assert_eq!(Publisher::restore(&row), Ok(Publisher::default()));
+        let mut publisher = Publisher::default();
+        assert!(publisher.begin(5, at(0)));
+        publisher.done();
+        publisher.keep(&row).expect("it is in memory");
+        assert_eq!(Publisher::restore(&row), Ok(publisher));
+        assert!(publisher.begin(6, at(1000)));
+        publisher.keep(&row).expect("it is in memory");
+        let mut later = Publisher::restore(&row).expect("it is in memory");
+        assert!(later.begin(6, at(2000)));
+        later.done();
+        check(&later, 6, 2000, Some(62_000));
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl Miniflare {
 
     /// Ends workerd and what runs it at once, as the loss of a machine would.
     pub(crate) fn kill(mut self) {
-        for workerd in children(self.process.id()) {
+        let children = children(self.process.id());
+        assert!(cfg!(not(target_os = "linux")) || !children.is_empty(), "workerd is a child of it");
+        for workerd in children {
             let mut kill = Command::new("kill");
             assert!(kill.args(["-9", &workerd.to_string()]).status().unwrap().success());
         }

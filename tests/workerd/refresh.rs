@@ -1,8 +1,9 @@
 //! What isolates keep out of what they find in KV.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use splitway_tests::control::Control;
 use splitway_tests::document::{everything_to, upstream};
 use splitway_tests::message::Call;
 use splitway_tests::script::DEADLINE;
@@ -58,7 +59,6 @@ fn a_value_that_is_no_good_changes_nothing() {
     edge.wait_until_served("/x", 200);
 }
 
-/// A coordinator that does not answer costs nothing but news: what is in KV serves on.
 #[test]
 fn without_a_coordinator_the_check_time_is_ignored() {
     let origin = answering();
@@ -66,4 +66,40 @@ fn without_a_coordinator_the_check_time_is_ignored() {
     let edge = Edge::start(&json!({"document": everything_to(&origin), "vars": vars}));
     wait_until_logged(&edge, "there is no coordinator to ask");
     assert_eq!(edge.call(&Call::get("/x")).text(), "here");
+}
+
+/// One that fails costs nothing but news; one that hangs costs the first request of an isolate a
+/// second, and no other. What is in KV serves, and what is new there is taken as ever.
+#[test]
+fn a_coordinator_that_is_away_changes_nothing() {
+    let origin = answering();
+    let vars = json!({"SPLITWAY_CHECK_SECONDS": "1"});
+    for coordinator in ["throws", "hangs"] {
+        let first = published(&everything_to(&origin), "a", 7);
+        let setup = json!({"coordinator": coordinator, "document": first, "vars": vars});
+        let mut edge = Edge::start(&setup);
+        assert_eq!(edge.call(&Call::get("/x")).text(), "here");
+        let mut longest = Duration::ZERO;
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(3500) {
+            let before = Instant::now();
+            assert_eq!(edge.call(&Call::get("/x")).text(), "here");
+            longest = longest.max(before.elapsed());
+        }
+        assert!(longest < Duration::from_millis(900), "{coordinator}: {longest:?}");
+        let log = edge.miniflare.logged();
+        let told = log.iter().filter(|line| line.contains("coordinator_unreachable")).count();
+        assert_eq!(told, 1, "it is said once: {log:?}");
+
+        edge.miniflare.put(&published(&everything_to(&origin), "a", 8));
+        let begin = Instant::now();
+        while edge.call(&Call::get("/x")).revision().as_deref() != Some("8") {
+            assert!(begin.elapsed() < DEADLINE, "what is new in KV is not taken");
+        }
+        if coordinator == "throws" {
+            let answer = edge.say("GET /routes", &Value::Null);
+            assert_eq!(answer.status, 503, "{}", answer.text());
+            assert_eq!(answer.json()["type"], "urn:splitway:problem:coordinator_unreachable");
+        }
+    }
 }
