@@ -82,7 +82,11 @@ impl Database {
                 }
                 Some(_) | None => DatabaseError::Sqlite(error),
             },
-            other => other,
+            other @ (DatabaseError::InUse
+            | DatabaseError::ReadOnly
+            | DatabaseError::File(_)
+            | DatabaseError::Newer { .. }
+            | DatabaseError::Storage(_)) => other,
         })
     }
 
@@ -98,9 +102,9 @@ impl Database {
 /// What the system says about a file that `SQLite` could not open or lock.
 fn why_not(path: &Path) -> Option<DatabaseError> {
     let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.err().map(|error| match error.kind() {
-        ErrorKind::ReadOnlyFilesystem => DatabaseError::ReadOnly,
-        _ => DatabaseError::File(error),
+    opened.err().map(|error| {
+        let is_read_only = error.kind() == ErrorKind::ReadOnlyFilesystem;
+        if is_read_only { DatabaseError::ReadOnly } else { DatabaseError::File(error) }
     })
 }
 
@@ -220,8 +224,9 @@ mod tests {
         let entries: Vec<_> = ledger.entries().map(|(_, entry)| entry.clone()).collect();
         assert_eq!(entries, [entry(3)]);
         let summaries = storage.summaries(u64::MAX, 2).expect("revisions");
-        let told: Vec<_> = summaries.iter().map(|it| (it.revision, it.edits[0].1)).collect();
-        assert_eq!(told, [(3, Op::Change), (2, Op::Change)]);
+        let told: Vec<_> =
+            summaries.iter().map(|it| (it.revision, it.edits.first().map(|edit| edit.1))).collect();
+        assert_eq!(told, [(3, Some(Op::Change)), (2, Some(Op::Change))]);
         let befores = storage.befores(1).expect("befores");
         let values: Vec<_> = befores.into_iter().map(|(_, before)| before).collect();
         assert_eq!(values, [Some(entry(1)), Some(entry(2))]);
@@ -290,6 +295,7 @@ mod tests {
         let ledger = storage.load().expect("a ledger");
         assert_eq!((ledger.name(), ledger.revision(), ledger.written()), ("test", 7, 7));
         storage.commit(&change(8), Retention::default()).expect("committed");
-        assert_eq!(storage.befores(7).expect("befores")[0].1, Some(entry(7)));
+        let befores = storage.befores(7).expect("befores");
+        assert_eq!(befores.first().map(|(_, before)| before.clone()), Some(Some(entry(7))));
     }
 }

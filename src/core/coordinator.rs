@@ -8,6 +8,7 @@ mod draft;
 mod look;
 
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::access::{Access, Caller, Denial, KeyHash, Role};
@@ -17,7 +18,7 @@ use crate::fault::{Fault, Report};
 use crate::id::Id;
 use crate::json::{DEPTH_MAX, depth};
 use crate::kind::Kind;
-use crate::ledger::{Change, Edit, Entry, Ledger, Section};
+use crate::ledger::{Change, Edit, Entry, Ledger, Place, Section};
 use crate::snapshot::{Revision, Snapshot, compile};
 use crate::storage::{Retention, Storage, StorageError, Summary};
 use crate::time::Timestamp;
@@ -361,14 +362,16 @@ impl<S: Storage> Coordinator<S> {
         self.ledger.apply(change);
         let mut report = Report::default();
         let snapshot = self.ledger.compile(&mut report);
-        let places = self.places(change);
-        let is_own = |fault: &Fault| places.iter().any(|place| within(place, &fault.at));
         let mut faults = report.faults;
         let left_count = faults.len();
-        if !is_checked {
-            let missing = |warning: &Fault| warning.missing.is_some() && is_own(warning);
-            faults.extend(report.warnings.into_iter().filter(missing));
+        let mut missing = report.warnings;
+        missing.retain(|warning| !is_checked && warning.missing.is_some());
+        if faults.is_empty() && missing.is_empty() {
+            return Ok(snapshot.map(Box::new));
         }
+        let places = self.places(change);
+        let is_own = |fault: &Fault| places.iter().any(|place| within(place, &fault.at));
+        faults.extend(missing.into_iter().filter(is_own));
         if faults.is_empty() {
             return Ok(snapshot.map(Box::new));
         }
@@ -391,15 +394,18 @@ impl<S: Storage> Coordinator<S> {
     /// Where the changed resources stand in the whole document.
     fn places(&self, change: &Change) -> Vec<String> {
         let resources = self.ledger.resources();
-        let place = |edit: &Edit| match edit.place {
-            (Section::Resource(kind), ref id) => {
-                let of_kind = self.ledger.in_order(edit.place.0);
-                let index = of_kind.iter().position(|(other, _)| *other == id)?;
-                Some(resources.at(kind, index))
+        let changed: BTreeSet<&Place> = change.edits.iter().map(|edit| &edit.place).collect();
+        let mut places = Vec::new();
+        for kind in Kind::ALL {
+            let section = Section::Resource(kind);
+            if changed.iter().any(|(of, _)| *of == section) {
+                let of_kind = self.ledger.in_order(section).into_iter().enumerate();
+                let of_kind =
+                    of_kind.filter(|(_, (id, _))| changed.contains(&(section, (*id).clone())));
+                places.extend(of_kind.map(|(index, _)| resources.at(kind, index)));
             }
-            (Section::Settings | Section::Key, _) => None,
-        };
-        change.edits.iter().filter_map(place).collect()
+        }
+        places
     }
 
     /// Faults with their places inside the changed resource, where they lie in it.

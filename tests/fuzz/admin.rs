@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use splitway_core::access::{Access, Caller, KeyHash};
 use splitway_core::admin::answer;
 use splitway_core::coordinator::{Command, Coordinator, Done, Look, Outcome, Refusal};
@@ -185,7 +185,7 @@ impl Case {
         let done = self.servers[number].ask(&real);
         self.has_dangling |= real.target.contains("rollback");
         assert_eq!(tried.status, done.status, "{request}: {} {}", tried.body, done.body);
-        if let (Ok(tried), Ok(done)) = (json(&tried), json(&done)) {
+        if let (Ok(tried), Ok(done)) = (parsed(&tried), parsed(&done)) {
             assert_eq!(tried["changes"], done["changes"], "{request}");
         }
         let after = self.storage.ledger();
@@ -203,7 +203,7 @@ impl Case {
         let header = |name| answer.headers.iter().find(|(known, _)| *known == name);
         let content_type = header("content-type").map(|(_, value)| value.as_str());
         if content_type.is_some_and(|it| it.ends_with("json")) && !answer.body.is_empty() {
-            let body = json(answer).unwrap_or_else(|error| panic!("{error}: {}", answer.body));
+            let body = parsed(answer).unwrap_or_else(|error| panic!("{error}: {}", answer.body));
             let is_told = body.get("error_msg").or_else(|| body.get("message")).is_some();
             assert!(answer.status < 400 || is_told, "{request}: {}", answer.body);
         }
@@ -267,7 +267,7 @@ impl Case {
     }
 }
 
-fn json(answer: &Answer) -> Result<Value, serde_json::Error> {
+fn parsed(answer: &Answer) -> Result<Value, serde_json::Error> {
     serde_json::from_str(&answer.body)
 }
 
@@ -289,4 +289,24 @@ fn dialogues_leave_what_is_kept_sound() {
         changes > cases * 5,
         "too few changes to say something: {changes} in {cases} dialogues"
     );
+}
+
+/// What it caught up with did not serve where its own change was refused.
+#[test]
+fn a_server_that_was_behind_serves_what_it_caught_up_with() {
+    let case = Case::new(0);
+    let request = |method: &str, target: &str, body: Value| Request {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        headers: vec![("x-api-key", KEY.to_owned()), ("if-match", "0".to_owned())],
+        client: 1,
+        body: body.to_string().into_bytes(),
+    };
+    let route = json!({"uri": "/r", "upstream": "http://a:1"});
+    let [first, second] = &case.servers;
+    assert_eq!(first.ask(&request("PUT", "/apisix/admin/routes/r", route)).status, 201);
+    let settings = json!({"settings": {"proof_headers": true}});
+    let refused = second.ask(&request("PUT", "/splitway/v1/config", settings));
+    assert_eq!(refused.status, 412, "{}", refused.body);
+    assert_eq!((second.serving.borrow().as_str(), second.ledger().revision()), ("1", 1));
 }

@@ -1,6 +1,8 @@
 //! What the binary `splitway` does beside the contract that all shells share: its command line, its
 //! files, its connections and its end.
 
+#![allow(clippy::indexing_slicing, reason = "this program is tests: a panic is how they fail")]
+
 mod admin;
 mod api;
 mod crash;

@@ -8,8 +8,9 @@ use crate::problem::Answer;
 use super::query::Query;
 use super::say::{error, text};
 
-/// What a compiled pattern may take, in bytes: patterns come from the network.
-const PATTERN_MAX: usize = 64 * 1024;
+/// What a compiled pattern may take, in bytes. The time to match grows with it, and patterns come from
+/// the network: it is for a line of a few dozen characters, not for `(a|b|c){500}`.
+const PATTERN_MAX: usize = 8 * 1024;
 
 /// Filters, and the page that is shown of what passes them.
 #[derive(Debug)]
