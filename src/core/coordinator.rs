@@ -144,6 +144,14 @@ pub struct Outcome {
     pub answer: Result<Done, Refusal>,
     /// To be published before the answer is given.
     pub snapshot: Option<Box<Snapshot>>,
+    /// Whether the command wrote; else the snapshot is what others wrote before.
+    pub is_written: bool,
+}
+
+impl Outcome {
+    fn refused(refusal: Refusal, snapshot: Option<Box<Snapshot>>) -> Self {
+        Self { answer: Err(refusal), snapshot, is_written: false }
+    }
 }
 
 /// The one writer of a ledger.
@@ -249,7 +257,9 @@ impl<S: Storage> Coordinator<S> {
             | Command::Revisions(..)
             | Command::Revision(_)
             | Command::Compare(..)
-            | Command::Keys) => Outcome { answer: self.read(reading), snapshot: None },
+            | Command::Keys) => {
+                Outcome { answer: self.read(reading), snapshot: None, is_written: false }
+            }
         }
     }
 
@@ -432,7 +442,7 @@ impl<S: Storage> Coordinator<S> {
         resources.is_tolerant = false;
         compile(&resources, Revision::of_ledger(0), 0, &mut report);
         if !report.faults.is_empty() {
-            return Outcome { answer: Err(Refusal::Faulty(report.faults)), snapshot: None };
+            return Outcome::refused(Refusal::Faulty(report.faults), None);
         }
         self.replace_all("put the document", document, condition, by, now)
     }
@@ -446,7 +456,7 @@ impl<S: Storage> Coordinator<S> {
     ) -> Outcome {
         let document = match self.at(revision) {
             Ok(past) => document::of_ledger(&past),
-            Err(refusal) => return Outcome { answer: Err(refusal), snapshot: None },
+            Err(refusal) => return Outcome::refused(refusal, None),
         };
         let cause = format!("roll back to revision {revision}");
         self.replace_all(&cause, &document, condition, by, now)
@@ -460,7 +470,11 @@ impl<S: Storage> Coordinator<S> {
         by: &str,
         now: Timestamp,
     ) -> Outcome {
-        self.change(by, now, |this| {
+        let caught_up = match self.catch_up_to(condition) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Outcome::refused(error.into(), None),
+        };
+        let outcome = self.change(by, now, |this| {
             let current = this.ledger.revision();
             if condition.revision.is_some_and(|expected| expected != current) {
                 return Err(Refusal::Outdated(current));
@@ -473,7 +487,18 @@ impl<S: Storage> Coordinator<S> {
             let done =
                 Box::new(|change: &Change| Done::Replaced(change.revision, change.edits.clone()));
             Ok(Draft { cause: cause.to_owned(), edits, is_checked: true, done })
-        })
+        });
+        Outcome { snapshot: outcome.snapshot.or(caught_up), ..outcome }
+    }
+
+    /// Takes over what others did, where a condition shows that they were faster than their news.
+    fn catch_up_to(&mut self, condition: Condition) -> Result<Option<Box<Snapshot>>, StorageError> {
+        match condition.revision {
+            Some(expected) if expected > self.ledger.revision() => {
+                Ok(self.reload(&mut Report::default())?.map(Box::new))
+            }
+            Some(_) | None => Ok(None),
+        }
     }
 
     /// Makes a change, deciding it anew as long as somebody else is faster.
@@ -483,33 +508,44 @@ impl<S: Storage> Coordinator<S> {
         now: Timestamp,
         decide: impl Fn(&Self) -> Result<Draft, Refusal>,
     ) -> Outcome {
+        // What others did serves, too, whatever becomes of the command.
+        let mut caught_up = None;
         for _ in 0..TRIES_MAX {
-            let draft = match decide(self) {
-                Ok(draft) => draft,
-                Err(refusal) => return Outcome { answer: Err(refusal), snapshot: None },
-            };
-            let Draft { cause, edits, is_checked, done } = draft;
-            let revision = self.ledger.revision() + u64::from(!edits.is_empty());
-            let change = Change { revision, at: now, by: by.into(), cause: cause.into(), edits };
-            if change.edits.is_empty() {
-                return Outcome { answer: Ok(done(&change)), snapshot: None };
-            }
-            match self.commit(&change, is_checked) {
-                Ok(snapshot) => {
-                    return Outcome { answer: Ok(done(&change)), snapshot: Some(snapshot) };
+            match self.attempt(by, now, &decide) {
+                Ok((done, snapshot)) => {
+                    let is_written = snapshot.is_some();
+                    return Outcome {
+                        answer: Ok(done),
+                        snapshot: snapshot.or(caught_up),
+                        is_written,
+                    };
                 }
-                Err(Failed::Refused(refusal)) => {
-                    return Outcome { answer: Err(refusal), snapshot: None };
-                }
-                Err(Failed::Behind) => {
-                    if let Err(error) = self.reload(&mut Report::default()) {
-                        return Outcome { answer: Err(error.into()), snapshot: None };
-                    }
-                }
+                Err(Failed::Refused(refusal)) => return Outcome::refused(refusal, caught_up),
+                Err(Failed::Behind) => match self.reload(&mut Report::default()) {
+                    Ok(snapshot) => caught_up = snapshot.map(Box::new).or(caught_up),
+                    Err(error) => return Outcome::refused(error.into(), caught_up),
+                },
             }
         }
         let why = "others write all the time".to_owned();
-        Outcome { answer: Err(Refusal::Unavailable(why)), snapshot: None }
+        Outcome::refused(Refusal::Unavailable(why), caught_up)
+    }
+
+    /// Decides on a change and makes it; the snapshot, if it changes anything.
+    fn attempt(
+        &mut self,
+        by: &str,
+        now: Timestamp,
+        decide: impl Fn(&Self) -> Result<Draft, Refusal>,
+    ) -> Result<(Done, Option<Box<Snapshot>>), Failed> {
+        let Draft { cause, edits, is_checked, done } = decide(self).map_err(Failed::Refused)?;
+        let revision = self.ledger.revision() + u64::from(!edits.is_empty());
+        let change = Change { revision, at: now, by: by.into(), cause: cause.into(), edits };
+        if change.edits.is_empty() {
+            return Ok((done(&change), None));
+        }
+        let snapshot = self.commit(&change, is_checked)?;
+        Ok((done(&change), Some(snapshot)))
     }
 
     /// Compiles and keeps a change; the ledger has it afterwards, or is as it was.
