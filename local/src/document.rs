@@ -93,6 +93,24 @@ pub fn judge(document: &Value, text: &str) -> Result<(Snapshot, Vec<Fault>), Rep
     }
 }
 
+/// A document as text that ends with a line feed, its keys in the order of the alphabet.
+pub fn write(document: &Value, format: Format) -> String {
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(document).map_err(|error| error.to_string()),
+        Format::Yaml => {
+            let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+            serde_saphyr::to_string_with_options(document, options)
+                .map_err(|error| error.to_string())
+        }
+    };
+    // All keys are strings and all numbers finite: there is nothing that could not be written.
+    let mut text = text.expect("a value of JSON can be written");
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
 /// The document that a text writes, whatever it says.
 pub fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
     // Some editors begin a text with a mark of its encoding.
@@ -144,5 +162,26 @@ impl Syntax {
         let with_comma = format!(" at line {line}, column {column}");
         let what = message.strip_suffix(&place).or_else(|| message.strip_suffix(&with_comma));
         Self { line, column, what: what.unwrap_or(message).to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_written_reads_as_the_same_document() {
+        let document = json!({
+            "routes": [{"id": "1", "uri": "/a*", "priority": -3, "labels": {}}],
+            "words": ["yes", "no", "null", "~", "1.0", "0x10", "", " a ", "a: b", "#", "- a", "é", "'", "\""],
+            "lines": "one\ntwo\n\n", "controls": "\t\u{1b}\u{85}", "long": "word ".repeat(40),
+            "numbers": [0, 1.5, -2, u64::MAX, 1e300], "nothing": null, "flags": [true, false],
+        });
+        for format in [Format::Yaml, Format::Json] {
+            let text = write(&document, format);
+            assert_eq!(parse(&text, format).as_ref(), Ok(&document), "{text}");
+            assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text:?}");
+        }
     }
 }

@@ -92,7 +92,7 @@ fn read(path: &Path) -> io::Result<(String, u32)> {
 }
 
 /// So many random bytes, in hexadecimal.
-pub(crate) fn random_hex<const N: usize>() -> Result<String, getrandom::Error> {
+pub fn random_hex<const N: usize>() -> Result<String, getrandom::Error> {
     let mut bytes = [0_u8; N];
     getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -16,7 +16,12 @@
 //! [`document`] compiles a text; `store` holds the snapshot that all threads serve by. It comes from
 //! a `file` that is read again when it changes, or from the ledger of `coordinator`, which `database`
 //! keeps on disk and the Admin API (`admin`, the one place with axum) changes.
+//!
+//! ## The road of a command
+//!
+//! The commands that talk to a server, this one or one at the edge, do so through [`client`].
 
+pub mod client;
 pub mod document;
 pub mod options;
 pub mod resolve;
@@ -39,6 +44,6 @@ mod upstream;
 pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;
 pub use crate::file::FileError;
-pub use crate::key::{KeyError, KeyFlaw, path as key_path};
+pub use crate::key::{KeyError, KeyFlaw, path as key_path, random_hex};
 pub use crate::options::ServeOptions;
 pub use crate::server::{Server, StartError};

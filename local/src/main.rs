@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use splitway_local::ServeOptions;
 
+use command::outcome::AFTER_HELP;
+
 /// Splits HTTP API traffic between versions by weight and rewrites each share for its version.
 #[derive(Parser)]
 #[command(name = "splitway", version, propagate_version = true, arg_required_else_help = true)]
@@ -25,6 +27,24 @@ enum Command {
     Validate(command::validate::Arguments),
     /// Show a 50/50 split at work: an origin, Splitway in front of it, and some requests
     Demo(command::demo::Arguments),
+    /// Print the configuration of a server, the whole document
+    #[command(after_help = AFTER_HELP)]
+    Pull(command::pull::Arguments),
+    /// Show what a document would change on a server, resource by resource
+    #[command(after_help = AFTER_HELP)]
+    Diff(command::diff::Arguments),
+    /// Make a document the configuration of a server, after a look at what that changes
+    #[command(after_help = AFTER_HELP)]
+    Push(command::push::Arguments),
+    /// List the revisions of a server's configuration, newest first; or show or compare them
+    #[command(after_help = AFTER_HELP)]
+    Revisions(command::revisions::Arguments),
+    /// Make an old revision the configuration of a server again, as a new revision
+    #[command(after_help = AFTER_HELP)]
+    Rollback(command::rollback::Arguments),
+    /// List, make and remove the keys that open a server's API
+    #[command(after_help = AFTER_HELP)]
+    Key(command::key::Arguments),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -37,6 +57,12 @@ fn main() -> ExitCode {
         Command::Serve(options) => command::serve::run(*options),
         Command::Validate(arguments) => command::validate::run(&arguments),
         Command::Demo(arguments) => command::demo::run(&arguments),
+        Command::Pull(arguments) => command::pull::run(&arguments),
+        Command::Diff(arguments) => command::diff::run(&arguments),
+        Command::Push(arguments) => command::push::run(&arguments),
+        Command::Revisions(arguments) => command::revisions::run(&arguments),
+        Command::Rollback(arguments) => command::rollback::run(&arguments),
+        Command::Key(arguments) => command::key::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "splitway", &mut script);

@@ -110,7 +110,7 @@ fn key(head: &impl Head, query: &Query) -> Option<String> {
 
 /// The segments of a path, decoded; `None` for what begins with another word than it should.
 fn segments(path: &str) -> Option<Vec<String>> {
-    if path.is_empty() {
+    if matches!(path, "" | "/") {
         return Some(Vec::new());
     }
     let path = path.strip_prefix('/')?;

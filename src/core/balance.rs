@@ -11,7 +11,7 @@ use crate::fault::{At, Report};
 use crate::id::Id;
 use crate::node::{Node, NodesWire, Scheme, parse_authority};
 use crate::rotation::{Rotation, Unpickable, Weight};
-use crate::wire::{Remark, Unsupported};
+use crate::wire::{Labels, Remark, Unsupported};
 
 /// An upstream in a document: the object of APISIX, or a URL as a short form.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct UpstreamObject {
     pub(crate) id: Option<Id>,
     name: Option<Remark>,
     desc: Option<Remark>,
-    labels: Option<serde_json::Map<String, serde_json::Value>>,
+    labels: Option<Labels>,
     create_time: Option<u64>,
     update_time: Option<u64>,
     nodes: Option<NodesWire>,

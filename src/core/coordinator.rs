@@ -551,6 +551,7 @@ impl<S: Storage> Coordinator<S> {
     /// Compiles and keeps a change; the ledger has it afterwards, or is as it was.
     fn commit(&mut self, change: &Change, is_checked: bool) -> Result<Box<Snapshot>, Failed> {
         check_sizes(change, &self.ledger)?;
+        let written = self.ledger.written();
         self.ledger.apply(change);
         let mut report = Report::default();
         let snapshot = self.ledger.compile(&mut report);
@@ -563,13 +564,13 @@ impl<S: Storage> Coordinator<S> {
         }
         let Some(snapshot) = snapshot.filter(|_| faults.is_empty()) else {
             let faults = self.faults_within(change, faults);
-            self.ledger.revert(change);
+            self.ledger.revert(change, written);
             return Err(Failed::Refused(Refusal::Faulty(faults)));
         };
         match self.storage.commit(change, self.retention) {
             Ok(()) => Ok(Box::new(snapshot)),
             Err(error) => {
-                self.ledger.revert(change);
+                self.ledger.revert(change, written);
                 Err(match error {
                     StorageError::Conflict => Failed::Behind,
                     other => Failed::Refused(other.into()),

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+use crate::catalog::positional_id;
 use crate::config::Resources;
 use crate::fault::Report;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::ledger::{Edit, Entry, Ledger, Place, SETTINGS_ID, Section};
-use crate::snapshot::positional_id;
 use crate::time::Timestamp;
 
 /// What an entry says about itself and a document does not: it would differ from one ledger to the

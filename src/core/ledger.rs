@@ -206,9 +206,10 @@ impl Ledger {
         }
     }
 
-    /// Takes the last change back. Numbers of writes are not given out again.
-    pub fn revert(&mut self, change: &Change) {
+    /// Takes the last change back, before which `written` was the number of the last write.
+    pub fn revert(&mut self, change: &Change, written: u64) {
         self.revision = change.revision.saturating_sub(1);
+        self.written = written;
         for Edit { place, before, .. } in &change.edits {
             self.put_back(place, before.as_ref());
         }

@@ -40,6 +40,7 @@ fn in_json(expected: &dyn Expected) -> String {
         "u8" | "u16" | "u32" | "u64" => "an integer from 0".to_owned(),
         "i64" => "an integer".to_owned(),
         "f64" => "a number".to_owned(),
+        "a borrowed string" => "a string".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" => "an object".to_owned(),
         other => other.to_owned(),

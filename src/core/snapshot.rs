@@ -3,19 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::balance::{Upstream, UpstreamWire};
-use crate::config::{Published, Resources, RouteWire, SettingsWire};
-use crate::fault::{At, Dangling, Fault, Report, did_you_mean};
-use crate::id::Id;
+use crate::balance::Upstream;
+use crate::catalog::{
+    self, Catalog, Inherited, Own, collect, compile_plugins, id_of, positional_id,
+};
+use crate::config::{Published, Resources, SettingsWire};
+use crate::consumer::{self, Keys};
+use crate::fault::{At, Report};
 use crate::json;
 use crate::kind::Kind;
+use crate::plugin;
+use crate::resource::{GlobalRuleWire, PluginMetadataWire, RouteWire};
 use crate::route::{Conditions, Router};
-use crate::split::{PLUGIN, Scope, Split, TrafficSplitWire};
+use crate::split::{PLUGIN, Split};
 use crate::wire;
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -122,11 +126,16 @@ pub fn compile(
 ) -> Option<Snapshot> {
     let faults_before = report.faults.len();
     let proof_headers = compile_settings(resources.settings, report);
-    refuse_unsupported(resources, report);
-    let upstreams = compile_upstreams(resources.list(Kind::Upstream), report);
-    let dangling = if resources.is_tolerant { Dangling::Tolerated } else { Dangling::Refused };
-    let place = Place { upstreams: &upstreams, phase, dangling };
-    let (conditions, routes) = compile_routes(resources.list(Kind::Route), place, report);
+    let catalog = Catalog::compile(resources, phase, report);
+    consumer::check_all(resources, catalog.dangling, report);
+    collect(resources, Kind::GlobalRule, report, check_global_rule);
+    collect(resources, Kind::PluginMetadata, report, |value, at, report| {
+        if value.get("id").is_none() {
+            report.fault(at, "`id` is missing, the name of a plugin");
+        }
+        check_plugin_metadata(value, at, report)
+    });
+    let (conditions, routes) = compile_routes(resources.list(Kind::Route), &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
@@ -138,48 +147,23 @@ pub fn compile(
 
 /// Checks one resource by itself. The other resources that it names are not looked for.
 pub fn check(kind: Kind, value: &Value, report: &mut Report) {
-    let upstreams = BTreeMap::new();
-    let place = Place { upstreams: &upstreams, phase: 0, dangling: Dangling::Ignored };
+    let catalog = Catalog::empty();
+    let at = At::Root;
     match kind {
-        Kind::Route => {
-            wire::read(value, At::Root, report, |wire: RouteWire, report| {
-                wire.conditions(At::Root, report);
-                compile_route(wire, &positional_id(0), place, At::Root, report)
-            });
+        Kind::Route => drop(compile_route(value, 0, &catalog, at, report)),
+        Kind::Service => drop(catalog.service(value, at, report)),
+        Kind::Upstream => drop(catalog::upstream(value, at, report)),
+        Kind::PluginConfig => drop(catalog.plugin_config(value, at, report)),
+        Kind::Consumer => {
+            drop(consumer::check_consumer(value, &mut Keys::default(), at, report));
         }
-        Kind::Upstream => {
-            wire::read(value, At::Root, report, |wire: UpstreamWire, report| {
-                Upstream::compile(&wire, At::Root, report)
-            });
+        Kind::Credential => {
+            drop(consumer::check_credential(value, &mut Keys::default(), at, report));
         }
-        Kind::Service
-        | Kind::Consumer
-        | Kind::Credential
-        | Kind::ConsumerGroup
-        | Kind::GlobalRule
-        | Kind::PluginConfig
-        | Kind::PluginMetadata => report.fault(At::Root, UNSUPPORTED),
+        Kind::ConsumerGroup => drop(consumer::check_group(value, at, report)),
+        Kind::GlobalRule => drop(check_global_rule(value, at, report)),
+        Kind::PluginMetadata => drop(check_plugin_metadata(value, at, report)),
     }
-}
-
-const UNSUPPORTED: &str = "APISIX has such resources, Splitway does not support them yet";
-
-/// Lists that this version has no behaviour for; harmless while empty.
-fn refuse_unsupported(resources: &Resources<'_>, report: &mut Report) {
-    let is_supported = |kind: &Kind| [Kind::Route, Kind::Upstream].contains(kind);
-    for kind in Kind::ALL.into_iter().filter(|kind| !is_supported(kind)) {
-        for index in 0..resources.list(kind).len() {
-            report.faults.push(Fault::new(resources.at(kind, index), UNSUPPORTED));
-        }
-    }
-}
-
-/// What a route is compiled among.
-#[derive(Clone, Copy)]
-struct Place<'p> {
-    upstreams: &'p BTreeMap<Id, Option<Arc<Upstream>>>,
-    phase: u64,
-    dangling: Dangling,
 }
 
 /// Parses and compiles a whole document in JSON.
@@ -205,59 +189,39 @@ fn compile_settings(settings: Option<&Value>, report: &mut Report) -> bool {
     settings.and_then(|value| wire::read(value, at, report, proof_headers)).unwrap_or(true)
 }
 
-/// The upstreams by id. One with faults is there without a value, so that those who name it do not
-/// report it as missing.
-fn compile_upstreams(
-    values: &[&Value],
-    report: &mut Report,
-) -> BTreeMap<Id, Option<Arc<Upstream>>> {
-    let mut upstreams = BTreeMap::new();
-    let root = At::Root;
-    let list = root.key("upstreams");
-    for (index, value) in values.iter().enumerate() {
-        let at = list.index(index);
-        let compile =
-            |wire: UpstreamWire, report: &mut Report| Upstream::compile(&wire, at, report);
-        let upstream = wire::read(value, at, report, compile).map(Arc::new);
-        let Some(id) = id_of(value, index) else { continue };
-        if upstreams.contains_key(&id) {
-            report.fault(at.key("id"), format!("another upstream has the id `{}`", id.as_str()));
-        }
-        upstreams.insert(id, upstream);
-    }
-    upstreams
+fn check_global_rule(value: &Value, at: At<'_>, report: &mut Report) -> Option<()> {
+    wire::read(value, at, report, |wire: GlobalRuleWire, report| {
+        plugin::check_names(&wire.plugins, Kind::GlobalRule, at.key("plugins"), report);
+        Some(())
+    })
 }
 
-/// The id of a resource, unless it is none, which is reported where the resource is read.
-fn id_of(value: &Value, index: usize) -> Option<Id> {
-    match value.get("id") {
-        Some(id) => wire::read(id, At::Root, &mut Report::default(), |id, _| Some(id)),
-        None => Some(positional_id(index)),
-    }
+fn check_plugin_metadata(value: &Value, at: At<'_>, report: &mut Report) -> Option<()> {
+    wire::read(value, at, report, |wire: PluginMetadataWire, report| {
+        if let Some(name) = wire.id {
+            plugin::check_metadata_id(&name, at.key("id"), report);
+        }
+        Some(())
+    })
 }
 
 fn compile_routes(
     values: &[&Value],
-    place: Place<'_>,
+    catalog: &Catalog<'_>,
     report: &mut Report,
 ) -> (Vec<Conditions>, Vec<Route>) {
     let (mut conditions, mut routes) = (Vec::new(), Vec::new());
     let mut ids = BTreeSet::new();
     let root = At::Root;
-    let list = root.key("routes");
+    let list = root.key(Kind::Route.plural());
     for (index, value) in values.iter().enumerate() {
         let at = list.index(index);
-        let compiled = wire::read(value, at, report, |wire: RouteWire, report| {
-            let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
-            if !ids.insert(id.clone()) {
-                report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
-            }
-            let is_enabled = wire.is_enabled();
-            let condition = wire.conditions(at, report);
-            let route = compile_route(wire, &id, place, at, report)?;
-            is_enabled.then_some((condition, route))
-        });
-        if let Some((condition, route)) = compiled {
+        if let (_, Some(id)) = id_of(Kind::Route, value, index)
+            && let Some(id) = ids.replace(id)
+        {
+            report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
+        }
+        if let Some((condition, route)) = compile_route(value, index, catalog, at, report) {
             conditions.push(condition);
             routes.push(route);
         }
@@ -265,78 +229,63 @@ fn compile_routes(
     (conditions, routes)
 }
 
-/// The id of a resource that has none, as in APISIX's standalone file.
-pub(crate) fn positional_id(index: usize) -> Id {
-    Id::parse(&format!("arr_{}", index + 1)).expect("letters, `_` and digits are an id")
-}
-
+/// The route and what it takes, unless it is disabled or has faults. What a route says itself goes
+/// before what its plugin config says, and that before its service.
 fn compile_route(
-    wire: RouteWire,
-    id: &Id,
-    place: Place<'_>,
+    value: &Value,
+    index: usize,
+    catalog: &Catalog<'_>,
     at: At<'_>,
     report: &mut Report,
-) -> Option<Route> {
-    let timeout = wire.timeout.map(|timeout| timeout.compile(at.key("timeout"), report));
-    let Place { upstreams, phase, dangling } = place;
-    let scope = Scope { upstreams, own: None, phase, dangling };
-    let own = own_upstream(&wire, scope, at, report);
-    let scope = Scope { own: own.as_ref(), ..scope };
-    let faults_before = report.faults.len();
-    let split = compile_plugins(wire.plugins, scope, at.key("plugins"), report);
-    if report.faults.len() > faults_before {
-        return None;
-    }
-    let split = match (split, own) {
-        (Some(split), _) => split,
-        (None, Some(own)) => Split::whole(own?, phase).ok()?,
-        (None, None) => {
-            report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
-            return None;
+) -> Option<(Conditions, Route)> {
+    wire::read(value, at, report, |wire: RouteWire, report| {
+        let is_enabled = wire.is_enabled();
+        let mut conditions = wire.conditions(at, report);
+        let timeout = wire.timeout.map(|timeout| timeout.compile(at.key("timeout"), report));
+        let (service, config) = (wire.service_id.as_ref(), wire.plugin_config_id.as_ref());
+        let inherited = catalog.inherited(service, config, at, report);
+        if conditions.hosts.is_empty() {
+            conditions.hosts = inherited.hosts.to_vec();
         }
-    };
-    Some(Route { id: id.as_str().into(), split, timeout })
+        let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
+        let own = own.or_else(|| inherited.upstream.clone());
+        let split = compile_split(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
+        let id = wire.id.unwrap_or_else(|| positional_id(index));
+        is_enabled.then(|| (conditions, Route { id: id.as_str().into(), split, timeout }))
+    })
 }
 
-/// Whether the route has an upstream, and the upstream unless it has faults of its own.
-fn own_upstream(
-    wire: &RouteWire,
-    scope: Scope<'_>,
-    at: At<'_>,
-    report: &mut Report,
-) -> Option<Option<Arc<Upstream>>> {
-    match (&wire.upstream_id, &wire.upstream) {
-        (Some(id), beside) => {
-            if beside.is_some() {
-                report.warn(at.key("upstream"), "not used: `upstream_id` beside it wins");
-            }
-            Some(scope.named(id, at.key("upstream_id"), report))
-        }
-        (None, Some(wire)) => {
-            Some(Upstream::compile(wire, at.key("upstream"), report).map(Arc::new))
-        }
-        (None, None) => None,
-    }
-}
-
-/// The split that the plugin `traffic-split` describes. It is the one plugin there is; others are
-/// faults.
-fn compile_plugins(
-    plugins: Option<serde_json::Map<String, Value>>,
-    scope: Scope<'_>,
+/// The split of a route: its own plugin's, else an inherited one, else all to the route's upstream.
+fn compile_split(
+    plugins: Option<&Map<String, Value>>,
+    inherited: &Inherited<'_, '_>,
+    own: &Own,
+    catalog: &Catalog<'_>,
     at: At<'_>,
     report: &mut Report,
 ) -> Option<Split> {
-    let mut split = None;
-    for (name, value) in plugins.into_iter().flatten() {
-        let at = at.key(&name);
-        if name == PLUGIN {
-            let compile =
-                |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, at, report);
-            split = wire::read(&value, at, report, compile);
-        } else {
-            report.fault(at, format!("unknown plugin [{name}]{}", did_you_mean(&name, &[PLUGIN])));
+    let faults_before = report.faults.len();
+    let scope = catalog.scope(own.as_ref());
+    let mut split = plugins
+        .and_then(|list| compile_plugins(list, Kind::Route, scope, at.key("plugins"), report));
+    if !plugins.is_some_and(|list| list.contains_key(PLUGIN))
+        && let Some((plugin, key)) = inherited.split
+    {
+        split = plugin.compile(scope, at.key(key), report);
+    }
+    if report.faults.len() > faults_before || inherited.is_faulty {
+        return None;
+    }
+    if inherited.is_gone {
+        // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
+        return Split::whole(Upstream::gone(), catalog.phase).ok();
+    }
+    match (split, own) {
+        (Some(split), _) => Some(split),
+        (None, Some(own)) => Split::whole(own.clone()?, catalog.phase).ok(),
+        (None, None) => {
+            report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
+            None
         }
     }
-    split
 }

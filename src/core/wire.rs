@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use crate::fault::{At, Fault, Report};
 use crate::reader::{Reader, kind};
@@ -100,6 +101,9 @@ impl<'de> Deserialize<'de> for Unsupported {
     }
 }
 
+/// How many characters a `name`, a `desc` and the value of a label may have, as in APISIX.
+const REMARK_MAX: usize = 256;
+
 /// Text that is kept and shown and has no effect: `desc`, `name` of a resource.
 #[derive(Debug)]
 pub(crate) struct Remark;
@@ -108,9 +112,29 @@ impl<'de> Deserialize<'de> for Remark {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
         match text.chars().count() {
-            0..=256 => Ok(Self),
+            0..=REMARK_MAX => Ok(Self),
             length => Err(de::Error::custom(format_args!(
-                "expected at most 256 characters, found {length}"
+                "expected at most {REMARK_MAX} characters, found {length}"
+            ))),
+        }
+    }
+}
+
+/// The member `labels` of a resource, by which lists can be filtered.
+pub(crate) type Labels = BTreeMap<String, Label>;
+
+/// The value of a label: text without white space.
+#[derive(Debug)]
+pub(crate) struct Label;
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        let fits = (1..=REMARK_MAX).contains(&text.chars().count());
+        match fits && !text.contains(char::is_whitespace) {
+            true => Ok(Self),
+            false => Err(de::Error::custom(format_args!(
+                "expected 1 to {REMARK_MAX} characters and no white space"
             ))),
         }
     }

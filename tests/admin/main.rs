@@ -1,4 +1,4 @@
-//! The dialogues of the Admin API, as APISIX holds them, over a ledger in memory.
+//! The dialogues of the Admin API over a ledger in memory, and what only such a ledger shows.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,270 +6,126 @@
     reason = "this program is tests: a panic is how they fail"
 )]
 
-mod api;
-mod vectors;
+mod memory;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use splitway_core::admin::BODY_MAX;
+use splitway_core::storage::Retention;
+use splitway_tests::control::{Control, KEY, check, check_error};
+use splitway_tests::message::Call;
 
-use api::{Api, KEY, Request, Response};
+use memory::Memory;
 
-/// A route without faults.
+splitway_tests::dialogues!(held Memory);
+
 fn route(uri: &str) -> Value {
     json!({"uri": uri, "upstream": {"nodes": {"127.0.0.1:80": 1}, "pass_host": "node"}})
 }
 
-/// The route as stored: with its id and its times.
-fn stored(uri: &str, id: &str, created_s: u64, updated_s: u64) -> Value {
-    let mut value = route(uri);
-    value["id"] = json!(id);
-    value["create_time"] = json!(created_s);
-    value["update_time"] = json!(updated_s);
-    value
-}
-
-fn ask(api: &Api, line: &str, body: &Value) -> Response {
-    api.ask(&Request::with_key(line).body(body))
-}
-
-#[track_caller]
-fn check(response: &Response, status: u16, body: &Value) {
-    let told = (response.status, response.json(), response.content_type.as_str());
-    assert_eq!(told, (status, body.clone(), "application/json"));
-}
-
-#[track_caller]
-fn check_error(response: &Response, status: u16, error_msg: &str) {
-    check(response, status, &json!({"error_msg": error_msg}));
-}
-
-/// A dialogue from an empty ledger to an empty ledger; each command takes a second and each write
-/// makes a revision.
 #[test]
-fn a_route_is_made_replaced_read_listed_and_deleted() {
-    let api = Api::default();
-    let nothing = json!("");
-    let missing = json!({"message": "Key not found"});
-    check(&ask(&api, "GET /routes", &nothing), 200, &json!({"total": 0, "list": []}));
-    check(&ask(&api, "GET /routes/1", &nothing), 404, &missing);
-    check(
-        &ask(&api, "PUT /routes/1", &route("/a")),
-        201,
-        &json!({"key": "/apisix/routes/1", "value": stored("/a", "1", 3, 3)}),
-    );
-    check(
-        &ask(&api, "PUT /routes/1", &route("/b")),
-        200,
-        &json!({"key": "/apisix/routes/1", "value": stored("/b", "1", 3, 4)}),
-    );
-    let first = json!({
-        "key": "/apisix/routes/1", "value": stored("/b", "1", 3, 4),
-        "createdIndex": 1, "modifiedIndex": 2,
-    });
-    check(&ask(&api, "GET /routes/1", &nothing), 200, &first);
-    assert_eq!(ask(&api, "PUT /routes/0", &route("/c")).status, 201);
-    let second = json!({
-        "key": "/apisix/routes/0", "value": stored("/c", "0", 6, 6),
-        "createdIndex": 3, "modifiedIndex": 3,
-    });
-    check(&ask(&api, "GET /routes", &nothing), 200, &json!({"total": 2, "list": [second, first]}));
-    let deleted = json!({"deleted": "1", "key": "/apisix/routes/1"});
-    check(&ask(&api, "DELETE /routes/1", &nothing), 200, &deleted);
-    check(&ask(&api, "DELETE /routes/1", &nothing), 404, &missing);
-    check(&ask(&api, "GET /routes/1", &nothing), 404, &missing);
-    assert_eq!(ask(&api, "DELETE /routes/0", &nothing).status, 200);
-    check(&ask(&api, "GET /routes", &nothing), 200, &json!({"total": 0, "list": []}));
+fn times_are_when_it_was_made_and_when_it_was_last_changed() {
+    let admin = Memory::new();
+    let times = |at_s: u64| {
+        admin.set_clock(Duration::from_secs(at_s));
+        let value = admin.say("PUT /routes/1", &route("/a")).json()["value"].clone();
+        (value["create_time"].clone(), value["update_time"].clone())
+    };
+    assert_eq!(times(10), (json!(10), json!(10)));
+    assert_eq!(times(20), (json!(10), json!(20)));
+    admin.set_clock(Duration::from_secs(30));
+    let patched = admin.say("PATCH /routes/1", &json!({"desc": "x"})).json()["value"].clone();
+    assert_eq!((&patched["create_time"], &patched["update_time"]), (&json!(10), &json!(30)));
 }
 
 #[test]
-fn the_key_is_in_the_header_the_query_or_a_cookie() {
-    let api = Api::default();
-    let request = |target: &str| Request::new("GET", &format!("/apisix/admin/routes{target}"));
-    let cookie = format!("a=b; x_api_key={KEY}; c=d");
-    let escaped: String = KEY.bytes().map(|b| format!("%{b:02X}")).collect();
-    for allowed in [
-        request("").header("X-API-KEY", KEY),
-        request(&format!("?api_key={KEY}")),
-        request(&format!("?page=1&api_key={KEY}&x=y")),
-        request(&format!("?api_key={escaped}")),
-        request("").header("Cookie", &cookie),
-        request("?api_key=wrong").header("X-API-KEY", KEY),
-        request(&format!("?api_key={KEY}")).header("Cookie", "x_api_key=wrong"),
-    ] {
-        assert_eq!(api.ask(&allowed).status, 200, "{allowed:?}");
+fn what_has_a_time_goes_when_it_is_up() {
+    let admin = Memory::new();
+    admin.set_clock(Duration::from_secs(100));
+    assert_eq!(admin.say("PUT /routes/1?ttl=5", &route("/a")).status, 201);
+    assert_eq!(admin.say("PUT /routes/2?ttl=50", &route("/b")).status, 201);
+    assert_eq!(admin.say("PUT /routes/2", &route("/b")).status, 200);
+    for (at_s, left) in [(104, 2), (105, 1), (1000, 1)] {
+        admin.set_clock(Duration::from_secs(at_s));
+        admin.expire();
+        assert_eq!(admin.say("GET /routes", &Value::Null).json()["total"], left, "{at_s}");
     }
-    for (refused, why) in [
-        (request(""), "missing apikey"),
-        (request("?api=x").header("Cookie", "a=b"), "missing apikey"),
-        (request("").header("X-API-KEY", "wrong"), "wrong apikey"),
-        (request("").header("X-API-KEY", ""), "wrong apikey"),
-        (request("?api_key=wrong"), "wrong apikey"),
-        (request("").header("Cookie", "x_api_key=wrong"), "wrong apikey"),
-        (request("").header("X-API-KEY", "wrong").header("Cookie", &cookie), "wrong apikey"),
-    ] {
-        let expected = json!({"error_msg": "failed to check token", "description": why});
-        check(&api.ask(&refused), 401, &expected);
+    let latest = admin.own("GET /revisions?limit=1", &Value::Null).json();
+    assert_eq!(latest["revisions"][0]["cause"], "the time of route 1 is up");
+    assert_eq!(latest["revisions"][0]["by"], "ttl");
+    for ttl in ["abc", "0", "-1", "NaN", "inf", "1e99", ""] {
+        let refused = admin.say(&format!("PUT /routes/3?ttl={ttl}"), &route("/c"));
+        assert_eq!(refused.status, 400, "{ttl}");
+        let told = refused.json()["error_msg"].as_str().unwrap().to_owned();
+        assert!(told.starts_with("invalid argument ttl: "), "{told}");
+    }
+}
+
+#[test]
+fn the_past_is_kept_by_count_and_age() {
+    let retention = Retention { revisions: 3, age: Duration::from_secs(100) };
+    let admin = Memory::with(retention);
+    for second in [0, 1, 2, 3, 200] {
+        admin.set_clock(Duration::from_secs(second));
+        admin.say("PUT /routes/1", &route(&format!("/{second}")));
+    }
+    let told = admin.own("GET /revisions", &Value::Null).json();
+    assert_eq!(told["revisions"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(admin.own("GET /revisions/5", &Value::Null).status, 200);
+    for line in ["GET /revisions/4", "GET /revisions/1/diff/5", "POST /revisions/2/rollback"] {
+        assert_eq!(admin.own(line, &Value::Null).status, 410, "{line}");
     }
 }
 
 #[test]
 fn an_address_that_is_not_allowed_learns_nothing_more() {
-    let api = Api::default();
+    let admin = Memory::new();
     for line in ["GET /routes", "PUT /routes/1", "GET /nonsense"] {
-        let refused = api.ask(&Request::with_key(line).from([10, 0, 0, 1]).body(&route("/a")));
-        assert_eq!(refused.status, 403, "{line}");
+        let (method, path) = line.split_once(' ').unwrap();
+        let call = Call::new(method, &format!("/apisix/admin{path}")).header("x-api-key", KEY);
+        let refused = admin.ask_from([10, 0, 0, 1].into(), &call);
+        let told = "the address is not in the list of those that may use the Admin API";
+        check_error(&refused, 403, told);
     }
-    assert_eq!(ask(&api, "GET /routes", &json!("")).json()["total"], 0);
+    assert_eq!(admin.say("GET /routes", &Value::Null).json()["total"], 0);
 }
 
 #[test]
-fn an_id_is_in_the_path_in_the_body_or_the_same_in_both() {
-    let api = Api::default();
-    let with_id = |id: Value| {
-        let mut route = route("/a");
-        route["id"] = id;
-        route
+fn wrong_keys_make_their_address_wait_longer_each_time_and_no_other() {
+    let admin = Memory::new();
+    let mut now = Duration::from_secs(1000);
+    let ask = |from: [u8; 4], key: &str, now: Duration| {
+        admin.set_clock(now);
+        let call = Call::get("/apisix/admin/routes").header("x-api-key", key);
+        let answer = admin.ask_from(from.into(), &call);
+        (answer.status, answer.header("retry-after"))
     };
-    for (line, body, key) in [
-        ("PUT /routes/a.b-c_1", route("/a"), "/apisix/routes/a.b-c_1"),
-        ("PUT /routes/1", with_id(json!(1)), "/apisix/routes/1"),
-        ("PUT /routes/2", with_id(json!("2")), "/apisix/routes/2"),
-        ("PUT /routes", with_id(json!(3)), "/apisix/routes/3"),
-        ("PUT /routes/", with_id(json!("4")), "/apisix/routes/4"),
-    ] {
-        let response = ask(&api, line, &body);
-        assert_eq!((response.status, &response.json()["key"]), (201, &json!(key)), "{line}");
+    let (here, there) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+    for _ in 0..5 {
+        assert_eq!(ask(here, "wrong", now).0, 401);
     }
-    for (line, body, error_msg) in [
-        ("PUT /routes", route("/a"), "missing route id"),
-        ("PUT /routes/", route("/a"), "missing route id"),
-        ("PUT /routes", with_id(json!(null)), "missing route id"),
-        ("DELETE /routes", json!(""), "missing route id"),
-        ("PUT /routes/1", with_id(json!("2")), "wrong route id"),
-        ("PUT /routes/1", with_id(json!(2)), "wrong route id"),
-        ("PUT /routes/1", with_id(json!(1.5)), "wrong route id"),
-    ] {
-        check_error(&ask(&api, line, &body), 400, error_msg);
+    for wait_s in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+        assert_eq!(ask(here, "wrong", now).0, 401, "{wait_s}");
+        assert_eq!(ask(here, KEY, now), (429, Some(wait_s.to_string())));
+        assert_eq!(ask(there, KEY, now).0, 200);
+        now += Duration::from_secs(wait_s);
     }
-    for line in ["PUT /routes/a/b", "GET /routes/%61", "GET /routes/a%2Fb"] {
-        let response = ask(&api, line, &route("/a"));
-        assert_eq!(response.status, 400, "{line}: {}", response.text);
-    }
-    assert_eq!(ask(&api, "GET /routes", &json!("")).json()["total"], 5);
+    assert_eq!(ask(here, KEY, now).0, 200);
+    assert_eq!(ask(here, "wrong", now).0, 401);
+    assert_eq!(ask(here, KEY, now).0, 200);
 }
 
 #[test]
-fn a_body_must_be_there_and_be_an_object_that_fits() {
-    let api = Api::default();
-    check_error(&ask(&api, "PUT /routes/1", &json!("")), 400, "missing configurations");
-    for sent in ["{\"uri\":", "[]", "null", "1", "{\"uri\":\"/a\",\"uri\":\"/b\"}", "\u{e9}"] {
-        let response = ask(&api, "PUT /routes/1", &json!(sent));
-        let body = response.json();
-        assert_eq!((response.status, &body["req_body"]), (400, &json!(sent)));
-        let error_msg = body["error_msg"].as_str().unwrap();
-        assert!(error_msg.starts_with("invalid request body: "), "{error_msg}");
-    }
-    for time in ["create_time", "update_time"] {
-        let mut route = route("/a");
-        route[time] = json!(1);
-        let error_msg = format!("the property is forbidden:  {time}");
-        check_error(&ask(&api, "PUT /routes/1", &route), 400, &error_msg);
-    }
-    let long = |size: usize| {
-        let mut route = route("/a");
-        let rest = size - route.to_string().len() - r#","desc":"""#.len();
-        route["desc"] = json!("x".repeat(rest));
-        route
-    };
-    // So long a description has a fault of its own, which is found when the body is read.
-    let fits = ask(&api, "PUT /routes/1", &long(BODY_MAX)).json()["error_msg"].clone();
-    assert!(!fits.to_string().contains("maximum size"), "{fits}");
-    let size = BODY_MAX + 1;
-    let request = Request::with_key("PUT /routes/1").body(&long(size));
-    for (request, told) in [
-        (request.clone().header("Content-Length", &size.to_string()), format!("size {size} ")),
-        (request, String::new()),
-    ] {
-        let error_msg = format!(
-            "invalid request body: request {told}is greater than the maximum size {BODY_MAX} allowed"
-        );
-        check_error(&api.ask(&request), 400, &error_msg);
-    }
-}
-
-#[test]
-fn what_there_is_none_of_is_not_found() {
-    let api = Api::default();
-    for (line, error_msg) in [
-        ("GET /nonsense", "Unsupported resource type: nonsense"),
-        ("PUT /nonsense/1", "Unsupported resource type: nonsense"),
-        ("GET /route", "Unsupported resource type: route"),
-        ("GET ", "not found"),
-        ("GET x/routes", "not found"),
-        ("OPTIONS /routes", "not found"),
-        ("BREW /routes/1", "not found"),
-    ] {
-        check_error(&ask(&api, line, &route("/a")), 404, error_msg);
-    }
-}
-
-/// A route that cannot be served changes nothing, and is answered with one line for those who know
-/// APISIX and with all faults and their places inside the route.
-#[test]
-fn faults_are_told_in_one_line_and_all_of_them_in_a_list() {
-    let api = Api::default();
-    assert_eq!(ask(&api, "PUT /routes/0", &route("/0")).status, 201);
-    let nodes = json!({"nodes": {"127.0.0.1:80": 1}, "pass_host": "node"});
-    let plugins = |plugins: Value| json!({"uri": "/a", "upstream": nodes, "plugins": plugins});
-    let plugin = "failed to check the configuration of plugin traffic-split err: ";
-    for (value, error_msg, pointers) in [
-        (
-            json!({"uri": "a", "upstream": nodes}),
-            "invalid configuration: /uri: expected a path of up to 4096 bytes that starts with `/`",
-            vec!["/uri"],
-        ),
-        (json!({"uri": "/a", "upstraem": nodes}), "invalid configuration: ", vec!["/upstraem"]),
-        (json!({"uri": "/a"}), "invalid configuration: ", vec![""]),
-        (
-            json!({"uri": "a", "methods": ["GTE"], "upstream": {"nodes": {"a b": 1}}}),
-            "invalid configuration: ",
-            vec!["/methods/0", "/upstream/nodes/a b", "/uri"],
-        ),
-        (plugins(json!({"key-auth": {}})), "unknown plugin [key-auth]", vec!["/plugins/key-auth"]),
-        (
-            plugins(
-                json!({"traffic-split": {"rules": [{"weighted_upstreams": [{"weight": "1"}]}]}}),
-            ),
-            plugin,
-            vec!["/plugins/traffic-split/rules/0/weighted_upstreams/0/weight"],
-        ),
-        (
-            plugins(json!({"traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 0}]}]}})),
-            plugin,
-            vec!["/plugins/traffic-split/rules/0/weighted_upstreams"],
-        ),
-        (plugins(json!({"traffic-split": 1})), plugin, vec!["/plugins/traffic-split"]),
-        (
-            json!({"uri": "/a", "upstream_id": "x"}),
-            "failed to fetch upstream info by upstream id [x], response code: 404",
-            vec!["/upstream_id"],
-        ),
-    ] {
-        let response = ask(&api, "PUT /routes/1", &value);
-        assert_eq!((response.status, &*response.content_type), (400, "application/problem+json"));
-        let body = response.json();
-        assert_eq!(body["status"], 400, "{value}");
-        assert_eq!(body["type"], "urn:splitway:problem:invalid_configuration", "{value}");
-        let told = body["error_msg"].as_str().unwrap();
-        match error_msg.ends_with(' ') {
-            true => assert!(told.starts_with(error_msg), "{value}: {told}"),
-            false => assert_eq!(told, error_msg, "{value}"),
-        }
-        let faults = body["errors"].as_array().unwrap();
-        let mut places: Vec<_> = faults.iter().map(|it| it["pointer"].as_str().unwrap()).collect();
-        places.sort_unstable();
-        assert_eq!(places, pointers, "{value}");
-        assert!(faults.iter().all(|it| !it["detail"].as_str().unwrap().is_empty()), "{value}");
-    }
-    assert_eq!(ask(&api, "GET /routes", &json!("")).json()["total"], 1);
+fn a_prefix_stands_before_all_paths() {
+    let admin = Memory::new().behind("/ops");
+    let ask = |target: &str| admin.ask(&Call::get(target).header("x-api-key", KEY)).status;
+    assert_eq!(ask("/ops/apisix/admin/routes"), 200);
+    assert_eq!(ask("/ops/splitway/v1/config"), 200);
+    assert_eq!(ask("/apisix/admin/routes"), 404);
+    assert_eq!(ask("/opsapisix/admin/routes"), 404);
+    check(
+        &admin.ask(&Call::get("/ops/apisix/admin/routes")),
+        401,
+        &json!({"error_msg": "failed to check token", "description": "missing apikey"}),
+    );
 }

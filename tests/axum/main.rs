@@ -7,6 +7,7 @@
 )]
 
 mod config;
+mod ledger;
 mod walkthrough;
 
 use std::net::SocketAddr;
@@ -19,8 +20,10 @@ use splitway_tests::script::Script;
 use splitway_tests::target::{Skip, Target};
 
 use config::Config;
+use ledger::Ledgered;
 
 splitway_tests::scenarios!(contract Axum);
+splitway_tests::dialogues!(held Ledgered);
 
 /// The local server, once it is started, and the file it serves by.
 struct Axum {

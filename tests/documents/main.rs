@@ -1,6 +1,11 @@
 //! What is said about documents: every fault at once, each with its place, and what APISIX or the edge
 //! would do differently.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod consumers;
+mod inheritance;
+
 use serde_json::{Value, json};
 use splitway_core::config::{Published, Resources};
 use splitway_core::fault::{Fault, Report};
@@ -50,13 +55,13 @@ fn every_fault_of_a_document_is_reported_at_once() {
             ],
             "upstreams": [{"id": "u1", "nodes": {}, "type": "chash", "pass_host": "node"}],
             "setings": {},
-            "services": [{}],
+            "services": [{"scrpt": 1}],
         }),
         &[
             "/setings: unknown key; did you mean `settings`?",
-            "/services/0: APISIX has such resources, Splitway does not support them yet",
             "/upstreams/0/type: APISIX has this type, Splitway does not support it yet",
             "/upstreams/0/nodes: expected at least one node",
+            "/services/0/scrpt: unknown key; did you mean `script`?",
             "/routes/0/uri: expected a path of up to 4096 bytes that starts with `/`",
             "/routes/0/methods/0: unknown method; did you mean `GET`?",
             "/routes/0/upstream_id: there is no upstream `u2`; did you mean `u1`?",
@@ -265,7 +270,7 @@ fn credentials_stand_among_the_consumers() {
         {"username": "jack"},
         {"id": "jack/credentials/c1", "plugins": {}},
         {"username": "jill"},
-    ]});
+    ], "routes": [{}]});
     let mut resources = Resources::of(&document, &mut Report::default());
     let place = |resources: &Resources<'_>, kind, index| {
         let at = resources.at(kind, index);
@@ -277,4 +282,25 @@ fn credentials_stand_among_the_consumers() {
     resources.set(Kind::Credential, resources.list(Kind::Credential).to_vec());
     assert_eq!(resources.at(Kind::Consumer, 1), "/consumers/1");
     assert_eq!(resources.at(Kind::Credential, 0), "/consumers/2");
+}
+
+#[test]
+fn labels_are_words_and_lists_have_nothing_twice() {
+    check(
+        &json!({"routes": [{
+            "uris": ["/a", "/b", "/a"], "hosts": ["a", "a"], "methods": ["GET", "GET"],
+            "labels": {"a": "b", "c": "two words", "d": "", "e": ["f"]},
+            "upstream": {"nodes": {"a": 1}, "pass_host": "node", "labels": {"a": 1}},
+        }]}),
+        &[
+            "/routes/0/labels/c: expected 1 to 256 characters and no white space",
+            "/routes/0/labels/d: expected 1 to 256 characters and no white space",
+            "/routes/0/labels/e: expected a string, found a list",
+            "/routes/0/upstream/labels/a: expected a string, found `1`",
+            "/routes/0/uris/2: `/a` stands here twice",
+            "/routes/0/hosts/1: `a` stands here twice",
+            "/routes/0/methods/1: `GET` stands here twice",
+        ],
+        &[],
+    );
 }

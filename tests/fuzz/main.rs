@@ -58,6 +58,7 @@ fn sound() -> Value {
                     {"upstream_id": "provider", "weight": 0},
                 ]}]}},
             },
+            {"uri": "/s", "service_id": "s", "plugin_config_id": "p"},
             {
                 "uri": "/*", "upstream": "https://api.example.com:8443",
                 "plugins": {"traffic-split": {"rules": [
@@ -71,7 +72,19 @@ fn sound() -> Value {
             "upstream_host": "h:1", "nodes": {"a:1": 1, "b": 2}, "timeout": {"connect": 1, "send": 1, "read": 1},
         }],
         "settings": {"proof_headers": true},
-        "services": [],
+        "services": [{
+            "id": "s", "name": "n", "labels": {"a": "b"}, "hosts": ["s.example.com"], "upstream_id": "provider",
+            "plugins": {"traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]}},
+        }],
+        "plugin_configs": [{"id": "p", "plugins": {"traffic-split": {"rules": [{"weight": 1}]}}}],
+        "consumer_groups": [{"id": "g", "plugins": {}}],
+        "consumers": [
+            {"username": "jack", "group_id": "g", "plugins": {"key-auth": {"key": "k"}}},
+            {"id": "jack/credentials/c1", "name": "n", "plugins": {"key-auth": {"key": "l"}}},
+        ],
+        "global_rules": [{"id": 1, "plugins": {}}],
+        "plugin_metadata": [{"id": "traffic-split"}],
+        "ssls": [],
     })
 }
 

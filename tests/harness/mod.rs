@@ -16,6 +16,9 @@
 //! | [`document`]      | documents, and the parts they are made of                                   |
 //! | [`target`]        | what every environment lends to the scenarios                               |
 //! | [`mod@scenarios`] | the contract itself                                                         |
+//! | [`storage`]       | a ledger in memory                                                          |
+//! | [`control`]       | what every environment with an Admin API lends to the dialogues             |
+//! | [`mod@dialogues`] | the contract of the Admin API                                               |
 //!
 //! A scenario that an environment cannot run stands in that environment's table with the reason.
 
@@ -36,3 +39,7 @@ pub mod document;
 pub mod target;
 #[path = "../scenarios/mod.rs"]
 pub mod scenarios;
+pub mod storage;
+pub mod control;
+#[path = "../dialogues/mod.rs"]
+pub mod dialogues;

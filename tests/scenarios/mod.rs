@@ -9,6 +9,7 @@ mod shares;
 mod rewrites;
 mod targets;
 mod routing;
+mod services;
 mod proof;
 mod problems;
 mod statuses;
@@ -54,6 +55,11 @@ macro_rules! scenarios {
                 priority_decides_among_equals
                 a_disabled_route_takes_nothing
                 the_path_is_matched_decoded_and_forwarded_as_sent
+            }
+            services {
+                a_route_has_from_its_service_what_it_does_not_say
+                a_plugin_is_taken_whole_from_the_nearest
+                a_route_of_a_service_that_is_gone_is_a_503_problem
             }
             proof {
                 every_answer_names_who_served

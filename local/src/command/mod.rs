@@ -4,11 +4,21 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+mod apply;
+mod changes;
 pub(crate) mod demo;
+pub(crate) mod diff;
+pub(crate) mod key;
 mod load;
 mod origin;
+pub(crate) mod outcome;
+pub(crate) mod pull;
+pub(crate) mod push;
 mod report;
+pub(crate) mod revisions;
+pub(crate) mod rollback;
 pub(crate) mod serve;
+mod source;
 pub(crate) mod validate;
 
 /// The ways to ask the process to end: Ctrl-C and `SIGTERM`. From when this exists, they no longer

@@ -1,6 +1,6 @@
 //! `splitway validate`: what is wrong with a document, all of it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use splitway_core::fault::Report;
 use splitway_local::document::{self, Count, Format};
 
 use super::report;
+use super::source::{ROUTE_HINT, is_route, read};
 
 /// What to check, and how strictly.
 #[derive(clap::Args)]
@@ -75,25 +76,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Whether a document is what belongs into the list of its routes.
-fn is_route(document: &Value) -> bool {
-    let has = |key| document.get(key).is_some();
-    (has("uri") || has("uris")) && !has("routes")
-}
-
 fn print(document: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{document}")?;
     out.flush()
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(path)
 }
 
 fn tell(
@@ -105,7 +91,7 @@ fn tell(
 ) -> io::Result<()> {
     report::faults(out, &report.faults)?;
     if is_route && !report.faults.is_empty() {
-        report::hint(out, "this looks like one route; a document has it in a list: routes: [...]")?;
+        report::hint(out, ROUTE_HINT)?;
     }
     report::warnings(out, &report.warnings)?;
     let warnings = Count(report.warnings.len(), "warning");

@@ -185,7 +185,7 @@ fn what_cannot_be_written_is_refused_and_serving_goes_on() {
     let upstream = origin("one");
     let nodes = format!(r#""uri":"/r","upstream":{{"nodes":{{"{}":1}}}}"#, upstream.authority());
     assert_eq!(put(&serving, &key, "r", &format!("{{{nodes}}}")).status, 201);
-    let large = format!(r#"{{{nodes},"labels":{{"large":"{}"}}}}"#, "x".repeat(300_000));
+    let large = format!(r#"{{{nodes},"labels":{{"{}":"large"}}}}"#, "x".repeat(300_000));
     let refused = put(&serving, &key, "r", &large);
     assert_eq!(refused.status, 503, "{}", refused.text());
     serving.line(|line| line.contains("configuration_not_written"));

@@ -1,0 +1,352 @@
+//! What routes take from other resources by naming them: upstreams, services and plugin configs.
+//!
+//! A resource with faults of its own stands here without a value, so that those who name it do not
+//! report it as missing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::balance::{Upstream, UpstreamObject, UpstreamWire};
+use crate::config::Resources;
+use crate::fault::{At, Dangling, Fault, Report};
+use crate::id::Id;
+use crate::kind::Kind;
+use crate::plugin;
+use crate::resource::{PluginConfigWire, ServiceWire};
+use crate::split::{PLUGIN, Scope, Split, TrafficSplitWire};
+use crate::wire;
+
+/// Resources of one kind by id.
+pub(crate) type ById<T> = BTreeMap<Id, Option<T>>;
+
+/// What routes can name, and how they are compiled.
+#[derive(Debug)]
+pub(crate) struct Catalog<'d> {
+    upstreams: ById<Arc<Upstream>>,
+    services: ById<Service<'d>>,
+    plugin_configs: ById<Option<Plugin<'d>>>,
+    /// What becomes of a name that leads nowhere.
+    pub(crate) dangling: Dangling,
+    /// Where the walks start.
+    pub(crate) phase: u64,
+}
+
+/// What a service gives to the routes that name it.
+#[derive(Debug)]
+pub(crate) struct Service<'d> {
+    upstream: Option<Arc<Upstream>>,
+    hosts: Vec<String>,
+    split: Option<Plugin<'d>>,
+}
+
+/// The split of a resource, which was checked where it stands.
+#[derive(Debug)]
+pub(crate) struct Plugin<'d> {
+    value: &'d Value,
+    at: String,
+}
+
+/// What a route has from its service and its plugin config.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited<'c, 'd> {
+    /// For a route without an upstream.
+    pub(crate) upstream: Own,
+    /// For a route without hosts.
+    pub(crate) hosts: &'c [String],
+    /// For a route without a split, and the key by which the route names where it is from.
+    pub(crate) split: Option<(&'c Plugin<'d>, &'static str)>,
+    /// Whether one of both has faults, which are reported where it stands.
+    pub(crate) is_faulty: bool,
+    /// Whether one of both does not exist, and that is tolerated.
+    pub(crate) is_gone: bool,
+}
+
+/// The keys by which a route names what it inherits from.
+const SERVICE_ID: &str = "service_id";
+const PLUGIN_CONFIG_ID: &str = "plugin_config_id";
+
+/// What a name leads to.
+#[derive(Debug)]
+enum Named<T> {
+    /// This.
+    Sound(T),
+    /// Something with faults, which are reported there.
+    Faulty,
+    /// Nothing, and that is tolerated.
+    Gone,
+}
+
+/// What a route or service has as its upstream: none, or one that may be faulty.
+pub(crate) type Own = Option<Option<Arc<Upstream>>>;
+
+impl<'d> Catalog<'d> {
+    /// Nothing at all: for one resource by itself, whose names lead nowhere.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            upstreams: BTreeMap::new(),
+            services: BTreeMap::new(),
+            plugin_configs: BTreeMap::new(),
+            dangling: Dangling::Ignored,
+            phase: 0,
+        }
+    }
+
+    /// Checks all that routes can name.
+    pub(crate) fn compile(resources: &Resources<'d>, phase: u64, report: &mut Report) -> Self {
+        let dangling = match resources.is_tolerant {
+            true => Dangling::Tolerated,
+            false => Dangling::Refused,
+        };
+        let mut catalog = Self { dangling, phase, ..Self::empty() };
+        catalog.upstreams = collect(resources, Kind::Upstream, report, |value, at, report| {
+            upstream(value, at, report).map(Arc::new)
+        });
+        let services = collect(resources, Kind::Service, report, |value, at, report| {
+            catalog.service(value, at, report)
+        });
+        let configs = collect(resources, Kind::PluginConfig, report, |value, at, report| {
+            catalog.plugin_config(value, at, report)
+        });
+        Self { services, plugin_configs: configs, ..catalog }
+    }
+
+    /// What branches can refer to, for a route or service that has this upstream.
+    pub(crate) fn scope<'s>(&'s self, own: Option<&'s Option<Arc<Upstream>>>) -> Scope<'s> {
+        Scope { upstreams: &self.upstreams, own, phase: self.phase, dangling: self.dangling }
+    }
+
+    /// The upstream that a route or service has for itself.
+    pub(crate) fn own(
+        &self,
+        id: Option<&Id>,
+        inline: Option<&UpstreamWire>,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Own {
+        let Some(id) = id else {
+            let wire = inline?;
+            return Some(Upstream::compile(wire, at.key("upstream"), report).map(Arc::new));
+        };
+        if inline.is_some() {
+            report.warn(at.key("upstream"), "not used: `upstream_id` beside it wins");
+        }
+        Some(self.scope(None).named(id, at.key("upstream_id"), report))
+    }
+
+    /// What a route has from the service and the plugin config that it names.
+    pub(crate) fn inherited(
+        &self,
+        service: Option<&Id>,
+        plugin_config: Option<&Id>,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Inherited<'_, 'd> {
+        let mut inherited = Inherited::default();
+        if let Some(id) = service {
+            let at = at.key(SERVICE_ID);
+            match self.named(&self.services, Kind::Service, id, at, report) {
+                Named::Sound(service) => {
+                    inherited.upstream = service.upstream.clone().map(Some);
+                    inherited.hosts = &service.hosts;
+                    inherited.split = service.split.as_ref().map(|split| (split, SERVICE_ID));
+                }
+                Named::Faulty => (inherited.is_faulty, inherited.upstream) = (true, Some(None)),
+                Named::Gone => {
+                    (inherited.is_gone, inherited.upstream) = (true, Some(Some(Upstream::gone())));
+                }
+            }
+        }
+        if let Some(id) = plugin_config {
+            let at = at.key(PLUGIN_CONFIG_ID);
+            match self.named(&self.plugin_configs, Kind::PluginConfig, id, at, report) {
+                Named::Sound(Some(split)) => inherited.split = Some((split, PLUGIN_CONFIG_ID)),
+                Named::Sound(None) => {}
+                Named::Faulty => inherited.is_faulty = true,
+                Named::Gone => inherited.is_gone = true,
+            }
+        }
+        inherited
+    }
+
+    fn named<'c, T>(
+        &self,
+        by_id: &'c ById<T>,
+        kind: Kind,
+        id: &Id,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Named<&'c T> {
+        match by_id.get(id) {
+            Some(Some(found)) => Named::Sound(found),
+            Some(None) => Named::Faulty,
+            None if is_gone(by_id, kind, id, self.dangling, at, report) => Named::Gone,
+            None => Named::Faulty,
+        }
+    }
+
+    /// Checks a service.
+    pub(crate) fn service(
+        &self,
+        value: &'d Value,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Service<'d>> {
+        self.checked(value, at, report, |wire: ServiceWire, report| {
+            let own = self.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
+            let hosts = wire.hosts(at, report);
+            self.check_plugins(wire.plugins.as_ref(), Kind::Service, own.as_ref(), at, report);
+            let split = Plugin::of(value, at);
+            Some(Service { upstream: own.flatten(), hosts, split })
+        })
+    }
+
+    /// Checks a plugin config, which may have a split.
+    pub(crate) fn plugin_config(
+        &self,
+        value: &'d Value,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Option<Plugin<'d>>> {
+        self.checked(value, at, report, |wire: PluginConfigWire, report| {
+            self.check_plugins(Some(&wire.plugins), Kind::PluginConfig, None, at, report);
+            Some(Plugin::of(value, at))
+        })
+    }
+
+    /// What `check` makes of a resource, if it found no faults.
+    fn checked<W: DeserializeOwned, T>(
+        &self,
+        value: &Value,
+        at: At<'_>,
+        report: &mut Report,
+        check: impl FnOnce(W, &mut Report) -> Option<T>,
+    ) -> Option<T> {
+        let faults_before = report.faults.len();
+        let checked = wire::read(value, at, report, check);
+        checked.filter(|_| report.faults.len() == faults_before)
+    }
+
+    /// Checks plugins that routes will take over. A route may still bring the upstream that is
+    /// wanting here.
+    fn check_plugins(
+        &self,
+        plugins: Option<&Map<String, Value>>,
+        holder: Kind,
+        own: Option<&Option<Arc<Upstream>>>,
+        at: At<'_>,
+        report: &mut Report,
+    ) {
+        let of_route = Some(Upstream::gone());
+        let scope = self.scope(own.or(Some(&of_route)));
+        plugins.inspect(|plugins| {
+            compile_plugins(plugins, holder, scope, at.key("plugins"), report);
+        });
+    }
+}
+
+impl<'d> Plugin<'d> {
+    /// The split of the resource at `at`, if it has one.
+    fn of(resource: &'d Value, at: At<'_>) -> Option<Self> {
+        let value = resource.get("plugins")?.get(PLUGIN)?;
+        Some(Self { value, at: at.key("plugins").key(PLUGIN).to_string() })
+    }
+
+    /// The split for one of the routes that take it over. What was said where it stands is not said
+    /// again: only that the route brings no upstream for it, at the name by which the route takes it.
+    pub(crate) fn compile(
+        &self,
+        scope: Scope<'_>,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Split> {
+        let mut again = Report::default();
+        let compile =
+            |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, At::Root, report);
+        let split = wire::read(self.value, At::Root, &mut again, compile);
+        for Fault { at: inner, what, .. } in again.faults {
+            report.fault(at, format!("{what} ({}{inner})", self.at));
+        }
+        split
+    }
+}
+
+/// The split that these plugins describe; it is the one plugin that decides something.
+pub(crate) fn compile_plugins(
+    plugins: &Map<String, Value>,
+    holder: Kind,
+    scope: Scope<'_>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Split> {
+    plugin::check_names(plugins, holder, at, report);
+    let at = at.key(PLUGIN);
+    let compile = |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, at, report);
+    wire::read(plugins.get(PLUGIN)?, at, report, compile)
+}
+
+/// Checks an upstream that has a place of its own, where APISIX's short form does not do: it has no
+/// room for an id.
+pub(crate) fn upstream(value: &Value, at: At<'_>, report: &mut Report) -> Option<Upstream> {
+    let compile = |wire: UpstreamObject, report: &mut Report| {
+        Upstream::compile(&UpstreamWire::Object(Box::new(wire)), at, report)
+    };
+    wire::read(value, at, report, compile)
+}
+
+/// Checks the resources of a kind, and that no two of them have one id.
+pub(crate) fn collect<'d, T>(
+    resources: &Resources<'d>,
+    kind: Kind,
+    report: &mut Report,
+    mut check: impl FnMut(&'d Value, At<'_>, &mut Report) -> Option<T>,
+) -> ById<T> {
+    let mut by_id = BTreeMap::new();
+    let root = At::Root;
+    for (index, value) in resources.list(kind).iter().enumerate() {
+        let (list, place) = resources.place(kind, index);
+        let list = root.key(list);
+        let at = list.index(place);
+        let checked = check(value, at, report);
+        let (key, id) = id_of(kind, value, index);
+        let Some(id) = id else { continue };
+        if by_id.contains_key(&id) {
+            let what = format!("another {} has the {key} `{}`", kind.singular(), id.as_str());
+            report.fault(at.key(key), what);
+        }
+        by_id.insert(id, checked);
+    }
+    by_id
+}
+
+/// The id of a resource and the key that it has there, unless it is none, which is reported where the
+/// resource is read.
+pub(crate) fn id_of(kind: Kind, value: &Value, index: usize) -> (&'static str, Option<Id>) {
+    let key = if kind == Kind::Consumer { "username" } else { "id" };
+    let id = match value.get(key) {
+        Some(id) if kind == Kind::Credential => id.as_str().and_then(Id::parse_credential),
+        Some(id) => wire::read(id, At::Root, &mut Report::default(), |id, _| Some(id)),
+        None => Some(positional_id(index)),
+    };
+    (key, id)
+}
+
+/// The id of a resource that has none, as in APISIX's standalone file.
+pub(crate) fn positional_id(index: usize) -> Id {
+    Id::parse(&format!("arr_{}", index + 1)).expect("letters, `_` and digits are an id")
+}
+
+/// Reports that there is no such resource, and says whether that is tolerated.
+pub(crate) fn is_gone<T>(
+    by_id: &ById<T>,
+    kind: Kind,
+    id: &Id,
+    dangling: Dangling,
+    at: At<'_>,
+    report: &mut Report,
+) -> bool {
+    let known: Vec<&str> = by_id.keys().map(Id::as_str).collect();
+    report.missing(Fault::missing(at, kind, id.as_str(), &known), dangling)
+}

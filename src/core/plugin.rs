@@ -1,0 +1,74 @@
+//! Plugins by name: which there are, and in which kinds of resources each may stand.
+
+use serde_json::{Map, Value};
+
+use crate::fault::{At, Report, did_you_mean};
+use crate::kind::Kind;
+use crate::split;
+
+/// Who calls, by a key in the request; so far consumers can be given their keys, and nothing asks.
+pub(crate) const KEY_AUTH: &str = "key-auth";
+
+/// The plugins of this version, by APISIX's priority, the highest first.
+pub(crate) const PLUGINS: [&str; 2] = [KEY_AUTH, split::PLUGIN];
+
+/// The plugins of APISIX 3.x, as far as this version has nothing of them.
+const OTHERS: &str = "\
+    acl ai ai-aliyun-content-moderation ai-aws-content-moderation ai-cache ai-lakera-guard \
+    ai-prompt-decorator ai-prompt-guard ai-prompt-template ai-proxy ai-proxy-multi ai-rag \
+    ai-rate-limiting ai-request-rewrite api-breaker attach-consumer-label authz-casbin authz-casdoor \
+    authz-keycloak aws-lambda azure-functions basic-auth batch-requests body-transformer brotli \
+    cas-auth chaitin-waf clickhouse-logger client-control consumer-restriction cors csrf datadog \
+    degraphql dubbo-proxy echo elasticsearch-logger error-log-logger example-plugin \
+    ext-plugin-post-req ext-plugin-post-resp ext-plugin-pre-req fault-injection file-logger \
+    forward-auth gm google-cloud-logging grpc-transcode grpc-web gzip hmac-auth http-dubbo \
+    http-logger inspect ip-restriction jwe-decrypt jwt-auth kafka-logger kafka-proxy lago ldap-auth \
+    limit-conn limit-count limit-req log-rotate loggly loki-logger mcp-bridge mocking multi-auth \
+    node-status ocsp-stapling opa openfunction openid-connect opentelemetry openwhisk prometheus \
+    proxy-cache proxy-control proxy-mirror proxy-rewrite public-api real-ip redirect \
+    referer-restriction request-id request-validation response-rewrite rocketmq-logger saml-auth \
+    server-info serverless-post-function serverless-pre-function skywalking skywalking-logger \
+    sls-logger splunk-hec-logging syslog tcp-logger tencent-cloud-cls traffic-label ua-restriction \
+    udp-logger uri-blocker wolf-rbac workflow zipkin";
+
+/// Reports the plugins that cannot stand in a resource of this kind. What the others are told is for
+/// those to check who use it.
+pub(crate) fn check_names(
+    plugins: &Map<String, Value>,
+    holder: Kind,
+    at: At<'_>,
+    report: &mut Report,
+) {
+    for name in plugins.keys() {
+        if let Some(what) = misplaced(name, holder) {
+            report.fault(at.key(name), what);
+        }
+    }
+}
+
+/// Why this plugin cannot stand there, if it cannot.
+fn misplaced(name: &str, holder: Kind) -> Option<String> {
+    let takes_splits = matches!(holder, Kind::Route | Kind::Service | Kind::PluginConfig);
+    let takes_keys = matches!(holder, Kind::Consumer | Kind::Credential);
+    match name {
+        split::PLUGIN if takes_splits => None,
+        split::PLUGIN => Some(format!("not supported in a {} yet", holder.singular())),
+        KEY_AUTH if takes_keys => None,
+        name if name == KEY_AUTH || OTHERS.split_whitespace().any(|other| other == name) => {
+            Some("APISIX has this plugin, Splitway does not support it yet".to_owned())
+        }
+        name => Some(unknown(name)),
+    }
+}
+
+/// What is said of a name that is no plugin's.
+fn unknown(name: &str) -> String {
+    format!("unknown plugin [{name}]{}", did_you_mean(name, &PLUGINS))
+}
+
+/// Checks the name that the metadata of a plugin have as their id.
+pub(crate) fn check_metadata_id(name: &str, at: At<'_>, report: &mut Report) {
+    if !PLUGINS.contains(&name) {
+        report.fault(at, misplaced(name, Kind::PluginMetadata).unwrap_or_else(|| unknown(name)));
+    }
+}

@@ -1,0 +1,115 @@
+//! The dialogues of the Admin API: one file per subject, one function per promise. They hold on the
+//! core in memory, on the server and on the Worker's Durable Object alike.
+
+use crate::control::{Control, Dialogue};
+
+mod resources;
+mod lists;
+mod patches;
+mod removals;
+mod callers;
+mod checks;
+mod documents;
+mod past;
+mod vectors;
+
+/// The list of all dialogues, handed to a macro of this crate behind what else it is to be told.
+#[macro_export]
+macro_rules! dialogues {
+    ($callback:ident $($told:tt)*) => {
+        $crate::$callback! { [$($told)*]
+            resources {
+                a_route_is_made_replaced_read_listed_and_deleted
+                every_kind_is_kept_and_listed
+                an_id_is_in_the_path_in_the_body_or_the_same_in_both
+                a_posted_resource_gets_a_number
+                consumers_go_by_their_names_and_have_credentials
+                a_body_must_be_there_and_be_an_object_that_fits
+                what_there_is_none_of_is_not_found
+                faults_are_told_in_one_line_and_all_of_them_in_a_list
+            }
+            lists {
+                pages_need_both_arguments
+                filters_look_at_names_paths_labels_and_references
+            }
+            patches {
+                a_patch_merges_or_sets_what_is_at_a_path
+                a_patch_is_checked_as_a_whole
+            }
+            removals {
+                what_is_used_stays_unless_it_is_forced
+                a_consumer_takes_its_credentials_along
+            }
+            callers {
+                the_key_is_in_the_header_the_query_or_a_cookie
+                a_viewer_only_looks
+                keys_rotate_without_a_gap
+                wrong_keys_have_to_wait
+            }
+            checks {
+                schemas_and_plugins_are_told
+                resources_and_documents_are_checked_without_writing
+            }
+            documents {
+                a_document_is_replaced_as_a_whole
+                of_two_writers_that_expect_one_revision_one_wins
+                a_trial_changes_nothing
+                a_faulty_document_changes_nothing_and_is_told_whole
+                the_order_of_a_document_is_kept
+                a_document_is_written_as_yaml_too
+            }
+            past {
+                every_change_is_a_revision
+                two_revisions_are_compared
+                a_rollback_is_a_change_of_its_own
+            }
+            vectors {
+                apisix_and_splitway_agree_or_differ_as_told
+            }
+        }
+    };
+}
+
+/// Makes a test of every dialogue for the environment of a program.
+#[macro_export]
+macro_rules! held {
+    ([$target:ident] $($file:ident { $($name:ident)* })*) => {
+        mod dialogues {
+            $(mod $file {
+                $(#[test]
+                fn $name() {
+                    let name = concat!(stringify!($file), "::", stringify!($name));
+                    $crate::control::run::<super::super::$target>(&$crate::dialogues::all(), name);
+                })*
+            })*
+        }
+    };
+}
+
+/// Makes the list of [`all`].
+#[macro_export]
+macro_rules! dialogues_listed {
+    ([] $($file:ident { $($name:ident)* })*) => {
+        vec![$($((
+            concat!(stringify!($file), "::", stringify!($name)),
+            $file::$name as fn(&mut T),
+        )),*),*]
+    };
+}
+
+/// All dialogues, by name.
+pub fn all<T: Control>() -> Vec<Dialogue<T>> {
+    dialogues!(dialogues_listed)
+}
+
+/// A route without faults.
+fn route(uri: &str) -> serde_json::Value {
+    let upstream = serde_json::json!({"nodes": {"127.0.0.1:80": 1}, "pass_host": "node"});
+    serde_json::json!({"uri": uri, "upstream": upstream})
+}
+
+/// A value with a member more.
+fn with(mut value: serde_json::Value, key: &str, member: serde_json::Value) -> serde_json::Value {
+    value[key] = member;
+    value
+}
