@@ -20,6 +20,7 @@ pub struct StoreOptions {
     /// Keep what the Admin API writes in an etcd, for all servers that name the same one; etcds://
     /// for TLS [default prefix: /splitway]
     #[arg(
+        id = "store",
         long = "store",
         env = "SPLITWAY_STORE",
         value_name = "etcd://HOST[:PORT],...[/PREFIX]",
@@ -28,38 +29,51 @@ pub struct StoreOptions {
     pub address: Option<StoreAddress>,
 
     /// Trust this certificate authority (PEM) of etcd in place of the system's
-    #[arg(long = "store-ca", env = "SPLITWAY_STORE_CA", value_name = "FILE", requires = "address")]
+    #[arg(
+        id = "store_ca",
+        long = "store-ca",
+        env = "SPLITWAY_STORE_CA",
+        value_name = "FILE",
+        requires = "store"
+    )]
     pub ca: Option<PathBuf>,
 
     /// Show etcd this certificate (PEM)
     #[arg(
-        long = "store-cert",
+        id = "store_cert", long = "store-cert",
         env = "SPLITWAY_STORE_CERT",
         value_name = "FILE",
-        requires_all = ["address", "private_key"]
+        requires_all = ["store", "store_key"]
     )]
     pub certificate: Option<PathBuf>,
 
     /// The private key (PEM) of that certificate
     #[arg(
+        id = "store_key",
         long = "store-key",
         env = "SPLITWAY_STORE_KEY",
         value_name = "FILE",
-        requires = "certificate"
+        requires = "store_cert"
     )]
     pub private_key: Option<PathBuf>,
 
     /// Be this user of etcd, with the password in SPLITWAY_STORE_PASSWORD
     #[arg(
+        id = "store_user",
         long = "store-user",
         env = "SPLITWAY_STORE_USER",
         value_name = "NAME",
-        requires = "address"
+        requires = "store"
     )]
     pub user: Option<String>,
 
     /// Wait so many seconds for etcd before a write is refused [default: 5]
-    #[arg(long = "store-timeout", env = "SPLITWAY_STORE_TIMEOUT", value_name = "SECONDS")]
+    #[arg(
+        id = "store_timeout",
+        long = "store-timeout",
+        env = "SPLITWAY_STORE_TIMEOUT",
+        value_name = "SECONDS"
+    )]
     pub timeout_secs: Option<NonZeroU32>,
 
     /// The password of the user. It is no flag: a command line is there for everybody to read.
