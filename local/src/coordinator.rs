@@ -96,12 +96,16 @@ impl Handle {
     /// else has the ledger.
     pub(crate) fn catch_up(&self, is_known: impl FnOnce() -> bool) -> Result<(), StorageError> {
         let mut owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.owner.is_poisoned() || !is_known() {
-            owner.reload()?;
+        if self.owner.is_poisoned() {
+            owner.recover()?;
             self.owner.clear_poison();
-            // Nobody waits for times any more where that fails.
-            let _ = self.times.send(());
+        } else if is_known() {
+            return Ok(());
+        } else {
+            owner.catch_up()?;
         }
+        // Nobody waits for times any more where that fails.
+        let _ = self.times.send(());
         Ok(())
     }
 
@@ -122,7 +126,7 @@ impl Handle {
 fn lock(owner: &Mutex<Owner>) -> Result<MutexGuard<'_, Owner>, Refusal> {
     owner.lock().or_else(|poisoned| {
         let mut guard = poisoned.into_inner();
-        guard.reload().map_err(|error| {
+        guard.recover().map_err(|error| {
             let fields = json!({"detail": error.to_string()});
             guard.log.tell(Level::Error, "configuration_not_read", fields);
             Refusal::from(error)
@@ -133,8 +137,22 @@ fn lock(owner: &Mutex<Owner>) -> Result<MutexGuard<'_, Owner>, Refusal> {
 }
 
 impl Owner {
-    /// Takes over what the storage holds by now, and serves by it.
-    fn reload(&mut self) -> Result<(), StorageError> {
+    /// Takes over what the storage holds after a command ended half-way, which may have got as far as
+    /// the ledger and no further, and serves by it.
+    fn recover(&mut self) -> Result<(), StorageError> {
+        self.catch_up()?;
+        let mut report = Report::default();
+        if let Held::Open(coordinator) = &self.ledger
+            && let Some(snapshot) = coordinator.ledger().compile(&mut report)
+        {
+            self.serve_by(snapshot);
+        }
+        tell_faults(&self.log, &report);
+        Ok(())
+    }
+
+    /// Takes over what the storage holds by now, and serves by it if it is something else.
+    fn catch_up(&mut self) -> Result<(), StorageError> {
         let mut report = Report::default();
         let (snapshot, is_first) = match &mut self.ledger {
             Held::Open(coordinator) => (coordinator.reload(&mut report)?, false),
@@ -194,9 +212,10 @@ impl Owner {
     /// Serves by what a command led to, then gives its answer.
     fn publish(&mut self, outcome: Outcome, by: &str) -> Result<Done, Refusal> {
         if let Some(snapshot) = outcome.snapshot {
-            let event =
-                if outcome.is_written { "configuration_written" } else { "configuration_loaded" };
-            self.tell(&snapshot, event, outcome.is_written.then_some(by));
+            // What did nothing may have found what others did.
+            let is_own = outcome.answer.is_ok();
+            let event = if is_own { "configuration_written" } else { "configuration_loaded" };
+            self.tell(&snapshot, event, is_own.then_some(by));
             self.serve_by(*snapshot);
         }
         if let Err(Refusal::Full(detail) | Refusal::Unavailable(detail)) = &outcome.answer {

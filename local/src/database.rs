@@ -1,5 +1,7 @@
 //! The ledger's SQLite file. All SQL of the ledger is in the core; this executes it.
 
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
@@ -21,6 +23,12 @@ pub enum DatabaseError {
     /// Another process has it.
     #[error("another process uses it")]
     InUse,
+    /// The file, or the disk that it is on.
+    #[error("it is read-only")]
+    ReadOnly,
+    /// It can neither be opened nor made.
+    #[error(transparent)]
+    File(io::Error),
     /// A later Splitway made it.
     #[error("its tables have version {found}, this Splitway knows versions up to {SCHEMA}")]
     Newer {
@@ -39,6 +47,7 @@ impl From<rusqlite::Error> for DatabaseError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse,
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
             Some(_) | None => Self::Sqlite(error),
         }
     }
@@ -65,7 +74,16 @@ pub(crate) struct Database {
 impl Database {
     /// Opens the file, makes it where there is none, and keeps every other process out.
     pub(crate) fn open(path: &Path) -> Result<Self, DatabaseError> {
-        Self::prepare(Connection::open(path)?)
+        let opened = Connection::open(path).map_err(DatabaseError::from);
+        opened.and_then(Self::prepare).map_err(|error| match error {
+            DatabaseError::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
+                    why_not(path).unwrap_or(DatabaseError::Sqlite(error))
+                }
+                Some(_) | None => DatabaseError::Sqlite(error),
+            },
+            other => other,
+        })
     }
 
     fn prepare(mut connection: Connection) -> Result<Self, DatabaseError> {
@@ -75,6 +93,15 @@ impl Database {
         connection.transaction_with_behavior(TransactionBehavior::Exclusive)?.commit()?;
         Ok(Self { connection })
     }
+}
+
+/// What the system says about a file that `SQLite` could not open or lock.
+fn why_not(path: &Path) -> Option<DatabaseError> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.err().map(|error| match error.kind() {
+        ErrorKind::ReadOnlyFilesystem => DatabaseError::ReadOnly,
+        _ => DatabaseError::File(error),
+    })
 }
 
 impl Sql for Database {
@@ -164,6 +191,22 @@ mod tests {
         let edit = Edit { place: (Section::Resource(Kind::Route), id), before, after };
         let at = Timestamp::from_millis(revision * 1000);
         Change { revision, at, by: "me".into(), cause: "put".into(), edits: vec![edit] }
+    }
+
+    /// What makes a commit survive the loss of power.
+    #[test]
+    fn commits_are_synced() {
+        let dir = tempfile::TempDir::new().expect("a directory");
+        let database = Database::open(&dir.path().join("splitway.db")).expect("a database");
+        for (setting, expected) in [
+            ("journal_mode", Cell::Text("wal".to_owned())),
+            ("locking_mode", Cell::Text("exclusive".to_owned())),
+            // FULL: the log is synced with each commit.
+            ("synchronous", Cell::Integer(2)),
+        ] {
+            let told = database.query(&format!("PRAGMA {setting}"), &[]).expect("a row");
+            assert_eq!(told, [[expected]], "{setting}");
+        }
     }
 
     #[test]

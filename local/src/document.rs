@@ -1,4 +1,4 @@
-//! A document as text, in YAML or JSON, and the snapshot it compiles to.
+//! A document as text, in YAML or JSON, both ways, and the snapshot it compiles to.
 
 use std::fmt;
 use std::path::Path;
@@ -93,38 +93,14 @@ pub fn judge(document: &Value, text: &str) -> Result<(Snapshot, Vec<Fault>), Rep
     }
 }
 
-/// A document as text that ends with a line feed, its keys in the order of the alphabet.
-pub fn write(document: &Value, format: Format) -> String {
-    let text = match format {
-        Format::Json => serde_json::to_string_pretty(document).map_err(|error| error.to_string()),
-        Format::Yaml => {
-            let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-            serde_saphyr::to_string_with_options(document, options)
-                .map_err(|error| error.to_string())
-        }
-    };
-    // All keys are strings and all numbers finite: there is nothing that could not be written.
-    let mut text = text.expect("a value of JSON can be written");
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text
-}
-
 /// The document that a text writes, whatever it says.
 pub fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
     // Some editors begin a text with a mark of its encoding.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match format {
-        Format::Json => splitway_core::json::parse(text.as_bytes())
-            .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string())),
+        Format::Json => parse_json(text),
         Format::Yaml => {
-            let options = serde_saphyr::options! {
-                budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 4 * NODES_MAX },
-                strict_booleans: true,
-                with_snippet: false,
-            };
-            match serde_saphyr::from_str_with_options(text, options) {
+            match serde_saphyr::from_str_with_options(text, yaml_options()) {
                 // What YAML calls null is also a text of nothing but comments.
                 Ok(Value::Null) => {
                     Err(Syntax { line: 0, column: 0, what: "the document is empty".to_owned() })
@@ -133,6 +109,38 @@ pub fn parse(text: &str, format: Format) -> Result<Value, Syntax> {
                 Err(error) => Err(Syntax::of_yaml(&error)),
             }
         }
+    }
+}
+
+/// All documents of a text, which in YAML may be several with `---` between them; those that are
+/// empty or nothing but comments do not count.
+pub fn parse_all(text: &str, format: Format) -> Result<Vec<Value>, Syntax> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match format {
+        Format::Json => parse_json(text).map(|document| vec![document]),
+        Format::Yaml => serde_saphyr::from_multiple_with_options(text, yaml_options())
+            .map_err(|error| Syntax::of_yaml(&error)),
+    }
+}
+
+fn parse_json(text: &str) -> Result<Value, Syntax> {
+    splitway_core::json::parse(text.as_bytes())
+        .map_err(|error| Syntax::new(error.line(), error.column(), &error.to_string()))
+}
+
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 4 * NODES_MAX },
+        strict_booleans: true,
+        with_snippet: false,
+    }
+}
+
+/// The text of a document, ending in a line break; [`parse`] reads the same document from it.
+pub fn write(document: &Value, format: Format) -> String {
+    match format {
+        Format::Json => format!("{document:#}\n"),
+        Format::Yaml => splitway_core::yaml::write(document),
     }
 }
 

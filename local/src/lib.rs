@@ -17,7 +17,7 @@
 //! a `file` that is read again when it changes, or from the ledger of `coordinator`, which `database`
 //! keeps on disk and the Admin API (`admin`, the one place with axum) changes. Of a [`fleet`] the ledger
 //! is in `etcd`, `member` makes a server one of it, and `last_good` is what it starts with while etcd
-//! is away.
+//! is away. [`import`] makes documents of the configurations of others.
 //!
 //! ## The road of a command
 //!
@@ -26,6 +26,7 @@
 pub mod client;
 pub mod document;
 pub mod fleet;
+pub mod import;
 pub mod options;
 pub mod resolve;
 pub mod server;

@@ -25,6 +25,8 @@ enum Command {
     Serve(Box<ServeOptions>),
     /// Check a document: every fault with its place, and what APISIX would do differently
     Validate(command::validate::Arguments),
+    /// Print the configuration of another gateway as a document, and what of it was lost
+    Import(command::import::Arguments),
     /// Show a 50/50 split at work: an origin, Splitway in front of it, and some requests
     Demo(command::demo::Arguments),
     /// Print the configuration of a server, the whole document
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Serve(options) => command::serve::run(*options),
         Command::Validate(arguments) => command::validate::run(&arguments),
+        Command::Import(arguments) => command::import::run(&arguments),
         Command::Demo(arguments) => command::demo::run(&arguments),
         Command::Pull(arguments) => command::pull::run(&arguments),
         Command::Diff(arguments) => command::diff::run(&arguments),

@@ -158,16 +158,22 @@ impl Access {
         }
     }
 
+    /// Under which name a key is known.
+    pub(crate) fn name_of(&self, key: KeyHash, ledger: &Ledger) -> Option<Box<str>> {
+        self.find(key, ledger).map(|(name, _)| name)
+    }
+
     /// Looks at every key, whichever it is.
     fn find(&self, key: KeyHash, ledger: &Ledger) -> Option<(Box<str>, Role)> {
         let stored: Vec<_> = ledger.section(Section::Key).collect();
         let mut found = 0_u32;
-        found.conditional_assign(&1, self.own.0.ct_eq(&key.0));
         for (position, (_, entry)) in (2_u32..).zip(&stored) {
             let is_it = key_of_entry(&entry.value)
                 .map_or(Choice::from(0), |(_, hash, _)| hash.0.ct_eq(&key.0));
             found.conditional_assign(&position, is_it);
         }
+        // Last: what is added later takes nothing from it.
+        found.conditional_assign(&1, self.own.0.ct_eq(&key.0));
         match found {
             0 => None,
             1 => Some((OWN_KEY.into(), Role::Admin)),

@@ -65,6 +65,7 @@ pub async fn answer<C: Control>(
     if head.method() == "HEAD" && matches!(of_apisix, Some("" | "/")) {
         return say::json(200, &serde_json::json!({}));
     }
+    let of_own = path.and_then(|path| path.strip_prefix(OWN_PREFIX));
     let query = Query::parse(head.query());
     // For whoever only looks, HEAD is GET; the shell leaves the body out.
     let method = if head.method() == "HEAD" { "GET" } else { head.method() };
@@ -72,14 +73,13 @@ pub async fn answer<C: Control>(
         client: head.client(),
         key: key(head, &query).map(|key| KeyHash::of(&key)),
         method: method.to_owned(),
-        is_reading: method == "GET",
+        is_reading: method == "GET" || is_trial(method, of_own, &query),
     };
     let by = match control.admit(caller).await {
         Ok(by) => by,
         Err(refusal) => return tell_refusal(refusal),
     };
     let call = |path| Some(Call { method, path: segments(path)?, query, by });
-    let of_own = path.and_then(|path| path.strip_prefix(OWN_PREFIX));
     match (of_apisix, of_own) {
         (Some(path), _) => match call(path) {
             Some(call)
@@ -96,6 +96,17 @@ pub async fn answer<C: Control>(
         },
         (None, None) => error(404, "not found"),
     }
+}
+
+/// Whether a request only asks what it would change, which whoever may look may ask.
+fn is_trial(method: &str, of_own: Option<&str>, query: &Query) -> bool {
+    let is_rollback = |path: &str| path.starts_with("/revisions/") && path.ends_with("/rollback");
+    query.is_set("dry_run")
+        && match method {
+            "PUT" => of_own == Some("/config"),
+            "POST" => of_own.is_some_and(is_rollback),
+            _ => false,
+        }
 }
 
 /// The key is in the header, the query or a cookie, the first of them that is there.

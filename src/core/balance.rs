@@ -13,6 +13,9 @@ use crate::node::{Node, NodesWire, Scheme, parse_authority};
 use crate::rotation::{Rotation, Unpickable, Weight};
 use crate::wire::{Labels, Remark, Unsupported};
 
+/// The type of balancer that there is.
+const TYPE: &str = "roundrobin";
+
 /// An upstream in a document: the object of APISIX, or a URL as a short form.
 #[derive(Debug)]
 pub(crate) enum UpstreamWire {
@@ -22,6 +25,7 @@ pub(crate) enum UpstreamWire {
 
 /// APISIX's upstream object.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked or refused, not to be used")]
 pub(crate) struct UpstreamObject {
@@ -31,8 +35,14 @@ pub(crate) struct UpstreamObject {
     labels: Option<Labels>,
     create_time: Option<u64>,
     update_time: Option<u64>,
+    #[cfg_attr(feature = "schema", schemars(required))]
     nodes: Option<NodesWire>,
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = [TYPE])))]
     r#type: Option<String>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("enum" = [Scheme::Http.as_str(), Scheme::Https.as_str()]))
+    )]
     scheme: Option<String>,
     pass_host: Option<PassHost>,
     upstream_host: Option<String>,
@@ -50,6 +60,7 @@ pub(crate) struct UpstreamObject {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum PassHost {
     Pass,
@@ -57,12 +68,28 @@ enum PassHost {
     Rewrite,
 }
 
+/// The most seconds of one phase: a day.
+const PHASE_SECS_MAX: f64 = 86_400.0;
+
 /// Seconds, all three required, as in APISIX.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TimeoutWire {
+    #[cfg_attr(
+        feature = "schema",
+        schemars(required, range(max = PHASE_SECS_MAX), extend("exclusiveMinimum" = 0))
+    )]
     connect: Option<f64>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(required, range(max = PHASE_SECS_MAX), extend("exclusiveMinimum" = 0))
+    )]
     send: Option<f64>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(required, range(max = PHASE_SECS_MAX), extend("exclusiveMinimum" = 0))
+    )]
     read: Option<f64>,
 }
 
@@ -72,9 +99,10 @@ impl TimeoutWire {
     pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> Duration {
         let phases = [("connect", self.connect), ("send", self.send), ("read", self.read)];
         let phase = |(key, secs): (&str, Option<f64>)| match secs {
-            Some(secs) if secs > 0.0 && secs <= 86_400.0 => Duration::from_secs_f64(secs),
+            Some(secs) if secs > 0.0 && secs <= PHASE_SECS_MAX => Duration::from_secs_f64(secs),
             Some(_) => {
-                report.fault(at.key(key), "expected seconds, more than 0 and at most 86400");
+                let what = format!("expected seconds, more than 0 and at most {PHASE_SECS_MAX}");
+                report.fault(at.key(key), what);
                 Duration::ZERO
             }
             None => {
@@ -164,6 +192,14 @@ impl Upstream {
         self.host == HostPolicy::Node && self.nodes.iter().any(|(node, _)| is_other(node))
     }
 
+    /// Checks an upstream beside an `upstream_id`, for its faults alone.
+    pub(crate) fn check_unused(wire: &UpstreamWire, at: At<'_>, report: &mut Report) {
+        report.warn(at, "not used: `upstream_id` beside it wins");
+        let mut unused = Report::default();
+        Self::compile(wire, at, &mut unused);
+        report.faults.append(&mut unused.faults);
+    }
+
     /// Checks an upstream; reports every fault and what an edge runtime cannot do with it.
     pub(crate) fn compile(wire: &UpstreamWire, at: At<'_>, report: &mut Report) -> Option<Self> {
         let upstream = match wire {
@@ -199,7 +235,7 @@ impl UpstreamObject {
     fn compile(&self, at: At<'_>, report: &mut Report) -> Option<Upstream> {
         let faults_before = report.faults.len();
         match self.r#type.as_deref() {
-            None | Some("roundrobin") => {}
+            None | Some(TYPE) => {}
             Some("chash" | "ewma" | "least_conn") => {
                 report.fault(
                     at.key("type"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::balance::{Upstream, UpstreamObject, UpstreamWire};
 use crate::config::Resources;
@@ -17,7 +17,7 @@ use crate::kind::Kind;
 use crate::plugin;
 use crate::resource::{PluginConfigWire, ServiceWire};
 use crate::split::{PLUGIN, Scope, Split, TrafficSplitWire};
-use crate::wire;
+use crate::wire::{self, Members};
 
 /// Resources of one kind by id.
 pub(crate) type ById<T> = BTreeMap<Id, Option<T>>;
@@ -130,8 +130,8 @@ impl<'d> Catalog<'d> {
             let wire = inline?;
             return Some(Upstream::compile(wire, at.key("upstream"), report).map(Arc::new));
         };
-        if inline.is_some() {
-            report.warn(at.key("upstream"), "not used: `upstream_id` beside it wins");
+        if let Some(wire) = inline {
+            Upstream::check_unused(wire, at.key("upstream"), report);
         }
         Some(self.scope(None).named(id, at.key("upstream_id"), report))
     }
@@ -233,7 +233,7 @@ impl<'d> Catalog<'d> {
     /// wanting here.
     fn check_plugins(
         &self,
-        plugins: Option<&Map<String, Value>>,
+        plugins: Option<&Members>,
         holder: Kind,
         own: Option<&Option<Arc<Upstream>>>,
         at: At<'_>,
@@ -275,7 +275,7 @@ impl<'d> Plugin<'d> {
 
 /// The split that these plugins describe; it is the one plugin that decides something.
 pub(crate) fn compile_plugins(
-    plugins: &Map<String, Value>,
+    plugins: &Members,
     holder: Kind,
     scope: Scope<'_>,
     at: At<'_>,

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::catalog::{collect, is_gone, positional_id};
@@ -12,18 +12,22 @@ use crate::config::Resources;
 use crate::fault::{At, Dangling, Report};
 use crate::id::Id;
 use crate::kind::Kind;
+#[cfg(feature = "schema")]
+use crate::plugin::NoPlugins;
 use crate::plugin::{self, KEY_AUTH};
-use crate::wire::{self, Labels, Remark};
+use crate::wire::{self, Labels, Members, Remark};
 
 /// A consumer, as APISIX writes it. Its id is its name.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
-struct ConsumerWire {
+pub(crate) struct ConsumerWire {
     id: Option<Username>,
     username: Username,
     group_id: Option<Id>,
-    plugins: Option<Map<String, Value>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<KeyPlugins>"))]
+    plugins: Option<Members>,
     desc: Option<Remark>,
     labels: Option<Labels>,
     create_time: Option<u64>,
@@ -32,11 +36,13 @@ struct ConsumerWire {
 
 /// A credential of a consumer, as APISIX writes it.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
-struct CredentialWire {
+pub(crate) struct CredentialWire {
     id: Option<CredentialId>,
-    plugins: Map<String, Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "KeyPlugins"))]
+    plugins: Members,
     name: Option<Remark>,
     desc: Option<Remark>,
     labels: Option<Labels>,
@@ -46,11 +52,13 @@ struct CredentialWire {
 
 /// A consumer group: plugins that several consumers have in common.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
-struct ConsumerGroupWire {
+pub(crate) struct ConsumerGroupWire {
     id: Option<Id>,
-    plugins: Map<String, Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "NoPlugins"))]
+    plugins: Members,
     name: Option<Remark>,
     desc: Option<Remark>,
     labels: Option<Labels>,
@@ -60,21 +68,32 @@ struct ConsumerGroupWire {
 
 /// What `key-auth` is told about a consumer.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct KeyAuthWire {
+pub(crate) struct KeyAuthWire {
     key: Key,
+}
+
+/// The plugins that may stand in a consumer or credential.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "its schema is what counts")]
+struct KeyPlugins {
+    #[schemars(rename = "key-auth")]
+    key_auth: Option<KeyAuthWire>,
 }
 
 /// The name of a consumer: an id without `.`, as in APISIX.
 #[derive(Debug, PartialEq, Eq)]
-struct Username(Id);
+pub(crate) struct Username(Id);
 
 /// The id of a credential, with its consumer or without.
 #[derive(Debug)]
-struct CredentialId(Id);
+pub(crate) struct CredentialId(Id);
 
 /// A key by which a consumer is known.
-struct Key(String);
+pub(crate) struct Key(String);
 
 /// The keys that were met, each with whom it belongs to.
 #[derive(Default)]
@@ -160,7 +179,7 @@ pub(crate) fn check_group(value: &Value, at: At<'_>, report: &mut Report) -> Opt
 impl Keys {
     /// Takes the key of a consumer up, if these plugins have one. A key that two have tells nobody
     /// who calls.
-    fn add(&mut self, plugins: &Map<String, Value>, whose: &Id, at: At<'_>, report: &mut Report) {
+    fn add(&mut self, plugins: &Members, whose: &Id, at: At<'_>, report: &mut Report) {
         let Some(value) = plugins.get(KEY_AUTH) else { return };
         let at = at.key(KEY_AUTH);
         let key = |wire: KeyAuthWire, _: &mut Report| Some(wire.key.0);

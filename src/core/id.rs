@@ -4,6 +4,9 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 use std::fmt;
 
+/// The most characters of an id, as in APISIX.
+pub(crate) const ID_MAX: usize = 64;
+
 /// What stands between the consumer and the id of one of its credentials.
 const CREDENTIALS: &str = "/credentials/";
 
@@ -15,7 +18,7 @@ pub struct Id(String);
 impl Id {
     /// The id that `text` is, if it can be one.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=64).contains(&text.len())
+        let fits = (1..=ID_MAX).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
             // As the segment of a path these lead elsewhere.
             && !matches!(text, "." | "..");

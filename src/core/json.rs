@@ -11,6 +11,19 @@ pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice::<Unique>(text).map(|Unique(value)| value)
 }
 
+/// How deep a resource may be. A value goes through functions that call themselves for each level, and
+/// what is written must be read again, also from inside a document: the parser ends at 128 levels.
+pub const DEPTH_MAX: usize = 100;
+
+/// How many objects and lists stand in each other.
+pub fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
 /// A value without repeated keys.
 struct Unique(Value);
 
@@ -81,6 +94,16 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_depth_is_that_of_the_deepest_place() {
+        for (text, expected) in [("1", 0), ("[]", 1), ("{}", 1), (r#"[1,{"a":[[]]},[]]"#, 4)] {
+            assert_eq!(parse(text.as_bytes()).map(|value| depth(&value)).ok(), Some(expected));
+        }
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse(deep(DEPTH_MAX + 2).as_bytes()).is_ok(), "a resource in a document");
+        assert!(parse(deep(100_000).as_bytes()).is_err());
+    }
 
     #[test]
     fn a_repeated_key_is_an_error_with_its_line() {

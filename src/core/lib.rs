@@ -24,12 +24,27 @@
 //! client ◄─ the shell applies ◄─ Edits (proof headers) or Answer (problem) ◄─ outcome ◄──┘
 //! ```
 //!
+//! ## The road of a change
+//!
+//! ```text
+//! request ─► admin ─► Command ─► coordinator ─► Change ─► compile ─► the Storage keeps it ─► answer
+//!                                    │                       │
+//!                                    └─ ledger (now), sql    └─ Snapshot: serves before the answer,
+//!                                       (now and the past)      or is published to KV
+//! ```
+//!
+//! The [`coordinator`] is the one writer of a [`ledger`]; [`admin`] turns APISIX's dialogue and our own
+//! into its commands; [`document`] is the ledger as one document, and back. What keeps the ledger is a
+//! [`storage::Storage`]: SQLite through [`sql`], whose statements a shell only executes, or whatever
+//! else a shell brings along.
+//!
 //! ## Invariants
 //!
 //! - Nothing here panics on anything from the network: in a Worker one panic ends every request of an
 //!   isolate.
 //! - The core never iterates or copies a whole head; it asks for fields and returns [`head::Edits`].
 //! - After compilation only the positions of [`rotation::Rotation`]s change, by one atomic add a pick.
+//! - What is acknowledged is durable; what is served compiled; a change is whole or it is not.
 //! - A snapshot that exists is sound: [`snapshot::compile`] is the only way to get one and reports
 //!   every fault with a JSON pointer.
 //! - A module imports only modules listed above it here, and only [`serve`] and [`admin`] await. A
@@ -56,6 +71,9 @@ mod resource;
 pub mod config;
 mod catalog;
 mod consumer;
+#[cfg(feature = "schema")]
+mod shape;
+pub mod schema;
 pub mod snapshot;
 pub mod refresh;
 pub mod exchange;
@@ -69,6 +87,5 @@ pub mod access;
 pub mod coordinator;
 pub mod platform;
 pub mod yaml;
-pub mod schema;
 pub mod admin;
 pub mod serve;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::fault::{At, Report};
 use crate::rotation::{Rotation, Unpickable, Weight};
-use crate::wire::Unsupported;
+use crate::wire::{Members, Unsupported};
 
 /// The scheme an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +84,17 @@ pub(crate) enum NodesWire {
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeWire {
     host: String,
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     port: Option<u16>,
     weight: u32,
     #[expect(dead_code, reason = "read to be refused by name")]
     priority: Option<Unsupported>,
     #[expect(dead_code, reason = "kept for whoever reads the document; it has no effect")]
-    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    metadata: Option<Members>,
 }
 
 impl NodesWire {
@@ -180,13 +182,16 @@ pub fn parse_authority(text: &str) -> Option<(&str, Option<u16>)> {
     is_host(host).then_some((host, port))
 }
 
+/// The most characters of a host name (RFC 1035, section 2.3.4, without the root).
+pub(crate) const HOST_MAX: usize = 253;
+
 /// Whether `host` is a name, an IPv4 address or a bracketed IPv6 address.
 pub(crate) fn is_host(host: &str) -> bool {
     if let Some(inner) = host.strip_prefix('[') {
         let address = inner.strip_suffix(']');
         return address.is_some_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());
     }
-    let fits = (1..=253).contains(&host.len());
+    let fits = (1..=HOST_MAX).contains(&host.len());
     fits && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::json::DEPTH_MAX;
+
 /// Merges `patch` into `value`: objects member by member, null takes a member away, all else replaces
 /// (RFC 7396).
 pub fn merge(value: &mut Value, patch: Value) {
@@ -14,9 +16,10 @@ pub fn merge(value: &mut Value, patch: Value) {
     }
     let Some(target) = value.as_object_mut() else { return };
     for (key, part) in members {
-        match part {
-            Value::Null => drop(target.remove(&key)),
-            part => merge(target.entry(key).or_insert(Value::Null), part),
+        if part.is_null() {
+            target.remove(&key);
+        } else {
+            merge(target.entry(key).or_insert(Value::Null), part);
         }
     }
 }
@@ -28,15 +31,19 @@ pub fn set(value: &mut Value, path: &[String], part: Value) -> Result<(), String
         *value = part;
         return Ok(());
     };
+    if path.len() > DEPTH_MAX {
+        return Err(format!("invalid sub-path: it has more than {DEPTH_MAX} keys"));
+    }
     let mut parent = value;
     for (depth, key) in parents.iter().enumerate() {
         let members = parent.as_object_mut().ok_or_else(|| invalid(path, depth))?;
         parent = members.entry(key.as_str()).or_insert_with(|| Value::Object(Map::new()));
     }
     let members = parent.as_object_mut().ok_or_else(|| invalid(path, parents.len()))?;
-    match part {
-        Value::Null => drop(members.remove(last)),
-        part => drop(members.insert(last.clone(), part)),
+    if part.is_null() {
+        members.remove(last);
+    } else {
+        members.insert(last.clone(), part);
     }
     Ok(())
 }
@@ -73,6 +80,9 @@ mod tests {
         assert_eq!(value["labels"], json!({"env": "prod"}));
         assert_eq!(set(&mut value, &path("labels/env"), Value::Null), Ok(()));
         assert_eq!(value["labels"], json!({}));
+        let deep = vec!["a".to_owned(); DEPTH_MAX + 1];
+        assert!(set(&mut value, &deep, json!(1)).is_err());
+        assert_eq!(value.get("a"), None);
         for through in ["uri/x", "list/0", "list/0/x"] {
             assert!(set(&mut value, &path(through), json!(1)).is_err(), "{through}");
         }

@@ -1,16 +1,15 @@
 //! Plugins by name: which there are, and in which kinds of resources each may stand.
 
-use serde_json::{Map, Value};
-
 use crate::fault::{At, Report, did_you_mean};
 use crate::kind::Kind;
 use crate::split;
+use crate::wire::Members;
 
 /// Who calls, by a key in the request; so far consumers can be given their keys, and nothing asks.
 pub(crate) const KEY_AUTH: &str = "key-auth";
 
 /// The plugins of this version, by APISIX's priority, the highest first.
-pub(crate) const PLUGINS: [&str; 2] = [KEY_AUTH, split::PLUGIN];
+pub const PLUGINS: [&str; 2] = [KEY_AUTH, split::PLUGIN];
 
 /// The plugins of APISIX 3.x, as far as this version has nothing of them.
 const OTHERS: &str = "\
@@ -33,12 +32,7 @@ const OTHERS: &str = "\
 
 /// Reports the plugins that cannot stand in a resource of this kind. What the others are told is for
 /// those to check who use it.
-pub(crate) fn check_names(
-    plugins: &Map<String, Value>,
-    holder: Kind,
-    at: At<'_>,
-    report: &mut Report,
-) {
+pub(crate) fn check_names(plugins: &Members, holder: Kind, at: At<'_>, report: &mut Report) {
     for name in plugins.keys() {
         if let Some(what) = misplaced(name, holder) {
             report.fault(at.key(name), what);
@@ -72,3 +66,19 @@ pub(crate) fn check_metadata_id(name: &str, at: At<'_>, report: &mut Report) {
         report.fault(at, misplaced(name, Kind::PluginMetadata).unwrap_or_else(|| unknown(name)));
     }
 }
+
+/// The plugins that may stand where a route is decided.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "its schema is what counts")]
+pub(crate) struct SplitPlugins {
+    #[schemars(rename = "traffic-split")]
+    traffic_split: Option<split::TrafficSplitWire>,
+}
+
+/// The plugins that may stand where none may.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct NoPlugins {}

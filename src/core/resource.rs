@@ -1,17 +1,21 @@
 //! The resources that meet a request: routes, and what routes take from services and plugin configs.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 use crate::balance::{TimeoutWire, UpstreamWire};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::node::is_host;
+#[cfg(feature = "schema")]
+use crate::plugin::{NoPlugins, PLUGINS, SplitPlugins};
+use crate::rewrite::URI_MAX;
 use crate::route::Conditions;
-use crate::wire::{Labels, Remark, Unsupported};
+use crate::wire::{Labels, Members, Remark, Unsupported};
 
-/// The most bytes of a path, as in APISIX.
-const URI_MAX: usize = 4096;
+/// How long the pattern of a host may be: a name, behind `*.`.
+#[cfg(feature = "schema")]
+const HOST_MAX: usize = crate::node::HOST_MAX + 2;
 
 /// The methods that a route may name, as in APISIX. A route that names none takes every method.
 const METHODS: [&str; 10] =
@@ -19,6 +23,14 @@ const METHODS: [&str; 10] =
 
 /// A route, as APISIX writes it.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend(
+        "oneOf" = serde_json::json!([{"required": ["uri"]}, {"required": ["uris"]}]),
+        "not" = serde_json::json!({"required": ["host", "hosts"]}),
+    ))
+)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked or refused, not to be used")]
 pub(crate) struct RouteWire {
@@ -28,19 +40,46 @@ pub(crate) struct RouteWire {
     labels: Option<Labels>,
     create_time: Option<u64>,
     update_time: Option<u64>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = HOST_MAX)))]
     host: Option<String>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1),
+            inner(length(min = 1, max = HOST_MAX)),
+            extend("uniqueItems" = true),
+        )
+    )]
     hosts: Option<Vec<String>>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URI_MAX)))]
     uri: Option<String>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1),
+            inner(length(min = 1, max = URI_MAX)),
+            extend("uniqueItems" = true),
+        )
+    )]
     uris: Option<Vec<String>>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend(
+            "items" = serde_json::json!({"type": "string", "enum": METHODS}),
+            "uniqueItems" = true,
+        ))
+    )]
     methods: Option<Vec<String>>,
     priority: Option<i64>,
+    #[cfg_attr(feature = "schema", schemars(range(max = 1)))]
     status: Option<u8>,
     pub(crate) timeout: Option<TimeoutWire>,
     pub(crate) upstream: Option<UpstreamWire>,
     pub(crate) upstream_id: Option<Id>,
     pub(crate) service_id: Option<Id>,
     pub(crate) plugin_config_id: Option<Id>,
-    pub(crate) plugins: Option<Map<String, Value>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<SplitPlugins>"))]
+    pub(crate) plugins: Option<Members>,
     enable_websocket: Option<Unsupported>,
     filter_func: Option<Unsupported>,
     remote_addr: Option<Unsupported>,
@@ -52,6 +91,7 @@ pub(crate) struct RouteWire {
 
 /// A service: what several routes have in common. A route's own word goes before it.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked or refused, not to be used")]
 pub(crate) struct ServiceWire {
@@ -61,16 +101,26 @@ pub(crate) struct ServiceWire {
     labels: Option<Labels>,
     create_time: Option<u64>,
     update_time: Option<u64>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1),
+            inner(length(min = 1, max = HOST_MAX)),
+            extend("uniqueItems" = true),
+        )
+    )]
     hosts: Option<Vec<String>>,
     pub(crate) upstream: Option<UpstreamWire>,
     pub(crate) upstream_id: Option<Id>,
-    pub(crate) plugins: Option<Map<String, Value>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<SplitPlugins>"))]
+    pub(crate) plugins: Option<Members>,
     enable_websocket: Option<Unsupported>,
     script: Option<Unsupported>,
 }
 
 /// A plugin config: plugins that several routes have in common.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
 pub(crate) struct PluginConfigWire {
@@ -80,26 +130,31 @@ pub(crate) struct PluginConfigWire {
     labels: Option<Labels>,
     create_time: Option<u64>,
     update_time: Option<u64>,
-    pub(crate) plugins: Map<String, Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "SplitPlugins"))]
+    pub(crate) plugins: Members,
 }
 
 /// A global rule: plugins for every request.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
 pub(crate) struct GlobalRuleWire {
     id: Option<Id>,
     create_time: Option<u64>,
     update_time: Option<u64>,
-    pub(crate) plugins: Map<String, Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "NoPlugins"))]
+    pub(crate) plugins: Members,
 }
 
 /// What a plugin is told once for all its uses. Its id is the plugin's name; the plugins of this
 /// version are told nothing.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
 pub(crate) struct PluginMetadataWire {
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = PLUGINS)))]
     pub(crate) id: Option<String>,
     create_time: Option<u64>,
     update_time: Option<u64>,
@@ -122,7 +177,7 @@ impl RouteWire {
             let is_path = uri.starts_with('/') || uri == "*";
             let fits = (1..=URI_MAX).contains(&uri.len());
             (!(is_path && fits))
-                .then_some("expected a path of up to 4096 bytes that starts with `/`")
+                .then(|| format!("expected a path of up to {URI_MAX} bytes that starts with `/`"))
         });
         warn_of_literals(&uris, at, report);
         check_each(&self.host, &self.hosts, ("host", "hosts"), at, report, check_host);
@@ -180,8 +235,9 @@ fn one_or_list(
 }
 
 fn check_unique(list: &[String], at: At<'_>, report: &mut Report) {
+    let mut seen = BTreeSet::new();
     for (index, value) in list.iter().enumerate() {
-        if list.iter().take(index).any(|earlier| earlier == value) {
+        if !seen.insert(value) {
             report.fault(at.index(index), format!("`{value}` stands here twice"));
         }
     }
@@ -204,7 +260,7 @@ fn check_each(
     (one_key, list_key): (&str, &str),
     at: At<'_>,
     report: &mut Report,
-    check: impl Fn(&str) -> Option<&'static str>,
+    check: impl Fn(&str) -> Option<String>,
 ) {
     if let Some(what) = one.as_deref().and_then(&check) {
         report.fault(at.key(one_key), what);
@@ -217,8 +273,9 @@ fn check_each(
     }
 }
 
-fn check_host(host: &str) -> Option<&'static str> {
+fn check_host(host: &str) -> Option<String> {
     let name = host.strip_prefix('*').unwrap_or(host);
     let is_pattern = host == "*" || is_host(name.strip_prefix('.').unwrap_or(name));
-    (!is_pattern).then_some("expected a host name without a port, or one with a leading `*`")
+    let what = "expected a host name without a port, or one with a leading `*`";
+    (!is_pattern).then(|| what.to_owned())
 }

@@ -8,10 +8,15 @@ use crate::fault::{At, Report};
 use crate::head::{Edits, HOP_BY_HOP, is_header_name, is_header_value};
 use crate::wire::Unsupported;
 
+/// The most bytes of a path, as in APISIX.
+pub(crate) const URI_MAX: usize = 4096;
+
 /// The member `rewrite` of a branch.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RewriteWire {
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URI_MAX), regex(pattern = "^/")))]
     uri: Option<String>,
     #[expect(dead_code, reason = "read to be refused by name")]
     regex_uri: Option<Unsupported>,
@@ -23,6 +28,7 @@ pub(crate) struct RewriteWire {
 
 /// The member `headers` of a branch, as in APISIX's `proxy-rewrite`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadersWire {
     set: Option<BTreeMap<String, String>>,
@@ -92,8 +98,8 @@ fn check_uri(uri: &str, at: At<'_>, report: &mut Report) {
         report.fault(at, "a character cannot stand in a URI (RFC 3986); escape it as %XX");
     } else if uri.contains('$') {
         report.fault(at, "variables (`$`) are not supported yet; escape a literal one as %24");
-    } else if uri.len() > 4096 {
-        report.fault(at, format!("expected at most 4096 characters, found {}", uri.len()));
+    } else if uri.len() > URI_MAX {
+        report.fault(at, format!("expected at most {URI_MAX} characters, found {}", uri.len()));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::balance::Upstream;
 use crate::catalog::{
@@ -20,7 +20,7 @@ use crate::plugin;
 use crate::resource::{GlobalRuleWire, PluginMetadataWire, RouteWire};
 use crate::route::{Conditions, Router};
 use crate::split::{PLUGIN, Split};
-use crate::wire;
+use crate::wire::{self, Members};
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
 /// ledger. Equal text means equal configuration.
@@ -257,7 +257,7 @@ fn compile_route(
 
 /// The split of a route: its own plugin's, else an inherited one, else all to the route's upstream.
 fn compile_split(
-    plugins: Option<&Map<String, Value>>,
+    plugins: Option<&Members>,
     inherited: &Inherited<'_, '_>,
     own: &Own,
     catalog: &Catalog<'_>,

@@ -33,6 +33,7 @@ pub(crate) const PLUGIN: &str = "traffic-split";
 
 /// The configuration of the plugin `traffic-split`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TrafficSplitWire {
     rules: Option<Vec<RuleWire>>,
@@ -40,6 +41,7 @@ pub(crate) struct TrafficSplitWire {
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be refused by name")]
 struct MetaWire {
@@ -51,11 +53,13 @@ struct MetaWire {
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct RuleWire {
     /// Groups of expressions; none may be written until expressions can be evaluated.
     #[expect(dead_code, reason = "read to be refused by place")]
     r#match: Option<Vec<Unsupported>>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = BRANCHES_MAX)))]
     weighted_upstreams: Option<Vec<BranchWire>>,
     name: Option<Id>,
     weight: Option<u32>,
@@ -66,6 +70,7 @@ struct RuleWire {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct BranchWire {
     name: Option<Id>,
@@ -148,28 +153,35 @@ impl TrafficSplitWire {
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Split> {
-        if self._meta.is_some_and(|meta| meta.disable == Some(true)) {
-            return None;
+        let is_disabled = self._meta.is_some_and(|meta| meta.disable == Some(true));
+        compile_rules(self.rules?, scope, at, report).filter(|_| !is_disabled)
+    }
+}
+
+/// Which of both forms the rules have, and their split.
+fn compile_rules(
+    rules: Vec<RuleWire>,
+    scope: Scope<'_>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Split> {
+    let at = at.key("rules");
+    if rules.is_empty() {
+        report.warn(at, "no rules: the route's upstream serves; APISIX answers 500");
+        return None;
+    }
+    let has_lists = rules.iter().any(|rule| rule.weighted_upstreams.is_some());
+    match (has_lists, rules.iter().any(RuleWire::is_branch)) {
+        (true, true) => {
+            report.fault(at, "rules with `weighted_upstreams` and rules that are branches themselves cannot be mixed");
+            None
         }
-        let rules = self.rules?;
-        let at = at.key("rules");
-        if rules.is_empty() {
-            report.warn(at, "no rules: the route's upstream serves; APISIX answers 500");
-            return None;
+        (false, true) => {
+            report.warn(at, "APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten");
+            let branches = rules.into_iter().map(RuleWire::into_branch).collect();
+            compile_branches(branches, scope, at, report)
         }
-        let has_lists = rules.iter().any(|rule| rule.weighted_upstreams.is_some());
-        match (has_lists, rules.iter().any(RuleWire::is_branch)) {
-            (true, true) => {
-                report.fault(at, "rules with `weighted_upstreams` and rules that are branches themselves cannot be mixed");
-                None
-            }
-            (false, true) => {
-                report.warn(at, "APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten");
-                let branches = rules.into_iter().map(RuleWire::into_branch).collect();
-                compile_branches(branches, scope, at, report)
-            }
-            (_, false) => first_rule(rules, scope, at, report),
-        }
+        (_, false) => first_rule(rules, scope, at, report),
     }
 }
 
@@ -249,8 +261,8 @@ impl BranchWire {
 
     fn upstream(&self, scope: Scope<'_>, at: At<'_>, report: &mut Report) -> Option<Arc<Upstream>> {
         if let Some(id) = &self.upstream_id {
-            if self.upstream.is_some() {
-                report.warn(at.key("upstream"), "not used: `upstream_id` beside it wins");
+            if let Some(wire) = &self.upstream {
+                Upstream::check_unused(wire, at.key("upstream"), report);
             }
             return scope.named(id, at.key("upstream_id"), report);
         }

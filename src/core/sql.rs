@@ -185,8 +185,10 @@ impl<S: Sql> SqlStorage<S> {
         let Some([last @ Cell::Integer(_)]) = rows.first().map(Vec::as_slice) else {
             return Ok(());
         };
-        self.sql.query("DELETE FROM revisions WHERE revision <= ?1", &[last.clone()])?;
-        self.sql.query("DELETE FROM edits WHERE revision <= ?1", &[last.clone()]).map(drop)
+        self.sql.query("DELETE FROM revisions WHERE revision <= ?1", std::slice::from_ref(last))?;
+        self.sql
+            .query("DELETE FROM edits WHERE revision <= ?1", std::slice::from_ref(last))
+            .map(drop)
     }
 }
 
@@ -319,7 +321,9 @@ fn entry_of(place: &Place, cells: Vec<Cell>) -> Result<Option<Entry>, StorageErr
             let value: Value = serde_json::from_str(value).map_err(|_| of_place())?;
             let expires_at = match expires {
                 Cell::Null => None,
-                other => Some(Timestamp::from_millis(unsigned(other)?)),
+                other @ (Cell::Integer(_) | Cell::Text(_)) => {
+                    Some(Timestamp::from_millis(unsigned(other)?))
+                }
             };
             let (created, modified) = (unsigned(created)?, unsigned(modified)?);
             Ok(Some(Entry { value, created, modified, expires_at }))

@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Unsupported {
 }
 
 /// How many characters a `name`, a `desc` and the value of a label may have, as in APISIX.
-const REMARK_MAX: usize = 256;
+pub(crate) const REMARK_MAX: usize = 256;
 
 /// Text that is kept and shown and has no effect: `desc`, `name` of a resource.
 #[derive(Debug)]
@@ -140,7 +140,11 @@ impl<'de> Deserialize<'de> for Label {
     }
 }
 
-/// The members of an object whose keys are data, such as `plugins`, in the order of their keys.
+/// An object whose keys are data, such as `plugins`. Not a map of `serde_json`, which is also read from
+/// null.
+pub(crate) type Members = BTreeMap<String, Value>;
+
+/// The members of an object that is not read into a type, in the order of their keys.
 pub(crate) fn members<'v>(
     value: &'v Value,
     at: At<'_>,

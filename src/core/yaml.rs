@@ -3,51 +3,45 @@
 //! Only written: a reader of YAML is larger than all else in a Worker, and those who have one (the
 //! command line) send JSON.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Words that some reader or other takes for something else than a text.
 const RESERVED: [&str; 10] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan"];
+
+/// What tells who a resource is goes before what it says.
+const FIRST: [&str; 3] = ["id", "username", "name"];
 
 /// The value as a YAML document.
 pub fn write(value: &Value) -> String {
     let mut out = String::new();
     block(value, 0, &mut out);
-    if !out.ends_with('\n') {
-        out.push('\n');
-    }
     out
 }
 
-/// A value that begins on a line of its own, `depth` levels in.
+/// A value that begins where the text has come to, and ends a line; `depth` levels in.
 fn block(value: &Value, depth: usize, out: &mut String) {
-    match value {
-        Value::Object(members) if !members.is_empty() => {
-            for (index, (key, value)) in members.iter().enumerate() {
+    let inner = Inner::of(value);
+    match inner {
+        Inner::Members(members) => {
+            let first = FIRST.iter().filter_map(|key| members.get_key_value(*key));
+            let rest = members.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
+            for (index, (key, value)) in first.chain(rest).enumerate() {
                 if index > 0 {
                     indent(depth, out);
                 }
                 text(key, out);
                 out.push(':');
-                match value {
-                    Value::Object(inner) if !inner.is_empty() => {
+                match Inner::of(value) {
+                    Inner::None => out.push(' '),
+                    Inner::Members(_) | Inner::Items(_) => {
                         out.push('\n');
                         indent(depth + 1, out);
-                        block(value, depth + 1, out);
-                    }
-                    Value::Array(items) if !items.is_empty() => {
-                        out.push('\n');
-                        indent(depth + 1, out);
-                        block(value, depth + 1, out);
-                    }
-                    flat => {
-                        out.push(' ');
-                        scalar(flat, out);
-                        out.push('\n');
                     }
                 }
+                block(value, depth + 1, out);
             }
         }
-        Value::Array(items) if !items.is_empty() => {
+        Inner::Items(items) => {
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
                     indent(depth, out);
@@ -56,9 +50,26 @@ fn block(value: &Value, depth: usize, out: &mut String) {
                 block(item, depth + 1, out);
             }
         }
-        flat => {
-            scalar(flat, out);
+        Inner::None => {
+            scalar(value, out);
             out.push('\n');
+        }
+    }
+}
+
+/// What stands inside a value, if anything does.
+enum Inner<'v> {
+    None,
+    Members(&'v Map<String, Value>),
+    Items(&'v [Value]),
+}
+
+impl<'v> Inner<'v> {
+    fn of(value: &'v Value) -> Self {
+        match (value.as_object(), value.as_array()) {
+            (Some(members), _) if !members.is_empty() => Self::Members(members),
+            (_, Some(items)) if !items.is_empty() => Self::Items(items),
+            _ => Self::None,
         }
     }
 }
@@ -68,10 +79,10 @@ fn indent(depth: usize, out: &mut String) {
 }
 
 fn scalar(value: &Value, out: &mut String) {
-    match value {
-        Value::String(string) => text(string, out),
+    match value.as_str() {
+        Some(string) => text(string, out),
         // Numbers and literals are the same in both, and so are an empty object and list.
-        other => out.push_str(&other.to_string()),
+        None => out.push_str(&value.to_string()),
     }
 }
 

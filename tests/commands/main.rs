@@ -1,8 +1,8 @@
 //! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback and key.
 //!
-//! What they do to a server is in `scenarios`, for any server at a base URL; here it is one that
-//! keeps the API's promises in memory (`fake`). What they send, and what they say when a server does
-//! not answer as it should, is in `requests` and `errors`.
+//! What they do to a server is in `scenarios`, for any server at a base URL; here it is the real one.
+//! What they send, and what they say when a server does not answer as it should, is in `requests`
+//! and `errors`, before servers of whose answers a script decides.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,24 +16,35 @@ mod process;
 mod requests;
 mod scenarios;
 
-use serde_json::json;
-
 use process::Shell;
+use splitway_local::{ServeOptions, Server};
+use tempfile::TempDir;
 
 /// Makes a test of each scenario, on a server of its own.
-macro_rules! on_the_fake {
+macro_rules! on_a_server {
     ($($scenario:ident),+ $(,)?) => {
         $(
             #[test]
             fn $scenario() {
-                let (origin, _) = fake::start("", json!({}));
-                scenarios::$scenario(&Shell::new(&format!("http://{}", origin.authority())));
+                let data_dir = TempDir::new().unwrap();
+                let any_port = ([127, 0, 0, 1], 0).into();
+                let options = ServeOptions {
+                    listen: any_port,
+                    admin_listen: any_port,
+                    data_dir: data_dir.path().to_owned(),
+                    admin_key: Some(process::KEY.to_owned()),
+                    is_silent: true,
+                    ..ServeOptions::default()
+                };
+                let server = Server::start(options).unwrap();
+                let url = format!("http://{}", server.admin_addr().unwrap());
+                scenarios::$scenario(&Shell::new(&url));
             }
         )+
     };
 }
 
-on_the_fake!(
+on_a_server!(
     what_is_pulled_can_be_pushed,
     a_diff_tells_what_would_change,
     nothing_is_removed_without_a_yes,

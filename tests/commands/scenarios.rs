@@ -42,15 +42,15 @@ const DIFFERENCE: &str = "\
      upstream_id: u
     -uri: /a
     +uri: /a2
-- routes/b
 + routes/c
+- routes/b
 1 to add, 1 to change, 1 to remove
 ";
 
 const LINES: &str = "\
 ~ routes/a
-- routes/b
 + routes/c
+- routes/b
 1 to add, 1 to change, 1 to remove
 ";
 

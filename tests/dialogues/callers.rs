@@ -63,6 +63,13 @@ pub(super) fn a_viewer_only_looks<T: Control>(admin: &mut T) {
         assert_eq!(answer.status, 200, "{target}");
         assert!(!answer.text().contains(VIEWER), "{target}");
     }
+    for (method, target) in [
+        ("PUT", "/splitway/v1/config?dry_run=true"),
+        ("POST", "/splitway/v1/revisions/1/rollback?dry_run=1"),
+    ] {
+        let trial = admin.ask(&with_key(method, target, VIEWER).body("{}"));
+        assert_eq!(trial.status, 200, "{target}: {}", trial.text());
+    }
     let body = route("/b").to_string();
     for (method, target) in [
         ("PUT", "/apisix/admin/routes/1"),
@@ -71,7 +78,12 @@ pub(super) fn a_viewer_only_looks<T: Control>(admin: &mut T) {
         ("DELETE", "/apisix/admin/routes/1"),
         ("POST", "/apisix/admin/schema/validate/route"),
         ("PUT", "/splitway/v1/config"),
+        ("PUT", "/splitway/v1/config?dry_run=false"),
         ("POST", "/splitway/v1/revisions/1/rollback"),
+        ("PUT", "/splitway/v1/keys/mine?dry_run=true"),
+        ("DELETE", "/splitway/v1/keys/looker?dry_run=true"),
+        ("PUT", "/apisix/admin/routes/1?dry_run=true"),
+        ("DELETE", "/splitway/v1/config?dry_run=true"),
         ("PUT", "/splitway/v1/keys/mine"),
         ("DELETE", "/splitway/v1/keys/looker"),
     ] {

@@ -64,6 +64,7 @@ macro_rules! dialogues {
                 a_rollback_is_a_change_of_its_own
             }
             vectors {
+                resources_are_taken_or_refused_as_by_apisix
                 apisix_and_splitway_agree_or_differ_as_told
             }
         }

@@ -5,8 +5,11 @@
 
 use serde_json::{Value, json};
 
+use splitway_core::fault::Fault;
+
 use crate::control::{Control, KEY};
 use crate::message::{Answer, Call};
+use crate::scenarios::vectors::resources_are_judged_as_told;
 
 /// A step that is answered otherwise.
 struct Difference {
@@ -32,7 +35,23 @@ const DIFFERENCES: &[Difference] = &[
         }}"#,
         why: "a branch whose upstream does not exist would fail for its share of the traffic",
     },
+    Difference {
+        step: ("admin-api-045", 0),
+        expect: r#"{"status": 200, "body_is": ["key-auth", "traffic-split"]}"#,
+        why: "the plugins that there are here, ordered in the same way",
+    },
+    Difference { step: ("admin-api-048", 0), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 1), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 2), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 3), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 4), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
+    Difference { step: ("admin-api-048", 5), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },
 ];
+
+const NO_STANDALONE: &str = r#"{"status": 404, "body_is": {"error_msg": "not found"}}"#;
+
+const WHY_NO_STANDALONE: &str =
+    "whole documents are replaced at /splitway/v1/config, on a revision in the place of digests";
 
 /// What begins so goes on in words of a library of APISIX's: that something is wrong counts, and what
 /// it is about, not the words.
@@ -44,6 +63,22 @@ const WORDED: [&str; 3] = [
 
 /// Where a vector asks with the key of a viewer, this one is added before.
 const VIEWER: &str = "the-key-of-a-viewer";
+
+/// The vectors of single resources stand with those of requests (tests/scenarios).
+pub(super) fn resources_are_taken_or_refused_as_by_apisix<T: Control>(admin: &mut T) {
+    resources_are_judged_as_told(|kind, value| {
+        let answer = admin.say(&format!("POST /schema/validate/{}", kind.singular()), value);
+        if answer.status == 200 {
+            return Vec::new();
+        }
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        let fault = |fault: &Value| {
+            let text = |key: &str| fault[key].as_str().unwrap().to_owned();
+            Fault::new(text("pointer"), text("detail"))
+        };
+        answer.json()["errors"].as_array().unwrap().iter().map(fault).collect()
+    });
+}
 
 pub(super) fn apisix_and_splitway_agree_or_differ_as_told<T: Control>(admin: &mut T) {
     let all: Vec<Value> = serde_json::from_str(include_str!("vectors.json")).unwrap();

@@ -1,10 +1,13 @@
 //! What is said about documents: every fault at once, each with its place, and what APISIX or the edge
 //! would do differently.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+mod agreement;
 mod consumers;
 mod inheritance;
+mod schema;
+mod vectors;
 
 use serde_json::{Value, json};
 use splitway_core::config::{Published, Resources};
@@ -300,6 +303,45 @@ fn labels_are_words_and_lists_have_nothing_twice() {
             "/routes/0/uris/2: `/a` stands here twice",
             "/routes/0/hosts/1: `a` stands here twice",
             "/routes/0/methods/1: `GET` stands here twice",
+        ],
+        &[],
+    );
+}
+
+/// Each of them says more than is used, and is checked all the same.
+#[test]
+fn what_is_not_used_is_still_checked() {
+    let unused = json!({"nodes": {}, "pass_host": "node"});
+    let branch = json!({"upstream_id": "u", "upstream": unused, "rewrite": {"uri": "x"}});
+    let split = json!({"_meta": {"disable": true}, "rules": [{"weighted_upstreams": [branch]}]});
+    let at = format!("{AT}/rules/0/weighted_upstreams/0");
+    check(
+        &json!({
+            "upstreams": [{"id": "u", "nodes": {"a": 1}, "pass_host": "node"}],
+            "routes": [{
+                "uri": "/", "upstream_id": "u", "upstream": unused, "plugins": {"traffic-split": split},
+            }],
+        }),
+        &[
+            "/routes/0/upstream/nodes: expected at least one node",
+            &format!("{at}/rewrite/uri: expected a path that starts with `/`"),
+            &format!("{at}/upstream/nodes: expected at least one node"),
+        ],
+        &[
+            "/routes/0/upstream: not used: `upstream_id` beside it wins",
+            &format!("{at}: APISIX ignores `name`, `rewrite` and `headers` of a branch"),
+            &format!("{at}/upstream: not used: `upstream_id` beside it wins"),
+        ],
+    );
+}
+
+#[test]
+fn null_is_no_empty_object() {
+    check(
+        &json!({"routes": [{"uri": "/", "upstream": upstream(), "plugins": null, "labels": null}]}),
+        &[
+            "/routes/0/labels: expected an object, found null",
+            "/routes/0/plugins: expected an object, found null",
         ],
         &[],
     );

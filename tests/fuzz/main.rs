@@ -9,136 +9,15 @@
     reason = "this program is tests: a panic is how they fail"
 )]
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use splitway_core::exchange::Exchange;
 use splitway_core::fault::Report;
 use splitway_core::head::{Head, normalise_target};
 use splitway_core::snapshot::{Snapshot, compile_json};
+use splitway_tests::chance::{Chance, environment};
+use splitway_tests::mutation::{mutate, sound};
 use std::borrow::Cow;
 use std::net::IpAddr;
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
-struct Chance(u64);
-
-impl Chance {
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.draw() % u64::try_from(bound).unwrap()).unwrap()
-    }
-
-    fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())].clone()
-    }
-}
-
-fn environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// A document that uses every key there is.
-fn sound() -> Value {
-    json!({
-        "routes": [
-            {
-                "id": "chat", "name": "n", "desc": "d", "labels": {"a": "b"},
-                "uris": ["/chat/*", "/chat"], "hosts": ["*.example.com", "api.example.com"],
-                "methods": ["GET", "POST"], "priority": 3, "status": 1,
-                "timeout": {"connect": 1, "send": 2.5, "read": 3},
-                "upstream_id": "provider",
-                "plugins": {"traffic-split": {"_meta": {"disable": false}, "rules": [{"weighted_upstreams": [
-                    {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1?x=y"}},
-                    {"weight": 5, "upstream": {"nodes": [{"host": "a", "port": 1, "weight": 1}]},
-                     "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]}},
-                    {"upstream_id": "provider", "weight": 0},
-                ]}]}},
-            },
-            {"uri": "/s", "service_id": "s", "plugin_config_id": "p"},
-            {
-                "uri": "/*", "upstream": "https://api.example.com:8443",
-                "plugins": {"traffic-split": {"rules": [
-                    {"weight": 50, "rewrite": {"uri": "/v1"}, "upstream": {"nodes": {"[::1]:80": 1}}},
-                    {"weight": 50, "rewrite": {"uri": "/v2"}, "name": "two"},
-                ]}},
-            },
-        ],
-        "upstreams": [{
-            "id": "provider", "type": "roundrobin", "scheme": "https", "pass_host": "rewrite",
-            "upstream_host": "h:1", "nodes": {"a:1": 1, "b": 2}, "timeout": {"connect": 1, "send": 1, "read": 1},
-        }],
-        "settings": {"proof_headers": true},
-        "services": [{
-            "id": "s", "name": "n", "labels": {"a": "b"}, "hosts": ["s.example.com"], "upstream_id": "provider",
-            "plugins": {"traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]}},
-        }],
-        "plugin_configs": [{"id": "p", "plugins": {"traffic-split": {"rules": [{"weight": 1}]}}}],
-        "consumer_groups": [{"id": "g", "plugins": {}}],
-        "consumers": [
-            {"username": "jack", "group_id": "g", "plugins": {"key-auth": {"key": "k"}}},
-            {"id": "jack/credentials/c1", "name": "n", "plugins": {"key-auth": {"key": "l"}}},
-        ],
-        "global_rules": [{"id": 1, "plugins": {}}],
-        "plugin_metadata": [{"id": "traffic-split"}],
-        "ssls": [],
-    })
-}
-
-/// A value that nobody should write here.
-fn odd(chance: &mut Chance) -> Value {
-    let texts =
-        ["", "/", "*", "a/b", "\u{0}", "\r\n", "é", "$a", "0", "..", "[::", "a:99999", "http://"];
-    match chance.below(9) {
-        0 => Value::Null,
-        1 => json!(chance.one_of(&[0i64, -1, 1, 2, 4_294_967_295, i64::MAX, i64::MIN])),
-        2 => json!(chance.one_of(&[0.5, 1e308, -0.0, 50.0, 1e-320, 9_007_199_254_740_993.0])),
-        3 => json!(chance.one_of(&texts)),
-        4 => json!("x".repeat(chance.below(5000))),
-        5 => json!([]),
-        6 => json!({}),
-        7 => json!([chance.one_of(&texts), 1]),
-        _ => json!({chance.one_of(&texts): 1}),
-    }
-}
-
-/// Changes one place somewhere below `value`.
-fn mutate(value: &mut Value, chance: &mut Chance) {
-    let goes_deeper = chance.below(8) != 0;
-    match value {
-        Value::Array(items) if !items.is_empty() && goes_deeper => {
-            let index = chance.below(items.len());
-            match chance.below(12) {
-                0 => drop(items.remove(index)),
-                1 => items.push(items[index].clone()),
-                _ => mutate(&mut items[index], chance),
-            }
-        }
-        Value::Object(members) if !members.is_empty() && goes_deeper => {
-            let key = members.keys().nth(chance.below(members.len())).unwrap().clone();
-            match chance.below(12) {
-                0 => drop(members.remove(&key)),
-                1 => rename(members, &key, chance),
-                _ => mutate(members.get_mut(&key).unwrap(), chance),
-            }
-        }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Array(_)
-        | Value::Object(_) => *value = odd(chance),
-    }
-}
-
-fn rename(members: &mut Map<String, Value>, key: &str, chance: &mut Chance) {
-    let value = members.remove(key).unwrap();
-    let known = ["rules", "weight", "upstream", "upstream_id", "id", "vars", "nodes", "a~b/c", ""];
-    members.insert(chance.one_of(&known).to_owned(), value);
-}
 
 /// What holds for every document, whatever it says.
 fn check_document(text: &str) -> Option<Snapshot> {
@@ -252,7 +131,7 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
 
 #[test]
 fn mutated_documents_are_refused_or_serve() {
-    let mut chance = Chance(environment("FUZZ_SEED", 1));
+    let mut chance = Chance::new(environment("FUZZ_SEED", 1));
     let rounds = environment("FUZZ_ROUNDS", 5_000);
     let mut served = 0;
     for _ in 0..rounds {
@@ -270,7 +149,7 @@ fn mutated_documents_are_refused_or_serve() {
 
 #[test]
 fn broken_texts_are_refused() {
-    let mut chance = Chance(environment("FUZZ_SEED", 2));
+    let mut chance = Chance::new(environment("FUZZ_SEED", 2));
     let sound = sound().to_string().into_bytes();
     for _ in 0..environment("FUZZ_ROUNDS", 5_000) {
         let mut text = sound.clone();

@@ -37,10 +37,10 @@ pub trait Control {
 pub fn with_key(line: &str, prefix: &str, body: &Value) -> Call {
     let (method, path) = line.split_once(' ').expect("a method and a path");
     let call = Call::new(method, &format!("{prefix}{path}")).header("x-api-key", KEY);
-    match body {
-        Value::Null => call,
-        Value::String(text) => call.body(text.as_bytes()),
-        other => call.body(other.to_string()),
+    match body.as_str() {
+        Some(text) => call.body(text.as_bytes()),
+        None if body.is_null() => call,
+        None => call.body(body.to_string()),
     }
 }
 

@@ -13,7 +13,9 @@
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
 //! | [`node`]          | the Node.js for what only JavaScript can                                    |
+//! | [`mod@chance`]    | chance that is the same in every run of a seed                              |
 //! | [`document`]      | documents, and the parts they are made of                                   |
+//! | [`mutation`]      | documents that are nearly sound                                             |
 //! | [`target`]        | what every environment lends to the scenarios                               |
 //! | [`mod@scenarios`] | the contract itself                                                         |
 //! | [`storage`]       | a ledger in memory                                                          |
@@ -35,7 +37,9 @@ pub mod origin;
 pub mod tls;
 pub mod node;
 pub mod wire;
+pub mod chance;
 pub mod document;
+pub mod mutation;
 pub mod target;
 #[path = "../scenarios/mod.rs"]
 pub mod scenarios;

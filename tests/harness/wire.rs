@@ -1,7 +1,9 @@
 //! A client that sends exactly what it is told and shows exactly what comes back.
 
 use std::io::{self, ErrorKind, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::http::{Framing, Head, Reader, write_chunk, write_head};
 use crate::message::{Answer, Call};
@@ -35,7 +37,18 @@ pub fn call(address: SocketAddr, call: &Call) -> Answer {
 impl Connection {
     /// Connects.
     pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the target listens");
+        Self::over(TcpStream::connect(address).expect("the target listens"))
+    }
+
+    /// Connects from this address.
+    pub fn open_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).expect("an address of this machine");
+        socket.connect(&address.into()).expect("the target listens");
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();

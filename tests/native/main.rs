@@ -6,6 +6,8 @@
     reason = "this program is tests: a panic is how they fail"
 )]
 
+#[path = "../documents/agreement.rs"]
+mod agreement;
 mod clock;
 mod platform;
 
@@ -112,6 +114,9 @@ impl Target for Native {
     }
 
     fn replace(&mut self, document: &str) {
+        if let Ok(document) = serde_json::from_str(document) {
+            agreement::check_document(&document);
+        }
         let compiled = compile_json(document, 0, &mut Report::default());
         self.refused = compiled.is_none();
         if let Some(snapshot) = compiled {

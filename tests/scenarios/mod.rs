@@ -23,7 +23,7 @@ mod connections;
 mod changes;
 mod openai;
 pub mod guide;
-mod vectors;
+pub mod vectors;
 
 /// The list of all scenarios, handed to a macro of this crate behind what else it is to be told.
 #[macro_export]

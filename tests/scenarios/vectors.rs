@@ -1,7 +1,7 @@
 //! What APISIX does with a split, as data, and where Splitway does something else on purpose.
 //!
-//! `vectors/traffic-split.json` holds facts about APISIX 3.13 and 3.18, observed by running them;
-//! [`DIFFERENCES`] holds what Splitway does instead. Each vector is played as it is or as its
+//! The files of `vectors/` hold facts about APISIX 3.13 and 3.18, observed by running them; the table
+//! of differences holds what Splitway does instead. Each vector is played as it is or as its
 //! difference says. Not compared are: defaults that APISIX writes into a resource, the exact texts
 //! of its errors, the scheme and the kind of the branch (the nodes show them).
 
@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use splitway_core::fault::{Fault, Report};
+use splitway_core::kind::Kind;
 use splitway_core::snapshot::compile_json;
 
-use self::differences::{DIFFERENCES, Instead};
+use self::differences::{DIFFERENCES, Difference, Instead};
 use crate::message::Call;
 use crate::origin::Origin;
 use crate::script::{Act, Reply, Script};
@@ -22,9 +23,6 @@ use crate::target::Target;
 /// Every vector holds as it is, or differs as the table says.
 pub(crate) fn apisix_and_splitway_agree_or_differ_as_told(target: &mut impl Target) {
     let all = all();
-    for difference in DIFFERENCES {
-        assert!(all.iter().any(|vector| vector["id"] == difference.id), "{}", difference.id);
-    }
     let plain = all.iter().filter(|vector| !has_https(vector));
     plain.for_each(|vector| play(target, vector));
 }
@@ -35,8 +33,45 @@ pub(crate) fn https_nodes_are_called_by_their_names(target: &mut impl Target) {
     all.iter().filter(|vector| has_https(vector)).for_each(|vector| play(target, vector));
 }
 
+/// Every single resource is taken or refused as by APISIX, or as the table says. `faults` is what is
+/// said of a resource of this kind by itself.
+pub fn resources_are_judged_as_told(faults: impl Fn(Kind, &Value) -> Vec<Fault>) {
+    let resources: Vec<Value> =
+        serde_json::from_str(include_str!("vectors/resources.json")).unwrap();
+    for vector in &resources {
+        let id = vector["id"].as_str().unwrap();
+        let (kind, value) = match vector["object"].as_str().unwrap() {
+            "upstream" => (Kind::Upstream, vector["conf"].clone()),
+            _ => (Kind::Route, document(vector)["routes"][0].clone()),
+        };
+        let faults: Vec<String> = faults(kind, &value).iter().map(Fault::to_string).collect();
+        match difference(id) {
+            Some(Instead::Refuses(why)) => {
+                let is_said = faults.iter().any(|fault| fault.contains(why));
+                assert!(is_said, "{id}: {why} is not in {faults:?}");
+            }
+            Some(other) => panic!("{id} is about a resource, not {other:?}"),
+            None => {
+                assert_eq!(faults.is_empty(), vector["expect"]["ok"] == true, "{id}: {faults:?}")
+            }
+        }
+    }
+    let all = all();
+    for Difference { id, .. } in DIFFERENCES {
+        let mut vectors = all.iter().chain(&resources);
+        assert!(vectors.any(|vector| vector["id"] == *id), "{id} is no vector");
+    }
+}
+
+/// The vectors that are about requests, or about whole documents.
 fn all() -> Vec<Value> {
-    serde_json::from_str(include_str!("vectors/traffic-split.json")).unwrap()
+    let files = [include_str!("vectors/traffic-split.json"), include_str!("vectors/services.json")];
+    files.into_iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap()).collect()
+}
+
+fn difference(id: &str) -> Option<Instead> {
+    let found = DIFFERENCES.iter().find(|difference| difference.id == id);
+    found.map(|difference| difference.instead)
 }
 
 /// Whether requests go to a node over TLS.
@@ -47,8 +82,7 @@ fn has_https(vector: &Value) -> bool {
 fn play(target: &mut impl Target, vector: &Value) {
     let id = vector["id"].as_str().unwrap();
     let document = document(vector);
-    let difference = DIFFERENCES.iter().find(|difference| difference.id == id);
-    match difference.map(|difference| difference.instead) {
+    match difference(id) {
         Some(Instead::Refuses(why)) => check_refused(id, &document, why),
         Some(Instead::Steps(steps)) => {
             check_steps(target, id, &document, &serde_json::from_str(steps).unwrap());
@@ -64,13 +98,14 @@ fn play(target: &mut impl Target, vector: &Value) {
 
 /// The document that a vector is about.
 fn document(vector: &Value) -> Value {
-    let with_id = |(id, upstream): (&String, &Value)| {
-        let mut upstream = upstream.clone();
-        upstream["id"] = json!(id);
-        upstream
+    let by_id = |list: &str| {
+        let with_id = |(id, resource): (&String, &Value)| {
+            let mut resource = resource.clone();
+            resource["id"] = json!(id);
+            resource
+        };
+        vector[list].as_object().into_iter().flatten().map(with_id).collect::<Vec<Value>>()
     };
-    let upstreams = vector["upstreams"].as_object().into_iter().flatten();
-    let upstreams: Vec<Value> = upstreams.map(with_id).collect();
     let routes = match vector["object"].as_str() {
         None => vector["routes"].clone(),
         Some("route") => json!([vector["conf"]]),
@@ -81,7 +116,7 @@ fn document(vector: &Value) -> Value {
         }
         Some(other) => panic!("a vector about {other}"),
     };
-    json!({"routes": routes, "upstreams": upstreams})
+    json!({"routes": routes, "upstreams": by_id("upstreams"), "services": by_id("services")})
 }
 
 fn faults(document: &Value) -> Vec<String> {

@@ -8,6 +8,7 @@ mod apply;
 mod changes;
 pub(crate) mod demo;
 pub(crate) mod diff;
+pub(crate) mod import;
 pub(crate) mod key;
 mod load;
 mod origin;

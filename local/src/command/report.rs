@@ -16,6 +16,11 @@ pub(crate) fn error(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{ERROR}error{ERROR:#}: {text}")
 }
 
+/// Writes `lost: text`.
+pub(crate) fn lost(out: &mut impl Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{ERROR}lost{ERROR:#}: {text}")
+}
+
 /// Writes `warning: text`.
 pub(crate) fn warning(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{WARNING}warning{WARNING:#}: {text}")

@@ -2,10 +2,17 @@
 //! files, its connections and its end.
 
 mod admin;
+mod api;
+mod crash;
+mod disk;
+mod keys;
+mod tables;
+mod writers;
 mod demo;
 mod end;
 mod failures;
 mod file;
+mod import;
 mod process;
 mod requests;
 mod tls;

@@ -158,6 +158,17 @@ impl Serving {
         assert!(kill.expect("there is kill").success());
     }
 
+    /// Ends it at once, as the loss of power would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> std::process::ExitStatus {
         self.child.wait().expect("it ends")

@@ -57,9 +57,9 @@ impl Listing {
 }
 
 fn is(value: Option<&Value>, wanted: &str) -> bool {
-    value.is_some_and(|value| match value {
-        Value::String(text) => text == wanted,
-        other => other.to_string() == wanted,
+    value.is_some_and(|value| match value.as_str() {
+        Some(text) => text == wanted,
+        None => value.to_string().as_str() == wanted,
     })
 }
 

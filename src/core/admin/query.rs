@@ -33,7 +33,8 @@ impl Query {
     /// A whole number; an error that names the argument where it is none.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, String> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| format!("invalid argument {name}: should be a number"))
+        let number = whole_number(text).map(Some);
+        number.ok_or_else(|| format!("invalid argument {name}: should be a number"))
     }
 
     /// After how long a resource goes.
@@ -48,6 +49,12 @@ impl Query {
             None => Err("invalid argument ttl: should be a number".to_owned()),
         }
     }
+}
+
+/// A number as it is written, in digits alone.
+pub(super) fn whole_number(text: &str) -> Option<u64> {
+    // Rust would take a sign, too.
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A part of a path, decoded.

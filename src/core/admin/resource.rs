@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::coordinator::{Command, Done};
+use crate::coordinator::{Command, Done, Look};
 use crate::id::Id;
 use crate::json::parse;
 use crate::kind::Kind;
@@ -11,7 +11,7 @@ use crate::platform::Control;
 use crate::problem::Answer;
 
 use super::listing::Listing;
-use super::say::{self, error, invalid_body, tell_refusal, too_large};
+use super::say::{self, error, invalid_body, tell_refusal, unread};
 use super::{BODY_MAX, Call};
 
 /// A place in the paths: a kind, whose credentials, which one, and what of it.
@@ -37,7 +37,7 @@ pub(super) async fn answer<C: Control>(
         "PUT" | "POST" | "PATCH" => control.buffer(body, BODY_MAX).await,
         _ => Some(Vec::new()),
     };
-    let Some(body) = body else { return too_large(head, BODY_MAX) };
+    let Some(body) = body else { return unread(head, BODY_MAX) };
     let listing = match (call.method, &target.id) {
         ("GET", None) => match Listing::parse(&call.query) {
             Ok(listing) => Some(listing),
@@ -125,8 +125,8 @@ fn command(call: &Call<'_>, target: &Target, body: &[u8]) -> Result<Command, Ans
     }
     let ttl = call.query.ttl().map_err(|why| error(400, &why))?;
     match (call.method, id) {
-        ("GET", None) => Ok(Command::List(kind, target.consumer.clone())),
-        ("GET", Some(id)) => Ok(Command::Read(kind, id)),
+        ("GET", None) => Ok(Command::Look(Look::List(kind, target.consumer.clone()))),
+        ("GET", Some(id)) => Ok(Command::Look(Look::Resource(kind, id))),
         ("PUT", id) => {
             let value = read_object(body, "missing configurations")?;
             check_times(&value)?;
@@ -162,10 +162,10 @@ fn read(body: &[u8], missing: &str) -> Result<Value, Answer> {
 }
 
 fn read_object(body: &[u8], missing: &str) -> Result<Map<String, Value>, Answer> {
-    match read(body, missing)? {
-        Value::Object(value) => Ok(value),
-        _ => Err(invalid_body("expected an object", body)),
-    }
+    let Value::Object(value) = read(body, missing)? else {
+        return Err(invalid_body("expected an object", body));
+    };
+    Ok(value)
 }
 
 fn check_times(value: &Map<String, Value>) -> Result<(), Answer> {

@@ -46,8 +46,21 @@ pub(super) fn problem(status: u16, token: &str, title: &str, more: Value) -> Ans
     text(status, "application/problem+json", body.to_string())
 }
 
-/// The size is known where the client said it.
-pub(super) fn too_large(head: &impl Head, max: usize) -> Answer {
+/// What is said of a body that is shorter than it was to be.
+pub(super) const CUT: &str = "the body broke off, or took too long";
+
+/// Whether a body that is not there as a whole is too short: then its length was said, and is none
+/// that is too large.
+pub(super) fn is_cut(head: &impl Head, max: usize) -> bool {
+    let length = head.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    length.is_some_and(|length| length <= max)
+}
+
+/// The answer to a body that is not there as a whole. The size is known where the client said it.
+pub(super) fn unread(head: &impl Head, max: usize) -> Answer {
+    if is_cut(head, max) {
+        return error(400, &format!("invalid request body: {CUT}"));
+    }
     let length = head.header("content-length");
     let size = length.map(|length| format!("size {length} ")).unwrap_or_default();
     let why = format!("request {size}is greater than the maximum size {max} allowed");

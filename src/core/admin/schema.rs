@@ -11,7 +11,7 @@ use crate::problem::Answer;
 use crate::schema;
 use crate::snapshot::{Revision, check, compile};
 
-use super::say::{self, error, error_msg, invalid_body, listed, tell_faults, too_large};
+use super::say::{self, error, error_msg, invalid_body, listed, tell_faults, unread};
 use super::{BODY_MAX, Call};
 
 /// The first segments of the paths that are answered here.
@@ -50,11 +50,11 @@ pub(super) async fn answer<C: Control>(
         },
         ("POST", ["schema", "validate", name]) => match control.buffer(body, BODY_MAX).await {
             Some(body) => validate(name, &body),
-            None => too_large(head, BODY_MAX),
+            None => unread(head, BODY_MAX),
         },
         ("POST", ["configs", "validate"]) => match control.buffer(body, BODY_MAX).await {
             Some(body) => validate_all(&body),
-            None => too_large(head, BODY_MAX),
+            None => unread(head, BODY_MAX),
         },
         _ => error(404, "not found"),
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::{KEY_MIN, KeyHash, OWN_KEY, Role};
-use crate::coordinator::{Command, Condition, DOCUMENT_MAX, Done};
+use crate::coordinator::{Command, Condition, DOCUMENT_MAX, Done, Look};
 use crate::document::without_times;
 use crate::fault::{At, Report};
 use crate::head::Head;
@@ -14,8 +14,10 @@ use crate::ledger::Edit;
 use crate::platform::Control;
 use crate::problem::Answer;
 use crate::storage::{Op, Summary};
-use crate::{wire, yaml};
+use crate::wire;
+use crate::yaml;
 
+use super::query::whole_number;
 use super::say::{self, problem, tell_faults, tell_refusal};
 use super::{BODY_MAX, Call};
 
@@ -23,10 +25,12 @@ use super::{BODY_MAX, Call};
 const REVISIONS_SHOWN: u64 = 50;
 const REVISIONS_MAX: u64 = 500;
 
-/// How an answer is written, and whether it is about a trial.
+/// How an answer is written, and what it is about.
 struct Form {
     is_yaml: bool,
     is_trial: bool,
+    /// The revisions of a comparison.
+    compared: Option<(u64, u64)>,
 }
 
 /// Answers a request for the whole document, its past, or the keys.
@@ -45,12 +49,19 @@ pub(super) async fn answer<C: Control>(
         "PUT" | "POST" => control.buffer(body, max).await,
         _ => Some(Vec::new()),
     };
-    let Some(body) = body else { return too_large(max) };
-    let form = Form { is_yaml: wants_yaml(&call, head), is_trial: call.query.is_set("dry_run") };
+    let Some(body) = body else { return unread(head, max) };
+    let is_yaml = match wants_yaml(&call, head) {
+        Ok(is_yaml) => is_yaml,
+        Err(refused) => return refused,
+    };
+    let mut form = Form { is_yaml, is_trial: call.query.is_set("dry_run"), compared: None };
     let command = match command(&call, head, &body, &form) {
         Ok(command) => command,
         Err(refused) => return refused,
     };
+    if let Command::Look(Look::Compare(from, to)) = command {
+        form.compared = Some((from, to));
+    }
     match control.coordinate(command, call.by).await {
         Ok(done) => tell(done, &form),
         Err(refusal) => tell_refusal(refusal),
@@ -64,22 +75,22 @@ fn command(call: &Call<'_>, head: &impl Head, body: &[u8], form: &Form) -> Resul
         Ok(Condition { revision, is_trial: form.is_trial })
     };
     match (call.method, path.as_slice()) {
-        ("GET", ["config"]) => Ok(Command::Export),
+        ("GET", ["config"]) => Ok(Command::Look(Look::Document)),
         ("PUT", ["config"]) => Ok(Command::Replace(read_document(head, body)?, condition()?)),
         ("GET", ["revisions"]) => {
             let number = |name| call.query.number(name).map_err(|why| bad_request(&why));
             let limit = number("limit")?.unwrap_or(REVISIONS_SHOWN).min(REVISIONS_MAX);
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            Ok(Command::Revisions(number("before")?.unwrap_or(u64::MAX), limit))
+            Ok(Command::Look(Look::Revisions(number("before")?.unwrap_or(u64::MAX), limit)))
         }
-        ("GET", ["revisions", revision]) => Ok(Command::Revision(number(revision)?)),
+        ("GET", ["revisions", revision]) => Ok(Command::Look(Look::Revision(number(revision)?))),
         ("GET", ["revisions", from, "diff", to]) => {
-            Ok(Command::Compare(number(from)?, number(to)?))
+            Ok(Command::Look(Look::Compare(number(from)?, number(to)?)))
         }
         ("POST", ["revisions", revision, "rollback"]) => {
             Ok(Command::Rollback(number(revision)?, condition()?))
         }
-        ("GET", ["keys"]) => Ok(Command::Keys),
+        ("GET", ["keys"]) => Ok(Command::Look(Look::Keys)),
         ("PUT", ["keys", name]) => read_key(&key_name(name)?, body),
         ("DELETE", ["keys", name]) => Ok(Command::DeleteKey(key_name(name)?)),
         (_, ["config"] | ["revisions", ..] | ["keys", ..]) => {
@@ -90,15 +101,19 @@ fn command(call: &Call<'_>, head: &impl Head, body: &[u8], form: &Form) -> Resul
 }
 
 fn number(text: &str) -> Result<u64, Answer> {
-    text.parse()
-        .map_err(|_| bad_request(&format!("expected the number of a revision, found {text:?}")))
+    let what = || bad_request(&format!("expected the number of a revision, found {text:?}"));
+    whole_number(text).ok_or_else(what)
 }
 
 fn bad_request(why: &str) -> Answer {
     problem(400, "bad_request", why, json!({}))
 }
 
-fn too_large(max: usize) -> Answer {
+/// The answer to a body that is not there as a whole.
+fn unread(head: &impl Head, max: usize) -> Answer {
+    if say::is_cut(head, max) {
+        return bad_request(say::CUT);
+    }
     let detail = format!("at most {max} bytes are taken");
     problem(413, "body_too_large", "The body is too large", json!({"detail": detail}))
 }
@@ -113,13 +128,15 @@ fn if_match(head: &impl Head) -> Result<Option<u64>, Answer> {
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
     let revision = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
     let wrong = "expected the number of a revision in `If-Match`, as `ETag` gave it";
-    revision.parse().map(Some).map_err(|_| bad_request(wrong))
+    whole_number(revision).map(Some).ok_or_else(|| bad_request(wrong))
 }
 
-fn wants_yaml(call: &Call<'_>, head: &impl Head) -> bool {
+fn wants_yaml(call: &Call<'_>, head: &impl Head) -> Result<bool, Answer> {
     match call.query.get("format") {
-        Some(format) => format == "yaml",
-        None => head.header("accept").is_some_and(|accept| accept.contains("yaml")),
+        Some("yaml") => Ok(true),
+        Some("json") => Ok(false),
+        Some(_) => Err(bad_request("invalid argument format: expected `json` or `yaml`")),
+        None => Ok(head.header("accept").is_some_and(|accept| accept.contains("yaml"))),
     }
 }
 
@@ -153,6 +170,9 @@ struct KeyWire {
 fn read_key(name: &Id, body: &[u8]) -> Result<Command, Answer> {
     // Neither what is wrong with a key nor the body it came in is repeated.
     let value = parse(body).map_err(|_| bad_request("the body is no JSON"))?;
+    if !value.is_object() {
+        return Err(bad_request("expected an object with `role` and `key`"));
+    }
     let mut report = Report::default();
     let read = wire::read(&value, At::Root, &mut report, |wire: KeyWire, report| {
         let is_long = wire.key.chars().count() >= KEY_MIN;
@@ -208,7 +228,8 @@ fn tell(done: Done, form: &Form) -> Answer {
         }
         Done::Compared(edits) => {
             let changes: Vec<Value> = edits.iter().map(told_edit).collect();
-            say::json(200, &json!({"changes": changes}))
+            let (from, to) = form.compared.unzip();
+            say::json(200, &json!({"from": from, "to": to, "changes": changes}))
         }
         Done::Keys(keys) => {
             let told = |(name, role, made_at): &(Id, Role, crate::time::Timestamp)| {

@@ -106,4 +106,35 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         instead: Refuses("/upstream/hash_on: APISIX has this key, Splitway does not"),
         why: "consistent hashing is not supported yet",
     },
+    Difference { id: "validate-plugin-001", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
+    Difference {
+        id: "validate-plugin-009",
+        instead: NO_PLUGIN,
+        why: "a route that seems to ask for keys and does not would be open to all",
+    },
+    Difference { id: "validate-plugin-019", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
+    Difference {
+        id: "validate-route-003",
+        instead: Refuses("the route has neither `upstream`, `upstream_id` nor a split"),
+        why: "no plugin here answers by itself, so that every request would be answered with 503",
+    },
+    Difference {
+        id: "validate-upstream-025",
+        instead: Refuses("/type: APISIX has this type, Splitway does not support it yet"),
+        why: "consistent hashing is not supported yet",
+    },
+    Difference {
+        id: "validate-upstream-033",
+        instead: Refuses("/keepalive_pool: APISIX has this key, Splitway does not"),
+        why: "connections are the runtime's; a pool of another size cannot be had at the edge",
+    },
+    Difference {
+        id: "validate-upstream-037",
+        instead: Refuses("/checks: APISIX has this key, Splitway does not"),
+        why: "health checks are not supported yet",
+    },
 ];
+
+const NO_PLUGIN: Instead = Refuses("APISIX has this plugin, Splitway does not support it yet");
+
+const NO_PLUGIN_YET: &str = "a limit or a barrier that is not there is refused, not left out";

@@ -18,6 +18,15 @@ pub(crate) fn format(root: &Path) -> Outcome {
     run("format", cargo.args(["fmt", "--all", "--check"]).current_dir(root))
 }
 
+/// Writes the JSON Schemas: the test that compares them can as well write them.
+pub(crate) fn schema(root: &Path) -> Outcome {
+    say("schemas");
+    let mut cargo = Command::new(WasmRust::Own.cargo());
+    cargo.args(["test", "--package", "splitway-tests", "--test", "documents", "--"]);
+    cargo.args(["--exact", "schema::the_file_holds_the_schemas_of_the_types"]);
+    run("schemas", cargo.env("SPLITWAY_WRITE_SCHEMA", "1").current_dir(root))
+}
+
 /// Refuses every warning of clippy, natively for all packages and for wasm32 where that is built.
 pub(crate) fn lints(kit: &Kit) -> Outcome {
     say("lints");

@@ -32,6 +32,7 @@ Usage: cargo xtask <command>
   worker         build the Worker into build/ (the build command of wrangler.toml)
   test [args]    build the Worker, try its deployment, run every test;
                  the arguments go to `cargo test --workspace`
+  schema         write src/core/schema.json anew, from the types that read documents
   ci             check the format, the lints and the docs, then do what `test` does
   --help         print this
 ";
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         (Some("setup"), true) => setup::ready(&root()).map(|_| ()),
         (Some("worker"), true) => worker(),
         (Some("test"), _) => test(&rest),
+        (Some("schema"), true) => check::schema(&root()),
         (Some("ci"), true) => ci(),
         (Some("--help" | "-h"), _) => return help(),
         (Some(_) | None, _) => {

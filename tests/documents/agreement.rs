@@ -1,0 +1,93 @@
+//! Schemas and parser agree: what the parser takes is valid, and what is valid is refused only for what
+//! a schema cannot say.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use serde_json::Value;
+use splitway_core::config::Resources;
+use splitway_core::fault::Report;
+use splitway_core::kind::Kind;
+use splitway_core::{schema, snapshot};
+
+/// What the parser alone knows, by words of its faults.
+const REASONS: [&str; 24] = [
+    // How things are written.
+    "expected a path",
+    "expected a host name",
+    "expected `host` or `host:port`",
+    "expected `http://host[:port]`",
+    "expected a header name",
+    "expected visible ASCII",
+    "cannot stand in a URI",
+    "variables (`$`) are not supported yet",
+    "references to secrets are not supported yet",
+    // Bytes, where schemas count characters.
+    "expected at most 4096 characters",
+    // Numbers too large to be exact, which are whole all the same.
+    "expected an integer",
+    "expected an id: ",
+    // What is said in two places together.
+    "`upstream_host` is missing",
+    "the port stands here and in `port`",
+    "cannot be mixed",
+    "there is no upstream here",
+    "has neither `upstream`",
+    "expected the `username`",
+    "this header belongs to the connection",
+    // Names of branches, of which some have a meaning, and none may stand twice.
+    "is what responses of no branch say",
+    "another branch of this split is named",
+    // Sums.
+    "all weights are 0",
+    "the weights add up to more",
+    // The rules are the branches in one of both forms.
+    "expected 1 to 20 branches",
+];
+
+static VALIDATORS: LazyLock<BTreeMap<Kind, Validator>> = LazyLock::new(|| {
+    let validator = |kind: Kind| {
+        let schema = schema::of(&name(kind)).expect("every kind has a schema");
+        let schema = serde_json::from_str(schema).expect("schemas are JSON");
+        (kind, jsonschema::validator_for(&schema).expect("schemas are schemas"))
+    };
+    Kind::ALL.map(validator).into()
+});
+
+/// The name of a kind's schema.
+fn name(kind: Kind) -> String {
+    kind.singular().replace(' ', "_")
+}
+
+/// Asks both about every resource of a document; says how many the parser took.
+pub(crate) fn check_document(document: &Value) -> usize {
+    let resources = Resources::of(document, &mut Report::default());
+    let all = Kind::ALL
+        .into_iter()
+        .flat_map(|kind| resources.list(kind).iter().filter(move |value| check(kind, value)));
+    all.count()
+}
+
+/// Asks both about one resource; says whether the parser took it.
+pub(crate) fn check(kind: Kind, value: &Value) -> bool {
+    let mut report = Report::default();
+    snapshot::check(kind, value, &mut report);
+    let errors: Vec<String> =
+        VALIDATORS[&kind].iter_errors(value).map(|error| error.to_string()).collect();
+    match (report.faults.is_empty(), errors.is_empty()) {
+        (true, true) => true,
+        (true, false) => panic!("the {kind:?} is taken and not valid: {errors:?}\n{value}"),
+        (false, false) => false,
+        (false, true) => {
+            let is_known = |what: &str| REASONS.iter().any(|reason| what.contains(reason));
+            for fault in &report.faults {
+                assert!(
+                    is_known(&fault.what),
+                    "the {kind:?} is valid and refused: {fault}\n{value}"
+                );
+            }
+            false
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The JSON Schemas: they are those of the types, and they agree with the parser.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use splitway_core::schema;
+use splitway_tests::chance::Chance;
+use splitway_tests::mutation::{mutate, sound};
+
+use crate::agreement;
+
+/// Set by `cargo xtask schema`: the file is written instead of compared.
+const WRITE: &str = "SPLITWAY_WRITE_SCHEMA";
+
+#[test]
+fn the_file_holds_the_schemas_of_the_types() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/core/schema.json");
+    let generated = schema::generate();
+    if std::env::var_os(WRITE).is_some() {
+        std::fs::write(path, generated).unwrap();
+        return;
+    }
+    let written = std::fs::read_to_string(path).unwrap();
+    assert!(
+        written == generated,
+        "src/core/schema.json is not up to date: run `cargo xtask schema`"
+    );
+}
+
+fn parsed(text: Option<&str>) -> Value {
+    serde_json::from_str(text.unwrap()).unwrap()
+}
+
+#[test]
+fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
+    let route = parsed(schema::of("route"));
+    assert_eq!(route["type"], "object");
+    assert_eq!(
+        route["properties"]["uri"],
+        json!({"type": "string", "minLength": 1, "maxLength": 4096})
+    );
+    assert!(route["properties"].get("vars").is_none(), "what is refused is not there");
+    assert_eq!(schema::PLUGINS, ["key-auth", "traffic-split"]);
+    assert!(parsed(schema::of_plugin("traffic-split", None))["properties"]["rules"].is_object());
+    assert!(parsed(schema::of_plugin("key-auth", Some("consumer")))["required"].is_array());
+    for name in ["", "rout", "routes", "plugins/traffic-split", "plugins/key-auth/consumer"] {
+        assert_eq!(schema::of(name), None, "{name}");
+    }
+    for (name, place) in [
+        ("key-auth", None),
+        ("key-auth/consumer", None),
+        ("traffic-split", Some("consumer")),
+        ("limit-count", None),
+    ] {
+        assert_eq!(schema::of_plugin(name, place), None, "{name}");
+    }
+}
+
+#[test]
+fn schemas_agree_with_the_parser_on_what_is_nearly_sound() {
+    let mut chance = Chance::new(3);
+    let resources = agreement::check_document(&sound());
+    assert_eq!(resources, 11, "all are taken");
+    let mut taken = 0;
+    for _ in 0..4_000 {
+        let mut document = sound();
+        for _ in 0..=chance.below(6) {
+            mutate(&mut document, &mut chance);
+        }
+        taken += agreement::check_document(&document);
+    }
+    assert!(taken > 4_000, "too few were taken to say something: {taken}");
+}
+
+#[test]
+fn schemas_agree_with_the_parser_on_numbers_out_of_range() {
+    let numbers = json!([
+        -1,
+        0,
+        0.5,
+        1,
+        1.0,
+        2,
+        65_535,
+        65_536,
+        86_400,
+        86_401,
+        4_294_967_295_u32,
+        4_294_967_296_u64,
+        u64::MAX,
+        i64::MIN,
+        1e300,
+        -0.0,
+        true,
+        null,
+        "1",
+        [],
+        {},
+    ]);
+    let mut places = Vec::new();
+    collect(&sound(), String::new(), &mut places);
+    for place in places {
+        for number in numbers.as_array().unwrap() {
+            let mut document = sound();
+            *document.pointer_mut(&place).unwrap() = number.clone();
+            agreement::check_document(&document);
+        }
+    }
+}
+
+/// The places of all numbers and of all that holds nothing else.
+fn collect(value: &Value, at: String, places: &mut Vec<String>) {
+    let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| collect(item, format!("{at}/{index}"), places)),
+        Value::Object(members) => members
+            .iter()
+            .for_each(|(key, member)| collect(member, format!("{at}/{}", escaped(key)), places)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => places.push(at),
+    }
+}
+
+#[test]
+fn schemas_agree_with_the_parser_on_keys_too_few_or_too_many() {
+    let mut places = Vec::new();
+    collect(&sound(), String::new(), &mut places);
+    for place in places {
+        let (parent, key) = place.rsplit_once('/').unwrap();
+        let key = key.replace("~1", "/").replace("~0", "~");
+        let mut document = sound();
+        let Some(Value::Object(members)) = document.pointer_mut(parent) else { continue };
+        members.insert("unknown".to_owned(), json!(1));
+        agreement::check_document(&document);
+        let Some(Value::Object(members)) = document.pointer_mut(parent) else { continue };
+        members.remove("unknown");
+        members.remove(&key);
+        agreement::check_document(&document);
+    }
+}
