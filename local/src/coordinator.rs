@@ -73,19 +73,21 @@ impl Handle {
             let (storage, access) = parts.take().ok_or_else(gone)?;
             Coordinator::start(storage, access, retention, report)
         };
-        let (handle, expiry) = Self::wait(Box::new(begin), store, Box::new(|_| ()), log);
+        let why = "it was not read yet".to_owned();
+        let (handle, expiry) = Self::wait(Box::new(begin), why, store, Box::new(|_| ()), log);
         handle.catch_up(|| false)?;
         Ok((handle, expiry))
     }
 
-    /// Waits with a ledger that cannot be read yet: [`Self::catch_up`] tries to.
+    /// Waits with a ledger that is not read yet, for a reason: [`Self::catch_up`] tries to.
     pub(crate) fn wait(
         begin: Begin,
+        why: String,
         store: Arc<Store>,
         served: Served,
         log: Log,
     ) -> (Self, Expiry) {
-        let ledger = Held::Away(begin, "it was not read yet".to_owned());
+        let ledger = Held::Away(begin, why);
         let owner = Arc::new(Mutex::new(Owner { ledger, store, served, log }));
         let (times, changed) = mpsc::channel();
         let expiry = Expiry { owner: Arc::clone(&owner), times: changed };

@@ -55,13 +55,17 @@ pub(crate) fn join(
         // It is gone when the server ends.
         let _ = documents.send(document::published(ledger));
     };
-    let (handle, expiry) = Handle::wait(begin, Arc::clone(&store), Box::new(served), log.clone());
-    let away = match EtcdStorage::new(Arc::clone(&link), address.prefix(), log.clone()).knock() {
-        Ok(()) => read(&handle)?,
+    let storage = EtcdStorage::new(Arc::clone(&link), address.prefix(), log.clone());
+    let away = match storage.knock() {
+        Ok(()) => None,
         Err(LinkError::Denied(why)) => return Err(FleetError::Denied(why)),
         Err(LinkError::Refused(why)) => return Err(FleetError::Refused(why)),
         Err(other) => Some(StorageError::from(other).to_string()),
     };
+    let why = away.clone().unwrap_or_default();
+    let (served, serving) = (Box::new(served), Arc::clone(&store));
+    let (handle, expiry) = Handle::wait(begin, why, serving, served, log.clone());
+    let away = if away.is_none() { read(&handle)? } else { away };
     let footing = match store.snapshot() {
         Some(_) => Footing::Ledger,
         None => fall_back(away, &path, &store, &log),

@@ -19,6 +19,15 @@ const BEFORE: usize = 20;
 /// Routes that were acknowledged.
 type Acknowledged = Mutex<BTreeSet<String>>;
 
+/// Has writers stop when the test is over, one way or another.
+struct Stop<'s>(&'s AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Writes routes until it is told to stop; those that were acknowledged are noted.
 fn write(node: &Node, name: &str, stop: &AtomicBool, acknowledged: &Acknowledged) {
     for number in 0.. {
@@ -76,12 +85,13 @@ fn what_was_acknowledged_survives_the_loss_of_etcd() {
             for (name, node) in [("a", &a), ("b", &b)] {
                 scope.spawn(move || write(node, &format!("{name}{round}"), stop, acknowledged));
             }
+            let _stop = Stop(stop);
             await_count(acknowledged, before + BEFORE);
             etcd.kill();
             // Writers go on and are refused.
             etcd.restart();
-            await_count(acknowledged, acknowledged.lock().unwrap().len() + BEFORE);
-            stop.store(true, Ordering::Release);
+            let kept = acknowledged.lock().unwrap().len();
+            await_count(acknowledged, kept + BEFORE);
         });
         check(&[&a, &b], &acknowledged);
     }
@@ -100,10 +110,11 @@ fn what_was_acknowledged_survives_the_loss_of_a_server() {
             for (name, node) in [("a", &a), ("b", &b)] {
                 scope.spawn(move || write(node, &format!("{name}{round}"), stop, acknowledged));
             }
+            let _stop = Stop(stop);
             await_count(acknowledged, before + BEFORE);
             a.signal_kill();
-            await_count(acknowledged, acknowledged.lock().unwrap().len() + BEFORE);
-            stop.store(true, Ordering::Release);
+            let kept = acknowledged.lock().unwrap().len();
+            await_count(acknowledged, kept + BEFORE);
         });
         a.kill();
         a.restart();

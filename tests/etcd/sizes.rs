@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use splitway_tests::message::Call;
 
 use crate::etcd::Etcd;
@@ -11,9 +11,12 @@ use crate::races::revisions;
 
 /// A document of some 3 MB, all of whose routes say which one it is.
 fn large(name: &str) -> Value {
+    let long: Map<String, Value> =
+        (0..5).map(|number| (format!("l{number}"), json!("x".repeat(200)))).collect();
     let route = |number: usize| {
-        let desc = format!("{name} {}", "x".repeat(1000));
-        json!({"id": format!("r{number}"), "uri": format!("/{number}"), "desc": desc, "upstream": "http://a.example"})
+        let (id, uri) = (format!("r{number}"), format!("/{number}"));
+        let upstream = "http://a.example";
+        json!({"id": id, "uri": uri, "desc": name, "labels": &long, "upstream": upstream})
     };
     json!({"routes": (0..2700).map(route).collect::<Vec<_>>()})
 }
@@ -24,13 +27,11 @@ fn replace(node: &Node, document: &Value) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// The words that the routes of a document begin with.
+/// What the routes of a document say which one it is; each once.
 fn names(document: &Value) -> Vec<String> {
     let routes = document["routes"].as_array().cloned().unwrap_or_default();
-    let mut names: Vec<String> = routes
-        .iter()
-        .map(|route| route["desc"].as_str().expect("a text")[..3].to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        routes.iter().map(|route| route["desc"].as_str().expect("a text").to_owned()).collect();
     names.dedup();
     names
 }
