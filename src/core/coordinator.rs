@@ -30,8 +30,9 @@ pub const RESOURCE_MAX: usize = 1_572_864;
 /// The most bytes of a whole document: what an isolate of 128 MB can compile beside serving.
 pub const DOCUMENT_MAX: usize = 8 * 1024 * 1024;
 
-/// How often a command is decided anew because somebody else was faster.
-const TRIES_MAX: usize = 16;
+/// How often a command is decided anew because somebody else was faster. Whoever lost begins later
+/// than whoever won, so that one who writes all the time may win many times in a row.
+const TRIES_MAX: usize = 100;
 
 /// What somebody wants of the control plane.
 #[derive(Clone, Debug, PartialEq)]

@@ -48,8 +48,10 @@ fn writers_on_both_servers_lose_nothing() {
                 scope.spawn(move || {
                     for number in 0..WRITES {
                         let own = format!("{name}-{writer}-{number}");
-                        assert_eq!(node.put(&own, "http://a.example").status, 201);
-                        assert!(node.put("shared", "http://b.example").status < 300);
+                        let answer = node.put(&own, "http://a.example");
+                        assert_eq!(answer.status, 201, "{}", answer.text());
+                        let shared = node.put("shared", "http://b.example");
+                        assert!(shared.status < 300, "{}", shared.text());
                     }
                 });
             }
