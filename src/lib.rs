@@ -6,11 +6,15 @@
 //! Everything here works on `web_sys` types: `worker::Request` maps unknown methods to GET,
 //! `worker::Response` loses the reason phrase, and both cost copies.
 
+mod admin;
+mod coordinator;
+mod database;
 mod platform;
 mod store;
 mod telemetry;
 mod upstream;
 
+use splitway_core::admin::door::Way;
 use splitway_core::problem::Answer;
 use splitway_core::serve::{Reply, serve};
 use worker::wasm_bindgen::JsCast;
@@ -22,6 +26,11 @@ use crate::platform::{EdgeHead, EdgePlatform};
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let head = EdgeHead::new(&request);
+    match admin::way(&head, &env) {
+        Way::In => return admin::forward(&request, &head, &env).await,
+        Way::Refused(answer) => return give(&answer),
+        Way::Past => {}
+    }
     let platform = EdgePlatform::new(env, context);
     match serve(&platform, &head, request).await {
         Reply::Relay(response, edits) => {
@@ -37,6 +46,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     }
 }
 
+/// The answer as a response.
 fn give(answer: &Answer) -> Result<Response> {
     let headers = Headers::new()?;
     for (name, value) in &answer.headers {

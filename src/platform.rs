@@ -11,7 +11,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use worker::web_sys::{Headers, Request};
+use worker::js_sys::{Array, Function, Reflect, Uint8Array};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, Request};
 use worker::{Context, Date, Delay, Env};
 
 use crate::{store, telemetry, upstream};
@@ -31,6 +34,42 @@ impl EdgePlatform {
 /// The wall clock. In production it stands still between I/O.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(Date::now().as_millis())
+}
+
+/// A variable or a secret of the deployment, if there is one.
+pub(crate) fn setting(env: &Env, name: &str) -> Option<String> {
+    env.var(name).ok().map(|var| var.to_string())
+}
+
+/// Calls a method of the runtime that its Rust bindings do not have, or only at a price.
+pub(crate) fn call(
+    target: &JsValue,
+    method: &str,
+    arguments: &[JsValue],
+) -> Result<JsValue, JsValue> {
+    let function: Function = Reflect::get(target, &method.into())?.dyn_into()?;
+    function.apply(target, &arguments.iter().collect::<Array>())
+}
+
+/// All of a body, or `None` if it is longer than `limit` bytes or breaks off. What is too long is not
+/// read to its end.
+pub(crate) async fn buffer(body: Option<ReadableStream>, limit: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let Some(body) = body else { return Some(bytes) };
+    let reader = ReadableStreamDefaultReader::new(&body).ok()?;
+    loop {
+        let next = JsFuture::from(reader.read()).await.ok()?;
+        if Reflect::get(&next, &"done".into()).ok()?.is_truthy() {
+            return Some(bytes);
+        }
+        let chunk: Uint8Array = Reflect::get(&next, &"value".into()).ok()?.dyn_into().ok()?;
+        if bytes.len() + usize::try_from(chunk.length()).ok()? > limit {
+            // The client need not send the rest; whether that is still heard is all the same.
+            drop(reader.cancel());
+            return None;
+        }
+        bytes.extend(chunk.to_vec());
+    }
 }
 
 impl Platform for EdgePlatform {
@@ -73,10 +112,20 @@ pub(crate) struct EdgeHead {
     path: usize,
     path_end: usize,
     headers: Headers,
+    /// The header in which the client's address stands.
+    client: &'static str,
 }
+
+/// The header in which Cloudflare says where a request comes from.
+const CLIENT: &str = "cf-connecting-ip";
 
 impl EdgeHead {
     pub(crate) fn new(request: &Request) -> Self {
+        Self::naming_client(request, CLIENT)
+    }
+
+    /// The head of a request that names its client in the header `client`.
+    pub(crate) fn naming_client(request: &Request, client: &'static str) -> Self {
         let url = request.url();
         let after = |from: usize, marks: &[char]| {
             let found = url.get(from..).and_then(|rest| rest.find(marks));
@@ -91,6 +140,7 @@ impl EdgeHead {
             path,
             path_end,
             headers: request.headers(),
+            client,
             url,
         }
     }
@@ -127,7 +177,7 @@ impl Head for EdgeHead {
     }
 
     fn client(&self) -> Option<IpAddr> {
-        self.header("cf-connecting-ip")?.parse().ok()
+        self.header(self.client)?.parse().ok()
     }
 
     fn scheme(&self) -> &str {

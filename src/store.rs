@@ -1,87 +1,156 @@
-//! The configuration at the edge: one document in KV, held by the isolate as the core's
-//! [`Held`] says.
+//! The configuration at the edge: one document in KV, or newer from the coordinator, held by the
+//! isolate as the core's [`Held`] says.
 
-use splitway_core::refresh::{Held, Plan};
-use splitway_core::serve::within;
+use splitway_core::refresh::{Found, Held, LENGTH_MAX, Pace, Plan, Reads, seconds};
+use splitway_core::serve::{both, within};
 use splitway_core::snapshot::Snapshot;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
-use worker::{Context, Delay, Env, js_sys};
+use worker::js_sys::{self, ArrayBuffer, Object, Promise, Reflect, Uint8Array};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{Context, Delay, Env};
 
-use crate::{platform, telemetry};
+use crate::platform::{self, call, setting};
+use crate::{coordinator, telemetry};
 
 const BINDING: &str = "SPLITWAY";
 const KEY: &str = "config";
 const REFRESH_VAR: &str = "SPLITWAY_REFRESH_SECONDS";
 const REFRESH_DEFAULT: Duration = Duration::from_secs(30);
+const CHECK_VAR: &str = "SPLITWAY_CHECK_SECONDS";
 
 /// For how long KV's own caches may hold a value: the least it takes, in seconds.
-const CACHE_TTL_S: u64 = 30;
-
-/// How long a read beside a request may take.
-const READ_MAX: Duration = Duration::from_secs(10);
+const CACHE_TTL_S: u32 = 30;
 
 thread_local! {
     static HELD: RefCell<Held> = RefCell::new(Held::default());
-    static REFRESH: RefCell<Option<Duration>> = const { RefCell::new(None) };
+    static PACE: RefCell<Option<Pace>> = const { RefCell::new(None) };
 }
 
 /// The last good Snapshot, or `None` where there never was one.
 pub(crate) async fn snapshot(env: &Env, context: &Context) -> Option<Arc<Snapshot>> {
-    let refresh = refresh_time(env);
-    match HELD.with_borrow_mut(|held| held.plan(platform::now(), refresh)) {
+    let pace = pace(env);
+    match HELD.with_borrow_mut(|held| held.plan(platform::now(), pace)) {
         Plan::Serve(snapshot) => snapshot,
-        Plan::ServeAndRead(snapshot) => {
+        Plan::ServeAndRead(snapshot, reads) => {
             let env = env.clone();
-            context.wait_until(async move { read(&env, READ_MAX).await });
+            context.wait_until(async move { read(&env, reads).await });
             Some(snapshot)
         }
-        Plan::ReadFirst(limit) => {
-            read(env, limit).await;
+        Plan::ReadFirst(reads) => {
+            read(env, reads).await;
             HELD.with_borrow(Held::snapshot)
         }
     }
 }
 
+/// Writes a document to KV.
+pub(crate) async fn put(env: &Env, text: &str) -> Result<(), String> {
+    let put = async {
+        let promise: Promise = call(&kv(env)?, "put", &[KEY.into(), text.into()])?.unchecked_into();
+        JsFuture::from(promise).await
+    };
+    put.await.map(drop).map_err(|error| telemetry::message(&error))
+}
+
+/// Whether there is a KV namespace.
+pub(crate) fn is_bound(env: &Env) -> bool {
+    kv(env).is_ok_and(|kv| kv.is_object())
+}
+
+fn kv(env: &Env) -> Result<JsValue, JsValue> {
+    Reflect::get(env, &BINDING.into())
+}
+
+async fn read(env: &Env, reads: Reads) {
+    let kv = async {
+        if let Some(limit) = reads.kv {
+            read_kv(env, limit).await;
+        }
+    };
+    let coordinator = async {
+        if let Some(limit) = reads.coordinator {
+            ask_coordinator(env, limit).await;
+        }
+    };
+    both(kv, coordinator).await;
+}
+
 /// Reads KV and takes over what it says.
-async fn read(env: &Env, limit: Duration) {
+async fn read_kv(env: &Env, limit: Duration) {
     let answer = within(document(env), Delay::from(limit)).await;
+    let answer = answer.unwrap_or_else(|| Err("KV takes too long".into()));
     let now = platform::now();
-    match answer.unwrap_or_else(|| Err("KV takes too long".to_owned())) {
-        Ok(text) => {
-            let taken = HELD.with_borrow_mut(|held| held.take(text.as_deref(), now, phase()));
+    let take = |found: Found<'_>| {
+        let taken = HELD.with_borrow_mut(|held| held.take(found, now, phase()));
+        telemetry::taken(&taken);
+    };
+    match answer {
+        Ok(None) => take(Found::Nothing),
+        // What is too long is not brought over from JavaScript.
+        Ok(Some(bytes)) => match usize::try_from(bytes.length()) {
+            Ok(length) if length <= LENGTH_MAX => take(Found::Document(&bytes.to_vec())),
+            Ok(length) => take(Found::TooLong(length)),
+            Err(_) => take(Found::TooLong(usize::MAX)),
+        },
+        Err(error) => {
+            HELD.with_borrow_mut(|held| held.miss(now));
+            telemetry::unread(&telemetry::message(&error));
+        }
+    }
+}
+
+/// The value in KV, still in JavaScript's hands.
+async fn document(env: &Env) -> Result<Option<Uint8Array>, JsValue> {
+    let options = Object::new();
+    Reflect::set(&options, &"type".into(), &"arrayBuffer".into())?;
+    Reflect::set(&options, &"cacheTtl".into(), &CACHE_TTL_S.into())?;
+    let promise: Promise = call(&kv(env)?, "get", &[KEY.into(), options.into()])?.unchecked_into();
+    let value = JsFuture::from(promise).await?;
+    let bytes = |value: JsValue| Uint8Array::new(&value.unchecked_into::<ArrayBuffer>());
+    Ok(if value.is_null() { None } else { Some(bytes(value)) })
+}
+
+/// Asks the coordinator for something newer and takes it over.
+async fn ask_coordinator(env: &Env, limit: Duration) {
+    let known = HELD.with_borrow(|held| held.published().cloned());
+    let answer = within(coordinator::news(env, known), Delay::from(limit)).await;
+    match answer.unwrap_or_else(|| Err("it takes too long".to_owned())) {
+        Ok(told) => {
+            let found = told.as_deref().map_or(Found::Nothing, Found::Document);
+            let taken = HELD.with_borrow_mut(|held| held.take_told(found, phase()));
             telemetry::taken(&taken);
         }
         Err(error) => {
-            HELD.with_borrow_mut(|held| held.miss(now));
-            telemetry::unread(&error);
+            if HELD.with_borrow_mut(Held::miss_told) {
+                telemetry::unchecked(&error);
+            }
         }
     }
 }
 
-async fn document(env: &Env) -> Result<Option<String>, String> {
-    let kv = env.kv(BINDING).map_err(|error| error.to_string())?;
-    let text = kv.get(KEY).cache_ttl(CACHE_TTL_S).text().await;
-    text.map_err(|error| error.to_string())
-}
-
-/// The setting, read once per isolate.
-fn refresh_time(env: &Env) -> Duration {
-    if let Some(known) = REFRESH.with_borrow(|refresh| *refresh) {
+/// The settings, read once per isolate.
+fn pace(env: &Env) -> Pace {
+    if let Some(known) = PACE.with_borrow(|pace| *pace) {
         return known;
     }
-    let text = env.var(REFRESH_VAR).ok().map(|var| var.to_string());
-    let refresh = match text.as_deref().map(str::parse) {
-        Some(Ok(secs @ 1..=86_400)) => Duration::from_secs(secs),
-        Some(_) => {
-            telemetry::ignored(REFRESH_VAR, "expected seconds from 1 to 86400");
-            REFRESH_DEFAULT
-        }
-        None => REFRESH_DEFAULT,
+    let read = |name: &str| {
+        let read = seconds(setting(env, name).as_deref());
+        read.unwrap_or_else(|expected| {
+            telemetry::ignored(name, expected);
+            None
+        })
     };
-    REFRESH.set(Some(refresh));
-    refresh
+    let mut check = read(CHECK_VAR);
+    if check.is_some() && !coordinator::is_bound(env) {
+        telemetry::ignored(CHECK_VAR, "there is no coordinator to ask");
+        check = None;
+    }
+    let pace = Pace { refresh: read(REFRESH_VAR).unwrap_or(REFRESH_DEFAULT), check };
+    PACE.set(Some(pace));
+    pace
 }
 
 /// Where the walks of this isolate start: anywhere, so that many short walks do not all begin with

@@ -1,8 +1,12 @@
 //! What the Worker writes to its log: one JSON object a line.
 
 use serde_json::{Value, json};
+use splitway_core::coordinator::Refusal;
+use splitway_core::fault::Report;
 use splitway_core::refresh::Taken;
 use splitway_core::telemetry::Record;
+use worker::js_sys::Reflect;
+use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
 
 /// A request that Splitway answered by itself; what upstreams answer is not logged here.
@@ -36,10 +40,12 @@ pub(crate) fn taken(taken: &Taken) {
                 json!({"event": "configuration_loaded", "revision": revision.as_str()})
             );
         }
-        Taken::Refused(revision, report) => {
-            let faults: Vec<Value> =
-                report.faults.iter().map(|fault| fault.to_string().into()).collect();
+        Taken::Older(revision) => {
             let revision = revision.as_str();
+            console_warn!("{}", json!({"event": "configuration_older", "revision": revision}));
+        }
+        Taken::Refused(revision, report) => {
+            let (revision, faults) = (revision.as_str(), faults(report));
             let line =
                 json!({"event": "configuration_refused", "revision": revision, "faults": faults});
             console_error!("{line}");
@@ -47,9 +53,67 @@ pub(crate) fn taken(taken: &Taken) {
     }
 }
 
+fn faults(report: &Report) -> Value {
+    report.faults.iter().map(|fault| Value::from(fault.to_string())).collect()
+}
+
 /// KV could not be read.
 pub(crate) fn unread(error: &str) {
     console_error!("{}", json!({"event": "configuration_unreadable", "error": error}));
+}
+
+/// The coordinator did not say whether there is something newer.
+pub(crate) fn unchecked(error: &str) {
+    console_warn!("{}", json!({"event": "coordinator_unreachable", "error": error}));
+}
+
+/// Why the Admin API is off.
+pub(crate) fn admin_off(reasons: &[&str]) {
+    console_warn!("{}", json!({"event": "admin_off", "reasons": reasons}));
+}
+
+/// What the ledger holds does not compile any more; the Admin API is where that is put right.
+pub(crate) fn ledger_faulty(report: &Report) {
+    console_error!("{}", json!({"event": "ledger_faulty", "faults": faults(report)}));
+}
+
+/// The ledger could not be read or written.
+pub(crate) fn ledger_unavailable(error: &str) {
+    console_error!("{}", json!({"event": "ledger_unavailable", "error": error}));
+}
+
+/// What has come to its time could not be removed.
+pub(crate) fn unexpired(refusal: Refusal) {
+    let why = match refusal {
+        Refusal::Full(why) | Refusal::Unavailable(why) => why,
+        Refusal::Denied(_)
+        | Refusal::NotFound
+        | Refusal::NoConsumer
+        | Refusal::Forgotten
+        | Refusal::Outdated(_)
+        | Refusal::InUse(_)
+        | Refusal::Path(_)
+        | Refusal::Faulty(_)
+        | Refusal::TooLarge(_) => "the rest would not compile".to_owned(),
+    };
+    console_error!("{}", json!({"event": "expiry_failed", "error": why}));
+}
+
+/// A revision of the ledger is in KV.
+pub(crate) fn published(revision: u64, bytes: usize) {
+    let line = json!({"event": "published", "revision": revision, "bytes": bytes});
+    console_log!("{line}");
+}
+
+/// A revision of the ledger is not in KV yet.
+pub(crate) fn unpublished(error: &str) {
+    console_error!("{}", json!({"event": "publishing_failed", "error": error}));
+}
+
+/// What the runtime says about an error.
+pub(crate) fn message(error: &JsValue) -> String {
+    let message = Reflect::get(error, &"message".into()).ok().and_then(|text| text.as_string());
+    message.or_else(|| error.as_string()).unwrap_or_default()
 }
 
 /// A setting that makes no sense, and what it should have been.

@@ -11,6 +11,7 @@ use worker::web_sys::{
 };
 
 use crate::platform::EdgeHead;
+use crate::telemetry;
 
 /// The hop-by-hop headers that the runtime leaves in a request or a response; it removes the others
 /// of [`HOP_BY_HOP`] itself, before a Worker sees them and again when it sends.
@@ -92,8 +93,7 @@ pub(crate) fn edit(headers: &Headers, edits: &Edits) -> Result<(), JsValue> {
 /// Names a failure. The runtime tells little: a connection that was lost, or nothing at all.
 fn name(error: JsValue) -> Failure {
     let is_lost = Reflect::get(&error, &"retryable".into()).is_ok_and(|value| value.is_truthy());
-    let message = Reflect::get(&error, &"message".into()).ok().and_then(|text| text.as_string());
-    crate::telemetry::failure(message.as_deref().unwrap_or_default());
+    telemetry::failure(&telemetry::message(&error));
     if is_lost { Failure::ConnectionTerminated } else { Failure::DestinationUnavailable }
 }
 

@@ -19,6 +19,9 @@ use crate::platform::RequestHead;
 use crate::store::Store;
 use crate::telemetry::{self, Level, Log};
 
+/// How long the body of a request to the Admin API may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A ledger, wherever it is kept.
 type Keeper = Box<dyn Storage + Send>;
 
@@ -274,7 +277,8 @@ impl Control for Handle {
     type Body = Body;
 
     async fn buffer(&self, body: Body, limit: usize) -> Option<Vec<u8>> {
-        let whole = Limited::new(body, limit).collect().await.ok()?;
+        let whole = Limited::new(body, limit).collect();
+        let whole = tokio::time::timeout(BODY_TIMEOUT, whole).await.ok()?.ok()?;
         Some(whole.to_bytes().into())
     }
 
@@ -298,6 +302,16 @@ mod tests {
     use splitway_core::id::Id;
     use splitway_core::kind::Kind;
     use splitway_core::sql::SqlStorage;
+    use tempfile::TempDir;
+
+    fn handle(dir: &TempDir, store: &Arc<Store>) -> (Handle, Expiry) {
+        let database = Database::open(&dir.path().join("splitway.db")).expect("a database");
+        let storage = Box::new(SqlStorage::open(database, "test").expect("tables"));
+        let (log, _writer) = Log::start(std::io::sink(), false).expect("a thread");
+        let access = Access::new(KeyHash::of("key"), Vec::new());
+        Handle::start(storage, access, Retention::default(), Arc::clone(store), log)
+            .expect("a ledger")
+    }
 
     fn put(owner: &mut Owner, name: &str) -> Result<Done, Refusal> {
         let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
@@ -307,15 +321,8 @@ mod tests {
 
     #[test]
     fn a_panic_half_way_is_not_the_end() {
-        let dir = tempfile::TempDir::new().expect("a directory");
-        let database = Database::open(&dir.path().join("splitway.db")).expect("a database");
-        let storage = Box::new(SqlStorage::open(database, "test").expect("tables"));
-        let store = Arc::<Store>::default();
-        let (log, _writer) = Log::start(std::io::sink(), false).expect("a thread");
-        let access = Access::new(KeyHash::of("key"), Vec::new());
-        let (handle, _expiry) =
-            Handle::start(storage, access, Retention::default(), Arc::clone(&store), log)
-                .expect("a ledger");
+        let (dir, store) = (TempDir::new().expect("a directory"), Arc::default());
+        let (handle, _expiry) = handle(&dir, &store);
         let other = handle.clone();
         let panicked = std::thread::spawn(move || {
             let mut owner = lock(&other.owner).expect("sound");
@@ -330,5 +337,37 @@ mod tests {
         assert!(!handle.owner.is_poisoned());
         let revision = store.snapshot().map(|snapshot| snapshot.revision().to_string());
         assert_eq!(revision.as_deref(), Some("2"));
+    }
+
+    /// What was on disk already was not served until the next change.
+    #[test]
+    fn what_a_panic_kept_from_serving_serves_after_it() {
+        let (dir, store) = (TempDir::new().expect("a directory"), Arc::default());
+        let (handle, _expiry) = handle(&dir, &store);
+        let other = handle.clone();
+        let panicked = std::thread::spawn(move || {
+            let mut owner = lock(&other.owner).expect("sound");
+            // As `handle` does, up to where the snapshot would be published.
+            let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
+            let value = value.as_object().expect("an object").clone();
+            let command = Command::Write(Kind::Route, Id::parse("a"), value, None);
+            let outcome = owner.coordinator.handle(command, "me", telemetry::now());
+            assert!(outcome.snapshot.is_some());
+            panic!("half-way");
+        });
+        assert!(panicked.join().is_err());
+        drop(lock(&handle.owner).expect("restored"));
+        let revision = store.snapshot().map(|snapshot| snapshot.revision().to_string());
+        assert_eq!(revision.as_deref(), Some("1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let (dir, store) = (TempDir::new().expect("a directory"), Arc::default());
+        let (handle, _expiry) = handle(&dir, &store);
+        let (_sender, pending) = http_body_util::channel::Channel::<bytes::Bytes>::new(1);
+        let started = tokio::time::Instant::now();
+        assert_eq!(handle.buffer(Body::new(pending), 10).await, None);
+        assert_eq!(started.elapsed(), BODY_TIMEOUT);
     }
 }

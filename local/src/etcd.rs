@@ -224,11 +224,12 @@ impl EtcdStorage {
         let is_same = Compare::mod_revision(self.keys.head(), CompareOp::Equal, head_at);
         let look = TxnOp::get(self.keys.log(revision), None);
         let txn = Txn::new().when([is_same]).and_then(writes).or_else([look]);
-        let response = self.link.transact(txn).map_err(|error| match error {
-            LinkError::Away(why) => StorageError::Unavailable(format!(
-                "etcd cannot be reached: {why}; if the change was made, it will show"
-            )),
-            other => other.into(),
+        let response = self.link.transact(txn).map_err(|error| {
+            if let LinkError::Away(why) = error {
+                let why = format!("{why}; if the change was made, it will show");
+                return StorageError::from(LinkError::Away(why));
+            }
+            error.into()
         })?;
         if response.succeeded() {
             return Ok(response.header().map(etcd_client::ResponseHeader::revision));
@@ -312,10 +313,7 @@ impl From<StorageError> for LoadError {
 
 impl From<LinkError> for LoadError {
     fn from(error: LinkError) -> Self {
-        match error {
-            LinkError::Compacted => Self::Again,
-            other => Self::Storage(other.into()),
-        }
+        if error == LinkError::Compacted { Self::Again } else { Self::Storage(error.into()) }
     }
 }
 

@@ -137,11 +137,8 @@ impl Access {
     ) -> Result<Box<str>, Denial> {
         // A socket for both families shows IPv4 peers as IPv6 addresses.
         let client = caller.client.map(|client| client.to_canonical());
-        if !self.networks.is_empty() {
-            let is_known = |client| self.networks.iter().any(|network| network.contains(&client));
-            if !client.is_some_and(is_known) {
-                return Err(Denial::Address);
-            }
+        if !is_among(&self.networks, client) {
+            return Err(Denial::Address);
         }
         let key = caller.key.ok_or(Denial::Missing)?;
         if let Some(wait) = self.patience.wait(client, now) {
@@ -183,6 +180,24 @@ impl Access {
             }
         }
     }
+}
+
+/// The networks of a list that is separated by commas; nothing, if a part of it is none. An address
+/// is a network of its own.
+pub fn networks(text: &str) -> Option<Vec<IpNet>> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let network = |part: &str| {
+        let network = part.parse().ok();
+        network.or_else(|| part.parse::<IpAddr>().ok().map(IpNet::from))
+    };
+    parts.map(network).collect()
+}
+
+/// Whether an address is in one of the networks, or there are none.
+pub(crate) fn is_among(networks: &[IpNet], client: Option<IpAddr>) -> bool {
+    let client = client.map(|client| client.to_canonical());
+    let is_known = |client| networks.iter().any(|network| network.contains(&client));
+    networks.is_empty() || client.is_some_and(is_known)
 }
 
 /// So many wrong keys in a row cost nothing.

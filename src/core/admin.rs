@@ -1,14 +1,15 @@
 //! The Admin API: APISIX's dialogue (APISIX.md section 6) and our own, in front of the coordinator.
 //!
-//! It is given a request's head and body and turns them into one [`Command`]; it never stores
+//! It is given a request's head and body and turns them into one [`Command`](crate::coordinator::Command); it never stores
 //! anything and never looks at the data plane.
 //!
 //! | paths                    | what                                                  | where        |
 //! |--------------------------|-------------------------------------------------------|--------------|
-//! | `/apisix/admin/{kind}/…` | one resource or the list of a kind                    | [`resource`] |
-//! | `/apisix/admin/schema/…` | what a resource may say, and whether one may be said  | [`schema`]   |
-//! | `/splitway/v1/…`         | the whole document, its past, the keys                | [`whole`]    |
+//! | `/apisix/admin/{kind}/…` | one resource or the list of a kind                    | `resource`   |
+//! | `/apisix/admin/schema/…` | what a resource may say, and whether one may be said  | `schema`     |
+//! | `/splitway/v1/…`         | the whole document, its past, the keys                | `whole`      |
 
+pub mod door;
 mod listing;
 mod query;
 mod resource;
@@ -34,14 +35,21 @@ pub const OWN_PREFIX: &str = "/splitway/v1";
 pub const BODY_MAX: usize = 1_572_864;
 
 /// Whether a request is for the Admin API, where its paths begin with `prefix`: also when it is
-/// written in another way, so that no route gets a key to see.
+/// written in another way (escaped, with more slashes, in capitals), so that no route gets a key to
+/// see.
 pub fn takes(prefix: &str, head: &impl Head) -> bool {
     let path = match_path(head.path());
-    let rest = path.strip_prefix(prefix.as_bytes());
+    let rest = behind(&path, prefix);
     [PREFIX, OWN_PREFIX].into_iter().any(|own| {
-        let rest = rest.and_then(|rest| rest.strip_prefix(own.as_bytes()));
+        let rest = rest.and_then(|rest| behind(rest, own));
         rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
     })
+}
+
+/// What stands behind `start` in a path, whatever its case.
+fn behind<'p>(path: &'p [u8], start: &str) -> Option<&'p [u8]> {
+    let (head, rest) = path.split_at_checked(start.len())?;
+    head.eq_ignore_ascii_case(start.as_bytes()).then_some(rest)
 }
 
 /// A request as its parts.

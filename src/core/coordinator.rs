@@ -309,7 +309,7 @@ impl<S: Storage> Coordinator<S> {
             let made = match (change.edits.is_empty(), is_trial) {
                 (true, _) => Ok(None),
                 (false, true) => self.try_out(&change, is_checked).map(|()| None),
-                (false, false) => self.commit(&change, is_checked).map(Some),
+                (false, false) => self.commit(&change, is_checked),
             };
             match made {
                 Ok(snapshot) => {
@@ -342,7 +342,11 @@ impl<S: Storage> Coordinator<S> {
     }
 
     /// Compiles and keeps a change; the ledger has it afterwards, or is as it was.
-    fn commit(&mut self, change: &Change, is_checked: bool) -> Result<Box<Snapshot>, Failed> {
+    fn commit(
+        &mut self,
+        change: &Change,
+        is_checked: bool,
+    ) -> Result<Option<Box<Snapshot>>, Failed> {
         let written = self.ledger.written();
         let snapshot = self.take_over(change, is_checked)?;
         match self.storage.commit(change, self.retention) {
@@ -360,28 +364,44 @@ impl<S: Storage> Coordinator<S> {
         }
     }
 
-    /// Takes a change over into the ledger, unless it would not compile then.
-    fn take_over(&mut self, change: &Change, is_checked: bool) -> Result<Box<Snapshot>, Failed> {
+    /// Takes a change over into the ledger, unless it would not compile then. Where the ledger did not
+    /// compile before, as an earlier version may have left it, a change without faults is taken that
+    /// leaves fewer of them; there is no snapshot until none is left.
+    fn take_over(
+        &mut self,
+        change: &Change,
+        is_checked: bool,
+    ) -> Result<Option<Box<Snapshot>>, Failed> {
         check_sizes(change, &self.ledger)?;
         let written = self.ledger.written();
         self.ledger.apply(change);
         let mut report = Report::default();
         let snapshot = self.ledger.compile(&mut report);
+        let places = self.places(change);
+        let is_own = |fault: &Fault| places.iter().any(|place| within(place, &fault.at));
         let mut faults = report.faults;
+        let left_count = faults.len();
         if !is_checked {
-            let places = self.places(change);
-            faults.extend(report.warnings.into_iter().filter(|warning| {
-                warning.missing.is_some() && places.iter().any(|place| within(place, &warning.at))
-            }));
+            let missing = |warning: &Fault| warning.missing.is_some() && is_own(warning);
+            faults.extend(report.warnings.into_iter().filter(missing));
         }
-        match snapshot.filter(|_| faults.is_empty()) {
-            Some(snapshot) => Ok(Box::new(snapshot)),
-            None => {
-                let faults = self.faults_within(change, faults);
-                self.ledger.revert(change, written);
-                Err(Failed::Refused(Refusal::Faulty(faults)))
-            }
+        if faults.is_empty() {
+            return Ok(snapshot.map(Box::new));
         }
+        let is_sound = !faults.iter().any(is_own);
+        let faults = self.faults_within(change, faults);
+        self.ledger.revert(change, written);
+        if is_sound && left_count < self.faults_count() {
+            self.ledger.apply(change);
+            return Ok(None);
+        }
+        Err(Failed::Refused(Refusal::Faulty(faults)))
+    }
+
+    fn faults_count(&self) -> usize {
+        let mut report = Report::default();
+        self.ledger.compile(&mut report);
+        report.faults.len()
     }
 
     /// Where the changed resources stand in the whole document.

@@ -12,8 +12,8 @@
 //! 3. One short async file, [`serve`], walks the exchange using the effects that a runtime lends
 //!    through [`Platform`](platform::Platform); it is shared, so the two shells contain no decisions.
 //! 4. A shell lends effects and nothing else: no `if` about routes, weights, timeouts or errors, nor
-//!    about when to read the configuration again ([`refresh`]) or what a command to the Admin API
-//!    does ([`coordinator`]).
+//!    about when to read the configuration again ([`refresh`]), when to publish it ([`publish`]), who
+//!    may use the Admin API ([`admin`], [`access`]) or what a command to it does ([`coordinator`]).
 //! 5. Bodies never pass through the core: they are an opaque type, streamed by the runtime.
 //!
 //! ## The road of a request
@@ -36,7 +36,8 @@
 //! The [`coordinator`] is the one writer of a [`ledger`]; [`admin`] turns APISIX's dialogue and our own
 //! into its commands; [`document`] is the ledger as one document, and back. What keeps the ledger is a
 //! [`storage::Storage`]: SQLite through [`sql`], whose statements a shell only executes, or whatever
-//! else a shell brings along.
+//! else a shell brings along. [`publish`] says when the document goes to where isolates read it, and
+//! [`refresh`] what they take over of it.
 //!
 //! ## Invariants
 //!
@@ -83,6 +84,7 @@ pub mod references;
 pub mod patch;
 pub mod storage;
 pub mod sql;
+pub mod publish;
 pub mod access;
 pub mod coordinator;
 pub mod platform;

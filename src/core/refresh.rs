@@ -1,5 +1,5 @@
 //! When to read the configuration again, where nobody tells of changes: what an isolate holds of the
-//! document in KV.
+//! document in KV, and of the coordinator's where that is asked too.
 //!
 //! | a Snapshot is held, and KV last answered  | what a request does                                |
 //! |-------------------------------------------|----------------------------------------------------|
@@ -12,11 +12,36 @@
 //! held, every request reads by itself, except that for a second after a read that brought nothing
 //! none does. No request waits for another's read: in a Worker, awaiting a promise that belongs to
 //! another request is an error.
+//!
+//! Where there is a check time, the coordinator is asked for something newer:
+//!
+//! | the coordinator was last asked            | what a request does                                |
+//! |-------------------------------------------|----------------------------------------------------|
+//! | less than the check time ago              | nothing about it                                   |
+//! | less than twice the check time ago        | asks beside the request                            |
+//! | longer ago, or never                      | asks for up to a second, then serves from what is  |
+//! |                                           | held                                               |
+//! | longer ago, and that brought no answer    | asks beside the request: one that is away costs    |
+//! |                                           | nobody time                                        |
+//! | at any time, and what is held is no       | nothing about it: somebody put a document into KV  |
+//! | ledger's                                  | by hand, and that is what serves                   |
+//!
+//! A request that waits for one source waits for the other too if that is due, both at once.
+//!
+//! What is taken over:
+//!
+//! | a document that                           | from KV, or from the coordinator                   |
+//! |-------------------------------------------|----------------------------------------------------|
+//! | is the one read last, or the one held     | nothing: [`Taken::Unchanged`]                      |
+//! | has faults, is too long or no text        | kept out: [`Taken::Refused`]                       |
+//! | is an older revision of the same ledger   | kept out: [`Taken::Older`]                         |
+//! | is any other                              | taken: [`Taken::Loaded`]                           |
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fault::Report;
+use crate::config::Published;
+use crate::fault::{At, Report};
 use crate::snapshot::{Revision, Snapshot, compile_json};
 use crate::time::Timestamp;
 
@@ -27,8 +52,42 @@ const RESERVATION: Duration = Duration::from_secs(1);
 /// How long a request may wait for a read while there is something to serve from.
 const WAIT_WHILE_HELD: Duration = Duration::from_secs(1);
 
-/// How long a request may wait for a read while there is nothing to serve from.
+/// How long a request may wait for KV while there is nothing to serve from.
 const WAIT_WHILE_EMPTY: Duration = Duration::from_secs(10);
+
+/// How long a read beside a request may take.
+const WAIT_BESIDE: Duration = Duration::from_secs(10);
+
+/// The longest document that is read, in bytes: the 8 MiB that a ledger holds at most and what stands
+/// around them. A longer one could not be compiled in the memory of an isolate.
+pub const LENGTH_MAX: usize = 9 * 1024 * 1024;
+
+/// How often the sources of the configuration are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The refresh time: how old what KV said may get.
+    pub refresh: Duration,
+    /// The check time: how long ago the coordinator may have been asked; never, if there is none.
+    pub check: Option<Duration>,
+}
+
+/// Seconds from 1 to 86400, as a setting says them; `Err` says what was expected.
+pub fn seconds(text: Option<&str>) -> Result<Option<Duration>, &'static str> {
+    match text.map(str::parse) {
+        None => Ok(None),
+        Some(Ok(secs @ 1..=86_400)) => Ok(Some(Duration::from_secs(secs))),
+        Some(_) => Err("expected seconds from 1 to 86400"),
+    }
+}
+
+/// Which sources to read, and for how long at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// KV.
+    pub kv: Option<Duration>,
+    /// The coordinator.
+    pub coordinator: Option<Duration>,
+}
 
 /// What a request should do for its configuration.
 #[derive(Clone, Debug)]
@@ -36,9 +95,20 @@ pub enum Plan {
     /// Serve from this, or refuse for want of any.
     Serve(Option<Arc<Snapshot>>),
     /// Serve from this, and read beside the request.
-    ServeAndRead(Arc<Snapshot>),
-    /// Read for at most so long, then serve from what is held.
-    ReadFirst(Duration),
+    ServeAndRead(Arc<Snapshot>, Reads),
+    /// Read, then serve from what is held.
+    ReadFirst(Reads),
+}
+
+/// What a source had.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'f> {
+    /// No document, or nothing newer.
+    Nothing,
+    /// A document, as bytes.
+    Document(&'f [u8]),
+    /// A document of so many bytes, more than [`LENGTH_MAX`], which was not read.
+    TooLong(usize),
 }
 
 /// What became of a document that was read.
@@ -46,10 +116,12 @@ pub enum Plan {
 pub enum Taken {
     /// There is none; what is held stays.
     Absent,
-    /// It is the one read last.
+    /// It is the one read last, or the one held.
     Unchanged,
     /// It serves from here on.
     Loaded(Revision),
+    /// It is an older revision of the ledger than the one held, which stays.
+    Older(Revision),
     /// It has faults; what is held stays.
     Refused(Revision, Report),
 }
@@ -58,6 +130,14 @@ pub enum Taken {
 #[derive(Debug, Default)]
 pub struct Held {
     snapshot: Option<Arc<Snapshot>>,
+    /// The document that the Snapshot was compiled from.
+    text: Option<Revision>,
+    kv: Kv,
+    coordinator: Coordinator,
+}
+
+#[derive(Debug, Default)]
+struct Kv {
     /// The document last read, good or not: it is compiled once.
     seen: Option<Revision>,
     /// When a read last brought an answer.
@@ -66,92 +146,233 @@ pub struct Held {
     reserved_until: Timestamp,
 }
 
+#[derive(Debug, Default)]
+struct Coordinator {
+    /// The document last told, good or not.
+    seen: Option<Revision>,
+    asked_at: Timestamp,
+    /// Whether that brought no answer.
+    is_away: bool,
+}
+
+/// Whether a source is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    No,
+    Beside,
+    First,
+}
+
 impl Held {
     /// The last good Snapshot.
     pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.snapshot.clone()
     }
 
-    /// What a request at `now` should do; `refresh` is the refresh time.
-    pub fn plan(&mut self, now: Timestamp, refresh: Duration) -> Plan {
-        let age = now.since(self.answered_at);
-        let is_reserved = now < self.reserved_until;
-        let Some(snapshot) = &self.snapshot else {
-            return if is_reserved { Plan::Serve(None) } else { Plan::ReadFirst(WAIT_WHILE_EMPTY) };
+    /// Which ledger published what is held, if one did.
+    pub fn published(&self) -> Option<&Published> {
+        self.snapshot.as_ref()?.published()
+    }
+
+    /// What a request at `now` should do.
+    pub fn plan(&mut self, now: Timestamp, pace: Pace) -> Plan {
+        let Some(snapshot) = self.snapshot() else {
+            if now < self.kv.reserved_until {
+                return Plan::Serve(None);
+            }
+            let is_asked = self.coordinator_need(now, pace) != Need::No;
+            let coordinator = is_asked.then_some(WAIT_WHILE_HELD);
+            self.reserve(now, Reads { kv: None, coordinator });
+            return Plan::ReadFirst(Reads { kv: Some(WAIT_WHILE_EMPTY), coordinator });
         };
-        if age < refresh || is_reserved {
-            return Plan::Serve(Some(Arc::clone(snapshot)));
-        }
-        self.reserved_until = now.plus(RESERVATION);
-        if age < refresh * 2 {
-            Plan::ServeAndRead(Arc::clone(snapshot))
-        } else {
-            Plan::ReadFirst(WAIT_WHILE_HELD)
+        let (kv, coordinator) = (self.kv_need(now, pace.refresh), self.coordinator_need(now, pace));
+        let wait = match kv.max(coordinator) {
+            Need::No => return Plan::Serve(Some(snapshot)),
+            Need::Beside => WAIT_BESIDE,
+            Need::First => WAIT_WHILE_HELD,
+        };
+        let read = |need: Need| (need != Need::No).then_some(wait);
+        let reads = Reads { kv: read(kv), coordinator: read(coordinator) };
+        self.reserve(now, reads);
+        match kv.max(coordinator) {
+            Need::First => Plan::ReadFirst(reads),
+            Need::No | Need::Beside => Plan::ServeAndRead(snapshot, reads),
         }
     }
 
-    /// Takes over what a read brought at `now`. `phase` is where the walks of new splits start.
-    pub fn take(&mut self, text: Option<&str>, now: Timestamp, phase: u64) -> Taken {
-        self.answered_at = now;
-        let taken = self.compile(text, phase);
+    /// Takes over what KV had at `now`. `phase` is where the walks of new splits start.
+    pub fn take(&mut self, found: Found<'_>, now: Timestamp, phase: u64) -> Taken {
+        self.kv.answered_at = now;
+        let (seen, taken) = self.judge(found, self.kv.seen.clone(), phase);
+        self.kv.seen = seen;
         if self.snapshot.is_none() {
-            self.reserved_until = now.plus(RESERVATION);
+            self.kv.reserved_until = now.plus(RESERVATION);
         }
         taken
     }
 
-    /// Notes that a read at `now` brought no answer.
+    /// Notes that a read of KV at `now` brought no answer.
     pub fn miss(&mut self, now: Timestamp) {
-        self.reserved_until = now.plus(RESERVATION);
+        self.kv.reserved_until = now.plus(RESERVATION);
     }
 
-    fn compile(&mut self, text: Option<&str>, phase: u64) -> Taken {
-        let Some(text) = text else {
-            self.seen = None;
-            return Taken::Absent;
-        };
-        let revision = Revision::of_text(text);
-        if self.seen.replace(revision.clone()) == Some(revision.clone()) {
+    /// Takes over what the coordinator told.
+    pub fn take_told(&mut self, found: Found<'_>, phase: u64) -> Taken {
+        self.coordinator.is_away = false;
+        if let Found::Nothing = found {
             return Taken::Unchanged;
         }
+        let (seen, taken) = self.judge(found, self.coordinator.seen.clone(), phase);
+        self.coordinator.seen = seen;
+        taken
+    }
+
+    /// Notes that the coordinator did not answer; whether it did the time before.
+    pub fn miss_told(&mut self) -> bool {
+        !std::mem::replace(&mut self.coordinator.is_away, true)
+    }
+
+    fn kv_need(&self, now: Timestamp, refresh: Duration) -> Need {
+        let age = now.since(self.kv.answered_at);
+        if age < refresh || now < self.kv.reserved_until {
+            Need::No
+        } else if age < refresh * 2 {
+            Need::Beside
+        } else {
+            Need::First
+        }
+    }
+
+    fn coordinator_need(&self, now: Timestamp, pace: Pace) -> Need {
+        let Some(check) = pace.check else { return Need::No };
+        let is_by_hand = self.snapshot.is_some() && self.published().is_none();
+        let age = now.since(self.coordinator.asked_at);
+        if is_by_hand || age < check {
+            Need::No
+        } else if age < check * 2 || self.coordinator.is_away {
+            Need::Beside
+        } else {
+            Need::First
+        }
+    }
+
+    fn reserve(&mut self, now: Timestamp, reads: Reads) {
+        if reads.kv.is_some() {
+            self.kv.reserved_until = now.plus(RESERVATION);
+        }
+        if reads.coordinator.is_some() {
+            self.coordinator.asked_at = now;
+        }
+    }
+
+    /// What becomes of what a source had, where it had `seen` before; and what it is then.
+    fn judge(
+        &mut self,
+        found: Found<'_>,
+        seen: Option<Revision>,
+        phase: u64,
+    ) -> (Option<Revision>, Taken) {
         let mut report = Report::default();
-        let Some(snapshot) = compile_json(text, phase, &mut report) else {
-            return Taken::Refused(revision, report);
+        let (text, revision) = match found {
+            Found::Nothing => return (None, Taken::Absent),
+            Found::Document(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => (Some(text), Revision::of_text(text)),
+                Err(error) => {
+                    report.fault(At::Root, format!("no text: {error}"));
+                    (None, Revision::of_text(&String::from_utf8_lossy(bytes)))
+                }
+            },
+            Found::TooLong(length) => {
+                let what = format!("{length} bytes long, at most {LENGTH_MAX} are read");
+                report.fault(At::Root, what);
+                (None, Revision::of_text(&length.to_string()))
+            }
         };
+        let is_known = seen.as_ref() == Some(&revision) || self.text.as_ref() == Some(&revision);
+        let taken = match text {
+            _ if is_known => Taken::Unchanged,
+            Some(text) => self.load(text, revision.clone(), phase, report),
+            None => Taken::Refused(revision.clone(), report),
+        };
+        (Some(revision), taken)
+    }
+
+    fn load(&mut self, text: &str, digest: Revision, phase: u64, mut report: Report) -> Taken {
+        let Some(snapshot) = compile_json(text, phase, &mut report) else {
+            return Taken::Refused(digest, report);
+        };
+        if is_older(snapshot.published(), self.published()) {
+            return Taken::Older(snapshot.revision().clone());
+        }
         let snapshot = match &self.snapshot {
             Some(earlier) => snapshot.following(earlier),
             None => snapshot,
         };
-        self.snapshot = Some(Arc::new(snapshot));
+        let revision = snapshot.revision().clone();
+        (self.snapshot, self.text) = (Some(Arc::new(snapshot)), Some(digest));
         Taken::Loaded(revision)
     }
+}
+
+/// Whether both are of one ledger, and the first an earlier revision of it.
+fn is_older(one: Option<&Published>, other: Option<&Published>) -> bool {
+    one.zip(other)
+        .is_some_and(|(one, other)| one.ledger == other.ledger && one.revision < other.revision)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const REFRESH: Duration = Duration::from_secs(30);
+    const PACE: Pace = Pace { refresh: Duration::from_secs(30), check: None };
+    const CHECKING: Pace =
+        Pace { refresh: Duration::from_secs(30), check: Some(Duration::from_secs(5)) };
     const GOOD: &str = r#"{"routes": [{"uri": "/", "upstream": "http://a"}]}"#;
 
     fn at(secs: f64) -> Timestamp {
         Timestamp::from_millis((secs * 1000.0) as u64)
     }
 
+    fn found(text: Option<&str>) -> Found<'_> {
+        text.map_or(Found::Nothing, |text| Found::Document(text.as_bytes()))
+    }
+
+    /// A document of a ledger at a revision.
+    fn published(ledger: &str, revision: u64) -> String {
+        let told = format!(
+            r#""published": {{"format": 1, "ledger": "{ledger}", "revision": {revision}}}"#
+        );
+        format!("{{{told}, {}", GOOD.trim_start_matches('{'))
+    }
+
     /// What one that last heard at second 100 does at another second.
-    fn check(held: &mut Held, secs: f64, expected: &str) {
-        let plan = match held.plan(at(secs), REFRESH) {
+    #[track_caller]
+    fn check_pace(held: &mut Held, pace: Pace, secs: f64, expected: &str) {
+        let sources = |reads: Reads| match (reads.kv, reads.coordinator) {
+            (Some(kv), None) => format!("kv for {} s", kv.as_secs()),
+            (None, Some(it)) => format!("coordinator for {} s", it.as_secs()),
+            (Some(kv), Some(it)) => {
+                format!("kv for {} s, coordinator for {} s", kv.as_secs(), it.as_secs())
+            }
+            (None, None) => "nothing".to_owned(),
+        };
+        let plan = match held.plan(at(secs), pace) {
             Plan::Serve(Some(_)) => "serve".to_owned(),
             Plan::Serve(None) => "refuse".to_owned(),
-            Plan::ServeAndRead(_) => "serve and read".to_owned(),
-            Plan::ReadFirst(wait) => format!("read for {} s", wait.as_secs()),
+            Plan::ServeAndRead(_, reads) => format!("serve and read {}", sources(reads)),
+            Plan::ReadFirst(reads) => format!("read {}", sources(reads)),
         };
         assert_eq!(plan, expected, "at second {secs}");
     }
 
+    #[track_caller]
+    fn check(held: &mut Held, secs: f64, expected: &str) {
+        check_pace(held, PACE, secs, expected);
+    }
+
     fn heard(text: Option<&str>) -> Held {
         let mut held = Held::default();
-        held.take(text, at(100.0), 0);
+        held.take(found(text), at(100.0), 0);
         held
     }
 
@@ -160,33 +381,35 @@ mod tests {
         let mut held = heard(Some(GOOD));
         check(&mut held, 100.0, "serve");
         check(&mut held, 129.9, "serve");
-        check(&mut held, 130.0, "serve and read");
+        check(&mut held, 130.0, "serve and read kv for 10 s");
         check(&mut held, 130.5, "serve");
         // The request that read was killed.
-        check(&mut held, 131.0, "serve and read");
-        assert!(matches!(held.take(Some(GOOD), at(131.2), 0), Taken::Unchanged));
+        check(&mut held, 131.0, "serve and read kv for 10 s");
+        assert!(matches!(held.take(found(Some(GOOD)), at(131.2), 0), Taken::Unchanged));
+        // The reservation of the read lasts on, to no harm.
         check(&mut held, 131.3, "serve");
-        check(&mut held, 161.2, "serve and read");
+        check(&mut held, 161.2, "serve and read kv for 10 s");
     }
 
     #[test]
     fn after_idling_one_request_reads_first_and_the_others_serve() {
         let mut held = heard(Some(GOOD));
-        check(&mut held, 160.0, "read for 1 s");
+        check(&mut held, 160.0, "read kv for 1 s");
         check(&mut held, 160.1, "serve");
         held.miss(at(160.9));
         check(&mut held, 161.8, "serve");
-        check(&mut held, 161.9, "read for 1 s");
+        check(&mut held, 161.9, "read kv for 1 s");
     }
 
     #[test]
     fn with_nothing_held_requests_read_but_not_all_the_time() {
-        check(&mut Held::default(), 5.0, "read for 10 s");
+        check(&mut Held::default(), 5.0, "read kv for 10 s");
         for nothing in [None, Some("{"), Some("{\"routes\": 1}")] {
             let mut held = heard(nothing);
             check(&mut held, 100.0, "refuse");
             check(&mut held, 100.9, "refuse");
-            check(&mut held, 101.0, "read for 10 s");
+            check(&mut held, 101.0, "read kv for 10 s");
+            check(&mut held, 101.0, "read kv for 10 s");
         }
     }
 
@@ -194,10 +417,92 @@ mod tests {
     fn what_is_no_good_changes_nothing() {
         let mut held = heard(Some(GOOD));
         let good = held.snapshot().map(|snapshot| snapshot.revision().clone());
-        assert!(matches!(held.take(Some("{"), at(200.0), 0), Taken::Refused(..)));
-        assert!(matches!(held.take(Some("{"), at(201.0), 0), Taken::Unchanged));
-        assert!(matches!(held.take(None, at(202.0), 0), Taken::Absent));
+        let later = r#"{"published": {"format": 2, "shape": "of things to come"}}"#;
+        let cut = &GOOD[..GOOD.len() - 1];
+        for (secs, broken) in (200_u32..).step_by(10).zip(["{", "", cut, later]) {
+            let mut take = |secs: f64| held.take(found(Some(broken)), at(secs), 0);
+            assert!(matches!(take(f64::from(secs)), Taken::Refused(..)), "{broken}");
+            assert!(matches!(take(f64::from(secs) + 1.0), Taken::Unchanged), "{broken}");
+        }
+        for odd in [Found::Document(b"\xff{}"), Found::TooLong(20_000_000)] {
+            assert!(matches!(held.take(odd, at(300.0), 0), Taken::Refused(..)), "{odd:?}");
+            assert!(matches!(held.take(odd, at(301.0), 0), Taken::Unchanged), "{odd:?}");
+        }
+        assert!(matches!(held.take(Found::Nothing, at(302.0), 0), Taken::Absent));
         assert_eq!(held.snapshot().map(|snapshot| snapshot.revision().clone()), good);
-        assert!(matches!(held.take(Some(GOOD), at(203.0), 0), Taken::Loaded(_)));
+        // What is held needs no second compilation.
+        assert!(matches!(held.take(found(Some(GOOD)), at(303.0), 0), Taken::Unchanged));
+    }
+
+    #[test]
+    fn a_ledger_never_goes_back_in_an_isolate() {
+        let mut held = heard(Some(&published("a", 7)));
+        let mut take = |text: &str| match held.take(found(Some(text)), at(200.0), 0) {
+            Taken::Loaded(revision) => format!("loaded {revision}"),
+            Taken::Older(revision) => format!("older {revision}"),
+            Taken::Unchanged => "unchanged".to_owned(),
+            Taken::Absent | Taken::Refused(..) => "no good".to_owned(),
+        };
+        assert_eq!(take(&published("a", 7)), "unchanged");
+        assert_eq!(take(&published("a", 6)), "older 6");
+        assert_eq!(take(&published("a", 6)), "unchanged");
+        assert_eq!(take(&published("a", 9)), "loaded 9");
+        assert_eq!(take(&published("a", 8)), "older 8");
+        assert_eq!(take(&published("b", 1)), "loaded 1");
+        assert_eq!(take(GOOD), format!("loaded {}", Revision::of_text(GOOD)));
+        assert_eq!(take(&published("a", 2)), "loaded 2");
+    }
+
+    #[test]
+    fn the_coordinator_is_asked_once_a_check_time_beside_requests() {
+        let mut held = heard(Some(&published("a", 7)));
+        let mut check = |secs: f64, expected: &str| check_pace(&mut held, CHECKING, secs, expected);
+        check(100.0, "read coordinator for 1 s");
+        check(100.1, "serve");
+        check(104.9, "serve");
+        check(105.0, "serve and read coordinator for 10 s");
+        check(105.1, "serve");
+        // The isolate was idle.
+        check(115.1, "read coordinator for 1 s");
+        check(125.0, "serve and read coordinator for 10 s");
+        check(130.0, "serve and read kv for 10 s, coordinator for 10 s");
+        check(130.1, "serve");
+        check(161.0, "read kv for 1 s, coordinator for 1 s");
+    }
+
+    #[test]
+    fn a_coordinator_that_is_away_costs_nobody_time() {
+        let mut held = heard(Some(&published("a", 7)));
+        check_pace(&mut held, CHECKING, 100.0, "read coordinator for 1 s");
+        assert!(held.miss_told());
+        check_pace(&mut held, CHECKING, 115.0, "serve and read coordinator for 10 s");
+        assert!(!held.miss_told());
+        check_pace(&mut held, CHECKING, 116.0, "serve");
+        check_pace(&mut held, CHECKING, 129.0, "serve and read coordinator for 10 s");
+        assert!(matches!(held.take_told(Found::Nothing, 0), Taken::Unchanged));
+        check_pace(&mut held, CHECKING, 146.0, "read kv for 1 s, coordinator for 1 s");
+    }
+
+    #[test]
+    fn an_isolate_with_nothing_asks_both_and_waits_for_the_coordinator_a_second() {
+        let mut held = Held::default();
+        let both = "read kv for 10 s, coordinator for 1 s";
+        check_pace(&mut held, CHECKING, 100.0, both);
+        check_pace(&mut held, CHECKING, 100.1, "read kv for 10 s");
+        let told = published("a", 3);
+        assert!(matches!(held.take_told(found(Some(&told)), 0), Taken::Loaded(_)));
+        // KV has it a moment later, or still has the one before.
+        assert!(matches!(held.take(found(Some(&told)), at(100.2), 0), Taken::Unchanged));
+        let before = published("a", 2);
+        assert!(matches!(held.take(found(Some(&before)), at(100.3), 0), Taken::Older(_)));
+        check_pace(&mut held, CHECKING, 100.4, "serve");
+    }
+
+    #[test]
+    fn what_somebody_put_into_kv_by_hand_is_left_alone() {
+        let mut held = heard(Some(GOOD));
+        for secs in [100.0, 110.0, 125.0] {
+            check_pace(&mut held, CHECKING, secs, "serve");
+        }
     }
 }

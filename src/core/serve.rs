@@ -79,3 +79,15 @@ pub async fn within<T>(
     })
     .await
 }
+
+/// Resolves when both have, which run at the same time.
+pub async fn both(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut is_one_done, mut is_other_done) = (false, false);
+    poll_fn(|context| {
+        is_one_done = is_one_done || one.as_mut().poll(context).is_ready();
+        is_other_done = is_other_done || other.as_mut().poll(context).is_ready();
+        if is_one_done && is_other_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}

@@ -89,7 +89,8 @@ fn scalar(value: &Value, out: &mut String) {
 /// A text, bare if it can be nothing else, in double quotes as JSON writes it if not.
 fn text(text: &str, out: &mut String) {
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:*".contains(c))
+        && !text.ends_with(':')
         && !RESERVED.iter().any(|word| text.eq_ignore_ascii_case(word));
     if is_plain {
         return out.push_str(text);
@@ -133,7 +134,7 @@ mod tests {
             "      - \"1e3\"\n",
             "      - \"\"\n",
             "    status: 1\n",
-            "    uri: \"/a/*\"\n",
+            "    uri: /a/*\n",
             "  - nested:\n",
             "      - - 1\n",
             "        - 2\n",

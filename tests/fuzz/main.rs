@@ -1,13 +1,20 @@
-//! Hostile documents and hostile requests: nothing panics, every refusal says why and where.
+//! Hostile documents, hostile requests and hostile dialogues with the Admin API ([`admin`]): nothing
+//! panics, every refusal says why and where.
 //!
-//! A seeded walk, the same in every run; `FUZZ_SEED` starts another, `FUZZ_ROUNDS` makes it longer.
-//! A failure prints the document, which is all that is needed to see it again.
+//! A seeded walk, the same in every run; `FUZZ_SEED` starts another, `FUZZ_ROUNDS` or `FUZZ_SECONDS`
+//! make it longer. A failure prints the document, or the dialogue's seed, which is all that is needed
+//! to see it again.
 
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "this program is tests: a panic is how they fail"
 )]
+
+mod admin;
+mod budget;
+mod memory;
+mod requests;
 
 use serde_json::Value;
 use splitway_core::exchange::Exchange;
@@ -18,6 +25,8 @@ use splitway_tests::chance::{Chance, environment};
 use splitway_tests::mutation::{mutate, sound};
 use std::borrow::Cow;
 use std::net::IpAddr;
+
+use budget::Budget;
 
 /// What holds for every document, whatever it says.
 fn check_document(text: &str) -> Option<Snapshot> {
@@ -132,9 +141,10 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
 #[test]
 fn mutated_documents_are_refused_or_serve() {
     let mut chance = Chance::new(environment("FUZZ_SEED", 1));
-    let rounds = environment("FUZZ_ROUNDS", 5_000);
-    let mut served = 0;
-    for _ in 0..rounds {
+    let mut budget = Budget::new(5_000);
+    let (mut rounds, mut served) = (0, 0);
+    while budget.goes_on() {
+        rounds += 1;
         let mut document = sound();
         for _ in 0..=chance.below(3) {
             mutate(&mut document, &mut chance);
@@ -151,7 +161,8 @@ fn mutated_documents_are_refused_or_serve() {
 fn broken_texts_are_refused() {
     let mut chance = Chance::new(environment("FUZZ_SEED", 2));
     let sound = sound().to_string().into_bytes();
-    for _ in 0..environment("FUZZ_ROUNDS", 5_000) {
+    let mut budget = Budget::new(5_000);
+    while budget.goes_on() {
         let mut text = sound.clone();
         for _ in 0..=chance.below(4) {
             let at = chance.below(text.len());

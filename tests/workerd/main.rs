@@ -6,7 +6,12 @@
     reason = "this program is tests: a panic is how they fail"
 )]
 
+mod edge;
+mod door;
+mod keeping;
 mod miniflare;
+mod publishing;
+mod refresh;
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -16,9 +21,12 @@ use splitway_tests::origin::Origin;
 use splitway_tests::script::{DEADLINE, Script};
 use splitway_tests::target::{Skip, Target};
 
+use edge::Edge;
 use miniflare::Miniflare;
+use serde_json::json;
 
 splitway_tests::scenarios!(contract Workerd);
+splitway_tests::dialogues!(held Edge);
 
 const SKIPS: &[Skip] = &[
     Skip {
@@ -65,7 +73,7 @@ const SKIPS: &[Skip] = &[
     },
 ];
 
-/// The Worker, once it is started.
+/// The Worker with nothing but KV, once it is started.
 struct Workerd(Option<Miniflare>);
 
 impl Workerd {
@@ -94,7 +102,7 @@ impl Target for Workerd {
     }
 
     fn start(&mut self, document: &str) {
-        self.0 = Some(Miniflare::start(document));
+        self.0 = Some(Miniflare::start(&json!({"document": document})));
     }
 
     fn replace(&mut self, document: &str) {

@@ -1,8 +1,11 @@
-// Runs the built Worker in workerd, for tests/workerd/main.rs.
+// Runs the built Worker in workerd, for tests/workerd.
 //
-// Standard input, one JSON value a line: the document to start with; then {"put": document} for each
-// that replaces it. Its end ends everything. Standard output, one JSON object a line: {"url"} when
-// the Worker listens, {"done": true} after each put, {"log"} for what the Worker logs.
+// Standard input, one JSON value a line: first what to start with, {"document", "vars",
+// "coordinator", "kv", "folder"}, of which each may be missing: a document for KV, variables and
+// secrets, whether the Durable Object and KV are bound (only KV is, unless said otherwise; "throws" and
+// "hangs" bind one that does nothing else), and where both are kept. Then commands: {"put": document} into KV, {"get": true} what is in KV. Its end ends
+// everything. Standard output, one JSON object a line: {"url"} when the Worker listens, {"done": true}
+// after each put, {"value"} after each get, {"log"} for what the Worker logs.
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -19,32 +22,58 @@ const next = async () => {
 const wrangler = readFileSync("wrangler.toml", "utf8");
 const setting = (name) => new RegExp(`^${name} = (.*)$`, "m").exec(wrangler)?.[1];
 
+const { document, vars, coordinator = false, kv: hasKv = true, folder } = await next();
+
+const broken = {
+  name: "broken",
+  compatibilityDate: JSON.parse(setting("compatibility_date")),
+  modules: true,
+  script: `
+    const acts = { throws: () => { throw new Error("broken") }, hangs: () => scheduler.wait(60_000) };
+    export class Broken { fetch() { return acts[${JSON.stringify(coordinator)}](); } }
+    export default { fetch: () => new Response() };`,
+  durableObjects: { BROKEN: "Broken" },
+};
+const objects = {
+  true: { COORDINATOR: { className: "Coordinator", useSQLite: true } },
+  false: {},
+  throws: { COORDINATOR: { className: "Broken", scriptName: "broken" } },
+  hangs: { COORDINATOR: { className: "Broken", scriptName: "broken" } },
+};
+const splitway = {
+  name: "splitway",
+  compatibilityDate: JSON.parse(setting("compatibility_date")),
+  compatibilityFlags: JSON.parse(setting("compatibility_flags") ?? "[]"),
+  modules: [
+    { type: "ESModule", path: "build/index.js" },
+    { type: "CompiledWasm", path: "build/index_bg.wasm" },
+  ],
+  modulesRoot: "build",
+  kvNamespaces: hasKv ? ["SPLITWAY"] : [],
+  durableObjects: objects[coordinator],
+  bindings: { SPLITWAY_REFRESH_SECONDS: "1", ...vars },
+};
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
-    name: "splitway",
-    compatibilityDate: JSON.parse(setting("compatibility_date")),
-    compatibilityFlags: JSON.parse(setting("compatibility_flags") ?? "[]"),
-    modules: [
-      { type: "ESModule", path: "build/index.js" },
-      { type: "CompiledWasm", path: "build/index_bg.wasm" },
-    ],
-    modulesRoot: "build",
-    kvNamespaces: ["SPLITWAY"],
-    bindings: { SPLITWAY_REFRESH_SECONDS: "1" },
+    workers: typeof coordinator === "string" ? [splitway, broken] : [splitway],
+    resourcePersistencePath: folder,
     cf: false,
     handleStructuredLogs: ({ message }) => say({ log: message }),
   }),
 );
 
-const document = await next();
 const url = await miniflare.ready;
-const kv = await miniflare.getKVNamespace("SPLITWAY");
-await kv.put("config", document);
+const kv = hasKv ? await miniflare.getKVNamespace("SPLITWAY", "splitway") : undefined;
+if (document !== undefined) await kv.put("config", document);
 say({ url });
 
 for (let command = await next(); command !== undefined; command = await next()) {
-  await kv.put("config", command.put);
-  say({ done: true });
+  if (command.put !== undefined) {
+    await kv.put("config", command.put);
+    say({ done: true });
+  } else {
+    say({ value: (await kv.get("config")) ?? "" });
+  }
 }
 await miniflare.dispose();
 process.exit(0);

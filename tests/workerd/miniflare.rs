@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -14,17 +14,20 @@ use splitway_tests::node;
 use splitway_tests::script::DEADLINE;
 
 /// `miniflare.mjs` with the built Worker; it ends when this is dropped.
+#[derive(Debug)]
 pub(crate) struct Miniflare {
     process: Child,
     /// Its end tells the process to end.
     commands: Option<ChildStdin>,
     said: Mutex<Receiver<Value>>,
+    /// What was logged before something else that was waited for.
+    logged: Mutex<Vec<String>>,
     address: SocketAddr,
 }
 
 impl Miniflare {
-    /// Starts the Worker with a document in KV.
-    pub(crate) fn start(document: &str) -> Self {
+    /// Starts the Worker; `setup` is the first line that `miniflare.mjs` reads and tells about.
+    pub(crate) fn start(setup: &Value) -> Self {
         require_build(&node::root());
         let mut process = node::script("tests/workerd/miniflare.mjs")
             .stdin(Stdio::piped())
@@ -44,8 +47,9 @@ impl Miniflare {
             }
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut started = Self { process, commands, said: Mutex::new(said), address };
-        started.tell(&json!(document));
+        let mut started =
+            Self { process, commands, said: Mutex::new(said), logged: Mutex::default(), address };
+        started.tell(setup);
         let told = started.wait_for("url");
         let authority = told.trim_start_matches("http://").trim_end_matches('/').to_owned();
         started.address = authority.parse().expect("miniflare listens at an address");
@@ -63,10 +67,29 @@ impl Miniflare {
         self.wait_for("done");
     }
 
+    /// What is in KV; empty, if nothing is.
+    pub(crate) fn kv(&mut self) -> String {
+        self.tell(&json!({"get": true}));
+        self.wait_for("value")
+    }
+
+    /// Ends workerd and what runs it at once, as the loss of a machine would.
+    pub(crate) fn kill(mut self) {
+        let children = children(self.process.id());
+        assert!(cfg!(not(target_os = "linux")) || !children.is_empty(), "workerd is a child of it");
+        for workerd in children {
+            let mut kill = Command::new("kill");
+            assert!(kill.args(["-9", &workerd.to_string()]).status().unwrap().success());
+        }
+        self.process.kill().unwrap();
+    }
+
     /// Everything that the Worker has logged and nobody has read.
     pub(crate) fn logged(&self) -> Vec<String> {
         let said = self.said.lock().unwrap();
-        said.try_iter().filter_map(|told| told["log"].as_str().map(str::to_owned)).collect()
+        let mut logged = std::mem::take(&mut *self.logged.lock().unwrap());
+        logged.extend(said.try_iter().filter_map(|told| told["log"].as_str().map(str::to_owned)));
+        logged
     }
 
     fn tell(&mut self, command: &Value) {
@@ -78,6 +101,9 @@ impl Miniflare {
         let said = self.said.lock().unwrap();
         loop {
             let told = said.recv_timeout(DEADLINE).expect("miniflare answers in time");
+            if let Some(line) = told["log"].as_str() {
+                self.logged.lock().unwrap().push(line.to_owned());
+            }
             match told.get(key) {
                 Some(Value::String(text)) => return text.clone(),
                 Some(value) => return value.to_string(),
@@ -96,6 +122,19 @@ impl Drop for Miniflare {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+/// The processes that a process has started, as Linux knows them; none elsewhere.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = Path::new("/proc").read_dir().into_iter().flatten().map_while(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_child = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name, in parentheses, may hold anything; state and parent follow it.
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        after.split_whitespace().nth(1) == Some(&parent.to_string())
+    };
+    pids.filter(is_child).collect()
 }
 
 /// Fails unless the Worker is built from the sources as they are.

@@ -46,3 +46,8 @@ impl Serving {
 pub(crate) fn route(uri: &str, authority: &str) -> Value {
     json!({"uri": uri, "upstream": {"nodes": {authority: 1}, "pass_host": "node"}})
 }
+
+/// Labels that take some more bytes than `size`: their names may be as long as they like.
+pub(crate) fn labels(size: usize) -> Value {
+    json!({format!("x{}", "y".repeat(size)): "z"})
+}

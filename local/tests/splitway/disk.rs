@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use splitway_tests::message::Answer;
 
-use crate::api::{KEY, route};
+use crate::api::{KEY, labels, route};
 use crate::process::{Files, Serving, argument, origin, splitway};
 
 /// The binary behind a script that prepares what it finds, and becomes it.
@@ -56,12 +56,13 @@ fn with_disk(script: &str, dir: &Path) -> Option<Command> {
 
 fn put(serving: &Serving, size: usize, authority: &str) -> Answer {
     let mut route = route("/r", authority);
-    route["labels"] = json!({"a": "x".repeat(size)});
+    route["labels"] = labels(size);
     serving.send("PUT", "/apisix/admin/routes/r", &route)
 }
 
 fn label_size(document: &Value) -> usize {
-    document["routes"][0]["labels"]["a"].as_str().expect("a label").len()
+    let labels = document["routes"][0]["labels"].as_object().expect("labels");
+    labels.keys().next().expect("a label").len() - 1
 }
 
 /// Writes until it is refused; how large the last label was that was taken.

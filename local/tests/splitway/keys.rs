@@ -94,7 +94,10 @@ fn a_viewer_may_look_at_everything_and_touch_nothing() {
         "/apisix/admin/plugins/reload",
         "/apisix/admin/nowhere",
         "/splitway/v1/config",
-        "/splitway/v1/config?dry_run=true",
+        "/splitway/v1/config?dry_run=false",
+        "/splitway/v1/keys/eyes?dry_run=true",
+        "/apisix/admin/routes/1?dry_run=true",
+        "/splitway/v1/config/?dry_run=true",
         "/splitway/v1/revisions/1/rollback",
         "/splitway/v1/keys/eyes",
         "/splitway/v1/keys/another",
@@ -115,6 +118,10 @@ fn a_viewer_may_look_at_everything_and_touch_nothing() {
         let head = serving.ask_admin(&with(FIRST, "HEAD", path));
         assert_eq!(head.status, looked.status, "HEAD {path}");
     }
+    // To ask what a document would change is to look.
+    let tried = with(FIRST, "PUT", "/splitway/v1/config?dry_run=true").body("{}");
+    let tried = serving.ask_admin(&tried);
+    assert_eq!((tried.status, tried.json()["revision"].as_u64()), (200, Some(before.1)));
     assert_eq!(serving.config(), before);
     assert_eq!(serving.ask("GET", "/splitway/v1/keys").json(), keys);
 }

@@ -5,6 +5,7 @@ mod admin;
 mod api;
 mod crash;
 mod disk;
+mod hostile;
 mod keys;
 mod tables;
 mod writers;

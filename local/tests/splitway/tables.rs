@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::api::{route, serving};
+use crate::api::{labels, route, serving};
 use crate::process::{Files, argument, origin, run};
 
 /// What is said by a server that does not start.
@@ -49,10 +49,9 @@ fn a_damaged_file_is_refused_by_its_name() {
     let files = Files::new();
     let dir = data_dir(&files);
     let sound = serving(&dir);
-    let long = "x".repeat(2000);
     for number in 0..40 {
         let mut route = route("/r", "127.0.0.1:1");
-        route["labels"] = json!({"a": long});
+        route["labels"] = labels(2000);
         assert_eq!(
             sound.send("PUT", &format!("/apisix/admin/routes/{number}"), &route).status,
             201
@@ -183,5 +182,45 @@ fn of_two_that_start_at_once_one_has_the_ledger() {
         assert!(other.try_wait().expect("a child").is_none(), "the other one serves");
         other.kill().expect("it runs");
         other.wait().expect("it ends");
+    }
+}
+
+/// What an earlier version took and this one does not stands in the way of no repair: one after the
+/// other can be put right, and then all of it serves.
+#[test]
+fn a_ledger_with_faults_is_put_right_piece_by_piece() {
+    let files = Files::new();
+    let dir = data_dir(&files);
+    let upstream = origin("one");
+    let good = route("/r", upstream.authority());
+    let first = serving(&dir);
+    for id in ["a", "b", "c"] {
+        assert_eq!(first.send("PUT", &format!("/apisix/admin/routes/{id}"), &good).status, 201);
+    }
+    first.kill();
+    let database = Connection::open(dir.join("splitway.db")).expect("a database");
+    let spoil = r#"UPDATE resources SET value = json_set(value, '$.labels', json('{"team":"a b"}'))
+        WHERE id IN ('a', 'b')"#;
+    assert_eq!(database.execute(spoil, ()).expect("changed"), 2);
+    drop(database);
+
+    let mut serving = serving(&dir);
+    assert_eq!(serving.get("/r").status, 503);
+    for write in [
+        serving.send("PUT", "/apisix/admin/routes/d", &good),
+        serving.send("PATCH", "/apisix/admin/routes/a", &json!({"desc": "still with its label"})),
+    ] {
+        assert_eq!(write.status, 400, "{}", write.text());
+    }
+    let labels = serving.send("PATCH", "/apisix/admin/routes/a", &json!({"labels": null}));
+    assert_eq!(labels.status, 200, "{}", labels.text());
+    assert_eq!(serving.get("/r").status, 503);
+    let deleted = serving.ask("DELETE", "/apisix/admin/routes/b");
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let served = serving.get("/r");
+    assert_eq!((served.text(), served.revision()), ("one".to_owned(), Some("5".to_owned())));
+    let told = serving.told();
+    for place in ["/routes/0/labels/team", "/routes/1/labels/team"] {
+        assert!(told.contains(place), "{told}");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use serde_json::json;
 use splitway_tests::message::Answer;
 
-use crate::api::{call, route, serving};
+use crate::api::{call, labels, route, serving};
 use crate::process::{Files, origin};
 
 /// How often two replace the same revision.
@@ -97,9 +97,8 @@ fn a_trial_is_refused_where_the_replacement_would_be() {
     let files = Files::new();
     let serving = serving(&files.path("data"));
     let many = |count: usize| {
-        let label = "x".repeat(200_000);
         let route = |number: usize| {
-            json!({"id": format!("r{number}"), "uri": "/r", "labels": {"a": label},
+            json!({"id": format!("r{number}"), "uri": "/r", "labels": labels(200_000),
                 "upstream": {"nodes": {"127.0.0.1:1": 1}}})
         };
         json!({"routes": (0..count).map(route).collect::<Vec<_>>()})
@@ -115,7 +114,7 @@ fn a_trial_is_refused_where_the_replacement_would_be() {
     // The times that are added make it larger than the whole may be.
     let padding = 8 * 1024 * 1024 - large.to_string().len() - 100;
     let mut larger = large.clone();
-    larger["routes"][0]["labels"]["b"] = json!("y".repeat(padding));
+    larger["routes"][0]["labels"] = labels(200_000 + padding);
     for query in ["?dry_run=true", ""] {
         let refused = serving.send("PUT", &format!("/splitway/v1/config{query}"), &larger);
         assert_eq!(refused.status, 413, "{query}: {}", refused.text());

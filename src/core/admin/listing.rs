@@ -72,7 +72,9 @@ fn pattern(query: &Query, name: &str) -> Result<Option<Regex>, Answer> {
 
 /// As in APISIX: both arguments are needed, and what is no number counts as not there.
 fn page(query: &Query) -> Result<Option<(usize, usize)>, Answer> {
-    let number = |name| query.get(name).and_then(|text| text.parse::<usize>().ok());
+    // A number is one whatever the machine: in a Worker, `usize` has 32 bits.
+    let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let number = |name| query.get(name).and_then(|text| text.parse().ok()).map(whole);
     let (Some(page), Some(size)) = (number("page"), number("page_size")) else { return Ok(None) };
     if !(10..=500).contains(&size) {
         let why = "page_size must be between 10 and 500".to_owned();

@@ -206,7 +206,8 @@ fn settle_id(target: &Target, id: Option<Id>, value: &Map<String, Value>) -> Res
 
 /// An id as text, whether it was written as a string or as a number.
 fn id_text(id: &Value) -> Option<String> {
-    id.as_str().map(str::to_owned).or_else(|| id.as_u64().map(|number| number.to_string()))
+    let number = || id.as_u64().filter(|number| *number > 0).map(|number| number.to_string());
+    id.as_str().map(str::to_owned).or_else(number)
 }
 
 fn tell(target: &Target, done: Done, listing: Option<Listing>) -> Answer {

@@ -91,6 +91,9 @@ fn command(call: &Call<'_>, head: &impl Head, body: &[u8], form: &Form) -> Resul
             Ok(Command::Rollback(number(revision)?, condition()?))
         }
         ("GET", ["keys"]) => Ok(Command::Look(Look::Keys)),
+        ("PUT" | "DELETE", ["keys", _]) if form.is_trial => {
+            Err(bad_request("invalid argument dry_run: keys are written or they are not"))
+        }
         ("PUT", ["keys", name]) => read_key(&key_name(name)?, body),
         ("DELETE", ["keys", name]) => Ok(Command::DeleteKey(key_name(name)?)),
         (_, ["config"] | ["revisions", ..] | ["keys", ..]) => {

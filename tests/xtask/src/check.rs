@@ -67,3 +67,28 @@ pub(crate) fn test(kit: &Kit, arguments: &[String]) -> Outcome {
     let mut cargo = kit.command(WasmRust::Own.cargo());
     run("tests", cargo.args(["test", "--workspace"]).args(arguments))
 }
+
+/// Has the fuzz targets go on for a minute each.
+pub(crate) fn fuzz(kit: &Kit) -> Outcome {
+    say("fuzz");
+    let mut cargo = kit.command(WasmRust::Own.cargo());
+    cargo.args(["test", "--package", "splitway-tests", "--test", "fuzz"]);
+    run("fuzz", cargo.env("FUZZ_SECONDS", "60"))
+}
+
+/// Ends the local server so often, at any moment, and compares what it kept.
+pub(crate) fn crash(root: &Path, rounds: &str) -> Outcome {
+    say("crash");
+    let mut cargo = Command::new(WasmRust::Own.cargo());
+    cargo.args(["test", "--package", "splitway-local", "--test", "splitway", "crash::"]);
+    cargo.args(["--", "--nocapture"]).current_dir(root);
+    run("crash", cargo.env("CRASH_ROUNDS", rounds))
+}
+
+/// Prints figures of the Admin API of the local server.
+pub(crate) fn bench_admin(root: &Path) -> Outcome {
+    say("figures of the Admin API");
+    let mut cargo = Command::new(WasmRust::Own.cargo());
+    cargo.args(["bench", "--package", "splitway-local", "--bench", "admin"]).current_dir(root);
+    run("figures of the Admin API", &mut cargo)
+}

@@ -35,7 +35,10 @@ Usage: cargo xtask <command>
   test [args]    build the Worker, try its deployment, run every test;
                  the arguments go to `cargo test --workspace`
   schema         write src/core/schema.json anew, from the types that read documents
-  ci             check the format, the lints and the docs, then do what `test` does
+  ci             check the format, the lints and the docs, then do what `test` does, and have the
+                 fuzz targets go on for a minute each
+  bench-admin    print figures of the Admin API of the local server
+  crash [rounds] end the local server that often, at any moment, and compare what it kept (500)
   --help         print this
 ";
 
@@ -50,6 +53,8 @@ fn main() -> ExitCode {
         (Some("test"), _) => test(&rest),
         (Some("schema"), true) => check::schema(&root()),
         (Some("ci"), true) => ci(),
+        (Some("bench-admin"), true) => check::bench_admin(&root()),
+        (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),
         (Some("--help" | "-h"), _) => return help(),
         (Some(_) | None, _) => {
             step::report(USAGE.trim_end());
@@ -80,7 +85,8 @@ fn ci() -> Outcome {
     etcd::ready()?;
     check::lints(&kit)?;
     check::docs(&kit)?;
-    check::test(&kit, &[])
+    check::test(&kit, &[])?;
+    check::fuzz(&kit)
 }
 
 fn help() -> ExitCode {

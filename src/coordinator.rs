@@ -1,0 +1,298 @@
+//! The coordinator at the edge: one Durable Object that owns the ledger, answers the Admin API and
+//! publishes to KV; and the way to it. What it does is decided in the core; it lends it a database, a
+//! clock, an alarm and KV.
+//!
+//! Between two events the object may be evicted. Whatever is to be done later is therefore due at its
+//! alarm, which survives that, and everything the object knows is in its database.
+
+use splitway_core::access::{Access, Caller, KeyHash};
+use splitway_core::admin::answer;
+use splitway_core::admin::door::Door;
+use splitway_core::config::Published;
+use splitway_core::coordinator::{Command, Coordinator as Ledgers, Done, Refusal};
+use splitway_core::fault::Report;
+use splitway_core::platform::Control;
+use splitway_core::publish::{Publisher, WRITE_MAX, has_news, next_look, question};
+use splitway_core::refresh::LENGTH_MAX;
+use splitway_core::serve::within;
+use splitway_core::sql::SqlStorage;
+use splitway_core::storage::{Retention, StorageError};
+use splitway_core::{document, head::Head};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use worker::js_sys;
+use worker::wasm_bindgen::{self, JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{self, RequestInit};
+use worker::{Delay, DurableObject, Env, Request, Response, Result, ScheduledTime, State};
+use worker::{durable_object, worker_sys};
+
+use crate::database::Database;
+use crate::platform::{EdgeHead, buffer, now};
+use crate::{admin, give, store, telemetry};
+
+const BINDING: &str = "COORDINATOR";
+const NAME: &str = "coordinator";
+
+/// The header in which the Worker tells the object where a request comes from; whatever a client says
+/// there is replaced.
+pub(crate) const CLIENT: &str = "x-splitway-client";
+
+/// Where isolates ask for news. The Worker hands on paths of the Admin API only, so nobody else does.
+const NEWS: &str = "/news";
+const NEWS_URL: &str = "https://coordinator.internal/news";
+
+/// Whether this deployment has a coordinator.
+pub(crate) fn is_bound(env: &Env) -> bool {
+    env.durable_object(BINDING).is_ok()
+}
+
+/// Sends a request to the object.
+pub(crate) async fn send(
+    env: &Env,
+    request: &web_sys::Request,
+) -> std::result::Result<web_sys::Response, JsValue> {
+    let stub = env.durable_object(BINDING)?.get_by_name(NAME)?;
+    let stub: worker_sys::DurableObject = stub.into_rpc();
+    let response = JsFuture::from(stub.fetch_with_request(request)?).await?;
+    Ok(response.unchecked_into())
+}
+
+/// A document that is newer than `known`, if there is one.
+pub(crate) async fn news(
+    env: &Env,
+    known: Option<Published>,
+) -> std::result::Result<Option<Vec<u8>>, String> {
+    let ask = async {
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&question(known.as_ref()).into());
+        send(env, &web_sys::Request::new_with_str_and_init(NEWS_URL, &init)?).await
+    };
+    let response = ask.await.map_err(|error| telemetry::message(&error))?;
+    match response.status() {
+        204 => Ok(None),
+        200 => buffer(response.body(), LENGTH_MAX)
+            .await
+            .map(Some)
+            .ok_or_else(|| "what it told broke off".to_owned()),
+        other => Err(format!("it answered with status {other}")),
+    }
+}
+
+/// The object.
+#[durable_object(alarm)]
+pub(crate) struct Coordinator {
+    state: State,
+    env: Env,
+    door: Door,
+    /// Read from the database by the first event.
+    owner: RefCell<Option<Owner>>,
+    is_without_kv: Cell<bool>,
+}
+
+struct Owner {
+    ledgers: Ledgers<SqlStorage<Database>>,
+    publisher: Publisher,
+    /// The document as it is published, and its revision.
+    text: Option<(u64, Rc<str>)>,
+}
+
+impl Owner {
+    /// Has the database remember how publishing goes, if anything changed.
+    fn keep(&self, is_changed: bool) {
+        let keep = || self.publisher.keep(self.ledgers.storage().sql());
+        if let Some(Err(error)) = is_changed.then(keep) {
+            telemetry::ledger_unavailable(&error.to_string());
+        }
+    }
+
+    fn text(&mut self) -> Rc<str> {
+        let ledger = self.ledgers.ledger();
+        match &self.text {
+            Some((revision, text)) if *revision == ledger.revision() => Rc::clone(text),
+            Some(_) | None => {
+                let text: Rc<str> = document::published(ledger).into();
+                self.text = Some((ledger.revision(), Rc::clone(&text)));
+                text
+            }
+        }
+    }
+}
+
+impl DurableObject for Coordinator {
+    fn new(state: State, env: Env) -> Self {
+        let door = admin::door(&env);
+        let (owner, is_without_kv) = (RefCell::new(None), Cell::new(false));
+        Self { state, env, door, owner, is_without_kv }
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        let request = request.inner();
+        let head = EdgeHead::naming_client(request, CLIENT);
+        let is_first = self.owner.borrow().is_none();
+        let told = if head.path() == NEWS {
+            self.tell_news(request).await
+        } else {
+            let answer = answer(self, self.door.prefix(), &head, Clone::clone(request)).await;
+            give(&answer).map(Response::from)
+        };
+        if is_first {
+            // What is due may be so for another reason than when the alarm was set: KV is bound now.
+            self.wake_later().await;
+        }
+        told
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        // An alarm that fails is repeated by the runtime.
+        let expired = self.with(|owner| owner.ledgers.expire(now()).answer);
+        if let Err(refusal) = expired.map_err(|error| error.to_string())? {
+            telemetry::unexpired(refusal);
+        }
+        self.publish().await;
+        self.wake_later().await;
+        Response::empty()
+    }
+}
+
+impl Coordinator {
+    /// Does something with the ledger, which is read first where that was not done yet.
+    fn with<T>(&self, work: impl FnOnce(&mut Owner) -> T) -> std::result::Result<T, StorageError> {
+        let mut slot = self.owner.borrow_mut();
+        let owner = match &mut *slot {
+            Some(owner) => owner,
+            None => {
+                let owner = self.load().inspect_err(|error| {
+                    telemetry::ledger_unavailable(&error.to_string());
+                })?;
+                slot.insert(owner)
+            }
+        };
+        Ok(work(owner))
+    }
+
+    fn load(&self) -> std::result::Result<Owner, StorageError> {
+        let database = Database::new(self.state.storage());
+        let storage = SqlStorage::open(database, &drawn()?)?;
+        let publisher = Publisher::restore(storage.sql())?;
+        // Without a key the door is shut; nobody knows the one that is drawn.
+        let own = KeyHash::of(&admin::key(&self.env).map_or_else(drawn, Ok)?);
+        let access = Access::new(own, self.door.networks().to_vec());
+        let mut report = Report::default();
+        let (ledgers, snapshot) =
+            Ledgers::start(storage, access, Retention::default(), &mut report)?;
+        if snapshot.is_none() {
+            telemetry::ledger_faulty(&report);
+        }
+        Ok(Owner { ledgers, publisher, text: None })
+    }
+
+    /// Writes what is due to KV. That it is under way, and how it went, is remembered.
+    async fn publish(&self) {
+        let begun = self.with(|owner| {
+            let revision = owner.ledgers.ledger().revision();
+            let may = self.has_kv() && owner.publisher.begin(revision, now());
+            owner.keep(may);
+            may.then(|| (revision, owner.text()))
+        });
+        let Ok(Some((revision, text))) = begun else { return };
+        let written = within(store::put(&self.env, &text), Delay::from(WRITE_MAX)).await;
+        let kept = self.with(|owner| {
+            match written {
+                Some(Ok(())) => {
+                    owner.publisher.done();
+                    telemetry::published(revision, text.len());
+                }
+                Some(Err(error)) => {
+                    owner.publisher.failed();
+                    telemetry::unpublished(&error);
+                }
+                None => {
+                    owner.publisher.lost();
+                    telemetry::unpublished("KV takes too long");
+                }
+            }
+            owner.keep(true);
+        });
+        debug_assert!(kept.is_ok(), "it was loaded before");
+    }
+
+    /// Whether there is somewhere to publish to; if not, that is said once.
+    fn has_kv(&self) -> bool {
+        let has_kv = store::is_bound(&self.env);
+        if !has_kv && !self.is_without_kv.replace(true) {
+            telemetry::unpublished("there is no KV namespace");
+        }
+        has_kv
+    }
+
+    /// Sets the alarm. What was changed and the alarm are durable together, as nothing is awaited in
+    /// between.
+    async fn wake_later(&self) {
+        let look = self.with(|owner| {
+            let (ledger, now) = (owner.ledgers.ledger(), now());
+            let publication = owner.publisher.due(ledger.revision(), now);
+            next_look(publication.filter(|_| self.has_kv()), ledger.next_expiry(), now)
+        });
+        let Ok(Some(at)) = look else { return };
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a date")]
+        let date = js_sys::Date::new(&JsValue::from(at.as_millis() as f64));
+        if let Err(error) = self.state.storage().set_alarm(ScheduledTime::new(date)).await {
+            telemetry::ledger_unavailable(&error.to_string());
+        }
+    }
+
+    async fn tell_news(&self, request: &web_sys::Request) -> Result<Response> {
+        let question = buffer(request.body(), LENGTH_MAX).await.unwrap_or_default();
+        let news =
+            self.with(|owner| has_news(&question, owner.ledgers.ledger()).then(|| owner.text()));
+        match news {
+            Ok(Some(text)) => Response::ok(&*text),
+            Ok(None) => Ok(Response::empty()?.with_status(204)),
+            Err(_) => Ok(Response::empty()?.with_status(503)),
+        }
+    }
+}
+
+impl Control for Coordinator {
+    type Head = EdgeHead;
+    type Body = web_sys::Request;
+
+    async fn buffer(&self, request: web_sys::Request, limit: usize) -> Option<Vec<u8>> {
+        buffer(request.body(), limit).await
+    }
+
+    async fn admit(&self, caller: Caller) -> std::result::Result<Box<str>, Refusal> {
+        self.with(|owner| owner.ledgers.admit(&caller, now())).map_err(unreadable)?
+    }
+
+    async fn coordinate(
+        &self,
+        command: Command,
+        by: Box<str>,
+    ) -> std::result::Result<Done, Refusal> {
+        let done = self.with(|owner| {
+            let revision = owner.ledgers.ledger().revision();
+            let answer = owner.ledgers.handle(command, &by, now()).answer;
+            (answer, owner.ledgers.ledger().revision() != revision)
+        });
+        let (answer, is_changed) = done.map_err(unreadable)?;
+        if is_changed {
+            self.wake_later().await;
+        }
+        answer
+    }
+}
+
+/// The reason is in the log; who has no key yet need not know it.
+fn unreadable(_: StorageError) -> Refusal {
+    Refusal::Unavailable("the ledger cannot be read".to_owned())
+}
+
+/// 128 random bits.
+fn drawn() -> std::result::Result<String, StorageError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StorageError::Unavailable(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
