@@ -351,7 +351,8 @@ mod tests {
             let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
             let value = value.as_object().expect("an object").clone();
             let command = Command::Write(Kind::Route, Id::parse("a"), value, None);
-            let outcome = owner.coordinator.handle(command, "me", telemetry::now());
+            let outcome =
+                owner.coordinator().expect("read").handle(command, "me", telemetry::now());
             assert!(outcome.snapshot.is_some());
             panic!("half-way");
         });

@@ -83,7 +83,7 @@ pub struct StoreOptions {
 
 impl StoreOptions {
     /// How long one request to etcd may take.
-    pub(crate) fn timeout(&self) -> Duration {
+    pub fn timeout(&self) -> Duration {
         self.timeout_secs
             .map_or(Duration::from_secs(5), |secs| Duration::from_secs(u64::from(secs.get())))
     }

@@ -107,6 +107,20 @@ fn a_server_that_was_cut_off_catches_up_after_a_compaction() {
 }
 
 #[test]
+fn a_member_that_is_dead_is_passed_over() {
+    let (etcd, dead) = (Etcd::start(), Etcd::absent());
+    let members = [dead.port(), etcd.port()].map(|port| format!("127.0.0.1:{port}"));
+    let a = Node::start(&format!("etcd://{}/elsewhere", members.join(",")));
+    let b = Node::start(&format!("{}/elsewhere", etcd.store()));
+    for number in 1..=20 {
+        assert_eq!(a.put(&format!("r{number}"), "http://a.example").status, 201);
+        b.await_revision(number);
+    }
+    assert_eq!(etcd.keys("/splitway").len(), 0);
+    assert_eq!(etcd.keys("/elsewhere/log").len(), 20);
+}
+
+#[test]
 fn a_store_that_was_emptied_is_begun_anew() {
     let etcd = Etcd::start();
     let (a, b) = (Node::start(&etcd.store()), Node::start(&etcd.store()));

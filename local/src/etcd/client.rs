@@ -1,7 +1,7 @@
 //! The client of etcd: made when it is first needed, and kept.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, KvClient, TlsOptions};
@@ -28,11 +28,20 @@ pub(super) struct Clients {
     pub(super) kv: KvClient,
 }
 
-/// Where etcd is, and what opens it.
+/// Where etcd is, and what opens it. One of its members is spoken to at a time, and the next one when
+/// that fails: to leave it to the client would send every other request to a member that is dead.
 pub(crate) struct Door {
     endpoints: Vec<String>,
     options: ConnectOptions,
-    clients: Mutex<Option<Clients>>,
+    current: Mutex<Current>,
+}
+
+/// The member that is spoken to.
+#[derive(Default)]
+struct Current {
+    /// How often another one was taken.
+    turn: usize,
+    clients: Option<Clients>,
 }
 
 impl std::fmt::Debug for Door {
@@ -65,27 +74,48 @@ impl Door {
         } else if store.ca.is_some() || store.certificate.is_some() {
             return Err(FleetError::NoTls);
         }
-        Ok(Self { endpoints, options, clients: Mutex::default() })
+        Ok(Self { endpoints, options, current: Mutex::default() })
     }
 
-    /// What speaks to etcd. With a user, etcd is asked for a token here; without one nothing is sent.
-    pub(super) async fn clients(&self) -> Result<Clients, Error> {
-        if let Some(clients) = self.kept(None) {
+    /// How many members there are.
+    pub(super) fn members_count(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Which turn it is.
+    pub(super) fn turn(&self) -> usize {
+        self.current().turn
+    }
+
+    /// Takes the next member, unless somebody else did since that turn.
+    pub(super) fn turn_from(&self, turn: usize) {
+        let mut current = self.current();
+        if current.turn == turn {
+            *current = Current { turn: turn.wrapping_add(1), clients: None };
+        }
+    }
+
+    /// What speaks to the member of a turn. With a user, etcd is asked for a token here; without one
+    /// nothing is sent.
+    pub(super) async fn clients(&self, turn: usize) -> Result<Clients, Error> {
+        let kept = Some(self.current()).filter(|current| current.turn == turn);
+        if let Some(clients) = kept.and_then(|current| current.clients.clone()) {
             return Ok(clients);
         }
-        let all = Client::connect(&self.endpoints, Some(self.options.clone())).await?;
+        let member = turn.checked_rem(self.endpoints.len()).and_then(|at| self.endpoints.get(at));
+        let member: Vec<&String> = member.into_iter().collect();
+        let all = Client::connect(member, Some(self.options.clone())).await?;
         let kv = all.kv_client().max_decoding_message_size(ANSWER_MAX);
         let clients = Clients { all, kv };
-        Ok(self.kept(Some(clients.clone())).unwrap_or(clients))
+        let mut current = self.current();
+        if current.turn == turn {
+            current.clients = Some(clients.clone());
+        }
+        Ok(clients)
     }
 
-    /// What is kept; the first to bring something has it kept.
-    fn kept(&self, clients: Option<Clients>) -> Option<Clients> {
-        let mut kept = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.is_none() {
-            *kept = clients;
-        }
-        kept.clone()
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

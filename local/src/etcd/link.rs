@@ -2,7 +2,7 @@
 //!
 //! Every request has a time limit, and one that fails on its way is made again: reads change nothing,
 //! and every write is such that the second of two does nothing. The client connects when it is first
-//! needed and again after a loss; with a user it asks for a token before.
+//! needed and again after a loss, then to the next member; with a user it asks for a token before.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,7 +18,7 @@ use super::client::{Clients, Door};
 use super::failure::LinkError;
 use crate::fleet::FleetError;
 
-/// How long to wait before a request is made again; it is tried once more than there are waits.
+/// How long to wait before a request is made again, once every member was tried.
 const WAITS: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 
@@ -126,8 +126,10 @@ impl Link {
         let (door, limit, mut ended) = (Arc::clone(&self.door), self.limit, self.ended.clone());
         let (send, done) = mpsc::sync_channel(1);
         let task = async move {
+            let turn = door.turn();
             let outcome = tokio::select! {
                 outcome = timeout(limit, persist(&door, job)) => outcome.unwrap_or_else(|_| {
+                    door.turn_from(turn);
                     Err(LinkError::Away(format!("no answer in {} s", limit.as_secs())))
                 }),
                 _ = ended.changed() => Err(LinkError::Away(ENDS.to_owned())),
@@ -155,18 +157,23 @@ async fn persist<T, F>(door: &Door, job: impl Fn(Clients) -> F) -> Result<T, Lin
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let mut waits = WAITS.into_iter();
+    // The other members are tried at once.
+    let others = door.members_count().saturating_sub(1);
+    let mut waits = std::iter::repeat_n(Duration::ZERO, others).chain(WAITS);
     loop {
-        let done = match door.clients().await {
+        let turn = door.turn();
+        let done = match door.clients(turn).await {
             Ok(clients) => job(clients).await,
             Err(error) => Err(error),
         };
-        match done.map_err(|error| LinkError::of(&error)) {
-            Err(LinkError::Away(why)) => match waits.next() {
-                Some(wait) => sleep(wait).await,
-                None => return Err(LinkError::Away(why)),
-            },
-            outcome => return outcome,
+        let outcome = done.map_err(|error| LinkError::of(&error));
+        let is_away = matches!(outcome, Err(LinkError::Away(_)));
+        if is_away {
+            door.turn_from(turn);
+        }
+        match waits.next() {
+            Some(wait) if is_away => sleep(wait).await,
+            Some(_) | None => return outcome,
         }
     }
 }
