@@ -180,7 +180,7 @@ mod tests {
 
     fn entry(revision: u64) -> Entry {
         let value = json!({"uri": format!("/{revision}")});
-        Entry { value, created: 1, modified: revision, expires_at: None }
+        Entry { value: value.into(), created: 1, modified: revision, expires_at: None }
     }
 
     /// Each revision replaces the one route.

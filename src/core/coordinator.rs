@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::access::{Access, Caller, Denial, KeyHash, Role};
 use crate::config::Resources;
-use crate::document;
+use crate::document::{self, Wanted};
 use crate::fault::{Fault, Report};
 use crate::id::Id;
 use crate::json::{DEPTH_MAX, depth};
@@ -220,7 +220,7 @@ impl<S: Storage> Coordinator<S> {
             Command::Delete(kind, id, is_forced) => {
                 self.change(by, now, |this| this.delete(kind, &id, is_forced))
             }
-            Command::Replace(document, condition) => self.replace(&document, condition, by, now),
+            Command::Replace(document, condition) => self.replace(document, condition, by, now),
             Command::Rollback(revision, condition) => self.rollback(revision, condition, by, now),
             Command::WriteKey(id, role, hash) => {
                 self.change(by, now, |this| this.write_key(&id, role, hash, now))
@@ -232,13 +232,13 @@ impl<S: Storage> Coordinator<S> {
 
     fn replace(
         &mut self,
-        document: &Value,
+        document: Value,
         condition: Condition,
         by: &str,
         now: Timestamp,
     ) -> Outcome {
         let mut report = Report::default();
-        let mut resources = Resources::of(document, &mut report);
+        let mut resources = Resources::of(&document, &mut report);
         resources.is_tolerant = false;
         compile(&resources, Revision::of_ledger(0), 0, &mut report);
         if !report.faults.is_empty() {
@@ -259,13 +259,13 @@ impl<S: Storage> Coordinator<S> {
             Err(refusal) => return Outcome { answer: Err(refusal), snapshot: None },
         };
         let cause = format!("roll back to revision {revision}");
-        self.replace_all(&cause, &document, condition, by, now)
+        self.replace_all(&cause, document, condition, by, now)
     }
 
     fn replace_all(
         &mut self,
         cause: &str,
-        document: &Value,
+        document: Value,
         condition: Condition,
         by: &str,
         now: Timestamp,
@@ -274,7 +274,8 @@ impl<S: Storage> Coordinator<S> {
             Ok(snapshot) => snapshot,
             Err(error) => return Outcome { answer: Err(error.into()), snapshot: None },
         };
-        let decide = |this: &Self| this.replacement(cause, document, condition, now);
+        let wanted = Wanted::of(document, now);
+        let decide = |this: &Self| this.replacement(cause, &wanted, condition, now);
         let outcome = self.change(by, now, decide);
         Outcome { snapshot: outcome.snapshot.or(caught_up), ..outcome }
     }

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::catalog::positional_id;
-use crate::config::Resources;
+use crate::config::{FORMAT, Resources};
 use crate::fault::Report;
 use crate::id::Id;
 use crate::kind::Kind;
@@ -32,20 +33,40 @@ pub fn of_ledger(ledger: &Ledger) -> Value {
         }
     }
     if let Some((_, settings)) = ledger.section(Section::Settings).next() {
-        document.insert(SETTINGS_ID.to_owned(), settings.value.clone());
+        document.insert(SETTINGS_ID.to_owned(), Value::clone(&settings.value));
     }
     Value::Object(document)
 }
 
-/// The document as it is published: with the revision that it is.
+/// The document as it is published: with the revision that it is. It is written entry by entry: as one
+/// value it would take many times the memory of its text.
 pub fn published(ledger: &Ledger) -> String {
-    let mut document = of_ledger(ledger);
-    if let Some(members) = document.as_object_mut() {
-        let (name, revision) = (ledger.name(), ledger.revision());
-        let published = json!({"format": 1, "ledger": name, "revision": revision});
-        members.insert("published".to_owned(), published);
+    let (name, revision) = (ledger.name(), ledger.revision());
+    let published = json!({"format": FORMAT, "ledger": name, "revision": revision});
+    let mut text = format!("{{\"published\":{published}");
+    let mut last = "";
+    for kind in Kind::ALL {
+        // Credentials stand among the consumers, next to which they come.
+        let key = if kind == Kind::Credential { Kind::Consumer } else { kind }.plural();
+        for (_, entry) in ledger.in_order(Section::Resource(kind)) {
+            if key == last {
+                text.push(',');
+            } else {
+                let end = if last.is_empty() { "" } else { "]" };
+                text.push_str(&format!("{end},\"{key}\":["));
+                last = key;
+            }
+            text.push_str(&without_times(&entry.value).to_string());
+        }
     }
-    document.to_string()
+    if !last.is_empty() {
+        text.push(']');
+    }
+    if let Some((_, settings)) = ledger.section(Section::Settings).next() {
+        text.push_str(&format!(",\"{SETTINGS_ID}\":{}", settings.value));
+    }
+    text.push('}');
+    text
 }
 
 /// A value as it stands in a document.
@@ -57,16 +78,58 @@ pub fn without_times(value: &Value) -> Value {
     value
 }
 
-/// What leads from a ledger to a document: the edits, by place. `document` must have no faults.
-pub fn edits(ledger: &Ledger, document: &Value, now: Timestamp) -> Vec<Edit> {
-    let wanted = entries(document);
+/// The entries that a document wants, by section and in its order, with times as if all were new.
+#[derive(Debug)]
+pub struct Wanted(Vec<(Section, Named)>);
+
+/// Values by id, in their order.
+type Named = Vec<(Id, Arc<Value>)>;
+
+impl Wanted {
+    /// Takes a document apart, which must have no faults. Nothing of it is copied: together with what
+    /// is made of it, a large one would not fit into the memory of a Durable Object.
+    pub fn of(mut document: Value, now: Timestamp) -> Self {
+        let mut sections = Vec::new();
+        for (kind, places) in places(&document) {
+            let named = places.into_iter().filter_map(|(id, list, index)| {
+                let value = document.get_mut(list)?.get_mut(index)?.take();
+                let value = stamped(Section::Resource(kind), with_id(kind, &id, value), None, now);
+                Some((id, Arc::new(value)))
+            });
+            sections.push((Section::Resource(kind), named.collect()));
+        }
+        let settings = document.get_mut(SETTINGS_ID).map(Value::take).map(Arc::new);
+        let settings = settings.and_then(|value| Some((Id::restore(SETTINGS_ID)?, value)));
+        sections.push((Section::Settings, settings.into_iter().collect()));
+        Self(sections)
+    }
+}
+
+/// Which resources a document has, and where: id, list and index.
+type Places = Vec<(Id, &'static str, usize)>;
+
+fn places(document: &Value) -> Vec<(Kind, Places)> {
+    let resources = Resources::of(document, &mut Report::default());
+    let places = |kind| {
+        let values = resources.list(kind).iter().enumerate();
+        let place = values.filter_map(|(index, value)| {
+            let (list, at) = resources.place(kind, index);
+            Some((id_in_document(kind, index, value)?, list, at))
+        });
+        (kind, place.collect())
+    };
+    Kind::ALL.into_iter().map(places).collect()
+}
+
+/// What leads from a ledger to a document: the edits, by place.
+pub fn edits(ledger: &Ledger, wanted: &Wanted, now: Timestamp) -> Vec<Edit> {
     let mut edits = Vec::new();
     let mut writing = Writing { ledger, now, written: ledger.written() };
     let mut kept: BTreeMap<Place, ()> = BTreeMap::new();
-    for (section, values) in wanted {
+    for (section, values) in &wanted.0 {
         let mut last = 0;
         for (id, value) in values {
-            let place = (section, id);
+            let place = (*section, id.clone());
             edits.extend(writing.edit(&place, value, &mut last));
             kept.insert(place, ());
         }
@@ -81,24 +144,6 @@ pub fn edits(ledger: &Ledger, document: &Value, now: Timestamp) -> Vec<Edit> {
         after: None,
     }));
     edits
-}
-
-/// The entries of a document, in its order.
-fn entries(document: &Value) -> Vec<(Section, Vec<(Id, Value)>)> {
-    let resources = Resources::of(document, &mut Report::default());
-    let mut sections = Vec::new();
-    for kind in Kind::ALL {
-        let values = resources.list(kind).iter().enumerate();
-        let named = values.filter_map(|(index, value)| {
-            let id = id_in_document(kind, index, value)?;
-            Some((id.clone(), with_id(kind, &id, (*value).clone())))
-        });
-        sections.push((Section::Resource(kind), named.collect()));
-    }
-    let settings = resources.settings.and_then(|value| Some((Id::restore(SETTINGS_ID)?, value)));
-    let settings = settings.into_iter().map(|(id, value)| (id, value.clone())).collect();
-    sections.push((Section::Settings, settings));
-    sections
 }
 
 /// The id of a resource of a document.
@@ -130,10 +175,10 @@ struct Writing<'l> {
 
 impl Writing<'_> {
     /// The edit that has an entry be `value` and stand behind the write `last`; none, where it does.
-    fn edit(&mut self, place: &Place, value: Value, last: &mut u64) -> Option<Edit> {
+    fn edit(&mut self, place: &Place, value: &Arc<Value>, last: &mut u64) -> Option<Edit> {
         let before = self.ledger.get(place);
         let stands = before.is_some_and(|entry| entry.created > *last);
-        let same = before.is_some_and(|entry| without_times(&entry.value) == without_times(&value));
+        let same = before.is_some_and(|entry| without_times(&entry.value) == without_times(value));
         if let Some(entry) = before.filter(|_| stands && same) {
             *last = entry.created;
             return None;
@@ -141,7 +186,10 @@ impl Writing<'_> {
         self.written += 1;
         let created = before.filter(|_| stands).map_or(self.written, |entry| entry.created);
         *last = created;
-        let value = stamped(place.0, value, before, self.now);
+        let value = match before {
+            Some(_) => Arc::new(stamped(place.0, Value::clone(value), before, self.now)),
+            None => Arc::clone(value),
+        };
         let expires_at = before.and_then(|entry| entry.expires_at);
         let after = Some(Entry { value, created, modified: self.written, expires_at });
         Some(Edit { place: place.clone(), before: before.cloned(), after })

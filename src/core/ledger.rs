@@ -7,6 +7,7 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use crate::config::Resources;
 use crate::fault::Report;
@@ -65,7 +66,8 @@ pub type Place = (Section, Id);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// What was written; resources with `id`, `create_time` and `update_time` (seconds).
-    pub value: Value,
+    /// Shared by all copies of the entry: a ledger is copied to see how it was or would be.
+    pub value: Arc<Value>,
     /// The number of the write that made it; the order of the document follows it.
     pub created: u64,
     /// The number of the write that last changed it.
@@ -79,7 +81,7 @@ impl Entry {
     pub fn size(&self) -> usize {
         let mut counter = Counter(0);
         // Neither the counter nor the values of JSON can fail.
-        let _ = serde_json::to_writer(&mut counter, &self.value);
+        let _ = serde_json::to_writer(&mut counter, &*self.value);
         counter.0
     }
 }
@@ -242,9 +244,9 @@ impl Ledger {
         let mut resources = Resources::default();
         for kind in Kind::ALL {
             let entries = self.in_order(Section::Resource(kind)).into_iter();
-            resources.set(kind, entries.map(|(_, entry)| &entry.value).collect());
+            resources.set(kind, entries.map(|(_, entry)| &*entry.value).collect());
         }
-        resources.settings = self.section(Section::Settings).map(|(_, entry)| &entry.value).next();
+        resources.settings = self.section(Section::Settings).map(|(_, entry)| &*entry.value).next();
         // What refers to nothing was forced to, and said so; see `coordinator`.
         resources.is_tolerant = true;
         resources

@@ -326,7 +326,7 @@ fn entry_of(place: &Place, cells: Vec<Cell>) -> Result<Option<Entry>, StorageErr
                 }
             };
             let (created, modified) = (unsigned(created)?, unsigned(modified)?);
-            Ok(Some(Entry { value, created, modified, expires_at }))
+            Ok(Some(Entry { value: value.into(), created, modified, expires_at }))
         }
         _ => Err(of_place()),
     }

@@ -3,7 +3,9 @@
 //
 //   node tests/workerd/figures.mjs
 
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 
 const KEY = "the-key-of-the-figures";
@@ -40,9 +42,10 @@ const route = (number) => ({
   upstream,
   plugins: { "traffic-split": { rules } },
 });
+const one = { ...route(0), id: "one", uri: "/one" };
 const documentOf = (count) => JSON.stringify({ routes: Array.from({ length: count }, (_, n) => route(n)) });
 
-const start = async (coordinator) => {
+const start = async (folder) => {
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       name: "splitway",
@@ -54,8 +57,9 @@ const start = async (coordinator) => {
         { type: "CompiledWasm", path: "index_bg.wasm", contents: readFileSync("build/index_bg.wasm") },
       ],
       kvNamespaces: ["SPLITWAY"],
-      durableObjects: coordinator ? { COORDINATOR: { className: "Coordinator", useSQLite: true } } : {},
-      bindings: { SPLITWAY_REFRESH_SECONDS: "3600", ADMIN_KEY: KEY },
+      durableObjects: folder ? { COORDINATOR: { className: "Coordinator", useSQLite: true } } : {},
+      bindings: { SPLITWAY_REFRESH_SECONDS: "1", ADMIN_KEY: KEY },
+      resourcePersistencePath: folder,
       cf: false,
       handleStructuredLogs: ({ level, message }) => level === "error" && console.error(message),
     }),
@@ -65,7 +69,8 @@ const start = async (coordinator) => {
     const begin = performance.now();
     const answer = await fetch(new URL(path, url), { method, body, headers: { "x-api-key": KEY } });
     const text = await answer.text();
-    return { status: answer.status, text, ms: performance.now() - begin };
+    const revision = answer.headers.get("x-splitway-revision");
+    return { status: answer.status, text, revision, ms: performance.now() - begin };
   };
   return { miniflare, ask };
 };
@@ -77,7 +82,7 @@ for (const count of [10, 10_000]) {
   const document = documentOf(count);
   console.log(`${count} routes, ${mib(document.length)} of JSON`);
   {
-    const { miniflare, ask } = await start(false);
+    const { miniflare, ask } = await start();
     const kv = await miniflare.getKVNamespace("SPLITWAY");
     await kv.put("config", document);
     const { text: before } = await ask("GET", "/.memory");
@@ -85,17 +90,32 @@ for (const count of [10, 10_000]) {
     const [first, second] = [await ask("GET", "/x"), await ask("GET", "/x")];
     const { text: after } = await ask("GET", "/.memory");
     console.log(`  from KV: first request ${ms(first)} (${first.status}), second ${ms(second)}`);
-    console.log(`  memory of the wasm: ${mib(before)} before, ${mib(after)} after`);
+    await kv.put("config", documentOf(count + 1));
+    let another = second;
+    while (another.revision === first.revision) another = await ask("GET", "/x");
+    const { text: replaced } = await ask("GET", "/.memory");
+    const told = `${mib(before)} before, ${mib(after)} after, ${mib(replaced)} with the next one`;
+    console.log(`  memory of the wasm: ${told}`);
+    await miniflare.dispose();
+  }
+  const folder = mkdtempSync(join(tmpdir(), "splitway-figures-"));
+  {
+    const { miniflare, ask } = await start(folder);
+    const put = await ask("PUT", "/splitway/v1/config", document);
+    const { text: after } = await ask("GET", "/.memory");
+    console.log(`  coordinator: document put in ${ms(put)} (${put.status}); memory ${mib(after)}`);
     await miniflare.dispose();
   }
   {
-    const { miniflare, ask } = await start(true);
-    const put = await ask("PUT", "/splitway/v1/config", document);
-    const one = await ask("PUT", "/apisix/admin/routes/one", JSON.stringify(route("one")));
-    const got = await ask("GET", "/apisix/admin/routes/one");
+    const { miniflare, ask } = await start(folder);
+    const woken = await ask("GET", "/apisix/admin/routes/r1");
+    const { text: before } = await ask("GET", "/.memory");
+    const put = await ask("PUT", "/apisix/admin/routes/one", JSON.stringify(one));
+    const again = await ask("PUT", "/apisix/admin/routes/one", JSON.stringify({ ...one, desc: "again" }));
     const { text: after } = await ask("GET", "/.memory");
-    console.log(`  Admin API: document put in ${ms(put)} (${put.status}), one route in ${ms(one)}`);
-    console.log(`  one route got in ${ms(got)}; memory of the wasm ${mib(after)}`);
+    console.log(`  woken in ${ms(woken)} with ${mib(before)}; one route put in ${ms(put)}, then in`);
+    console.log(`  ${ms(again)} (${put.status}, ${again.status}); memory ${mib(after)}`);
     await miniflare.dispose();
   }
+  rmSync(folder, { recursive: true });
 }

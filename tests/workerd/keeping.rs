@@ -1,14 +1,18 @@
 //! What is acknowledged is kept: over restarts, and over the sudden end of workerd.
 
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use splitway_tests::control::{Control, with_key};
 use splitway_tests::document::upstream;
 use splitway_tests::message::Call;
+use splitway_tests::script::DEADLINE;
 use splitway_tests::wire::Connection;
 use tempfile::TempDir;
 
@@ -45,6 +49,25 @@ fn a_restart_keeps_everything() {
     assert_eq!(edge.wait_until_published()["published"]["revision"], 4);
 }
 
+/// Routes that were acknowledged, by id.
+type Acknowledged = Arc<Mutex<Vec<String>>>;
+
+/// Puts one route after the other on one connection until that ends.
+fn write(address: SocketAddr, name: &str, body: &Value, acknowledged: &Acknowledged) {
+    let mut connection = Connection::open(address);
+    for number in 0.. {
+        let id = format!("{name}-{number}");
+        connection.send(&with_key(&format!("PUT /routes/{id}"), "/apisix/admin", body));
+        match connection.next_answer() {
+            Some(answer) if answer.complete => {
+                assert_eq!(answer.status, 201, "{}", answer.text());
+                acknowledged.lock().unwrap().push(id);
+            }
+            Some(_) | None => return,
+        }
+    }
+}
+
 /// Writers put routes one after the other until workerd is killed; each that was answered is there
 /// afterwards, and what is published by then is the newest.
 #[test]
@@ -55,53 +78,39 @@ fn what_is_acknowledged_survives_a_kill() {
     let folder = TempDir::new().unwrap();
     let origin = answering();
     let body = json!({"uri": "/x", "upstream": upstream(&origin)});
-    let mut kept = Vec::new();
+    let acknowledged = Acknowledged::default();
+    let count = || acknowledged.lock().unwrap().len();
     for round in 0..ROUNDS {
         let edge = edge_in(folder.path());
         let address = edge.miniflare.address();
-        let acknowledged = Arc::new(Mutex::new(Vec::new()));
-        let count = Arc::new(AtomicUsize::new(0));
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let (acknowledged, count) = (Arc::clone(&acknowledged), Arc::clone(&count));
-                let body = body.clone();
-                thread::spawn(move || {
-                    let mut connection = Connection::open(address);
-                    for number in 0.. {
-                        let id = format!("{round}-{writer}-{number}");
-                        let line = format!("PUT /routes/{id}");
-                        connection.send(&with_key(&line, "/apisix/admin", &body));
-                        match connection.next_answer() {
-                            Some(answer) if answer.complete && answer.status == 201 => {
-                                acknowledged.lock().unwrap().push(id);
-                                count.fetch_add(1, Ordering::SeqCst);
-                            }
-                            // The end has come.
-                            Some(_) | None => return,
-                        }
-                    }
-                })
-            })
-            .collect();
-        while count.load(Ordering::SeqCst) < ENOUGH {
-            thread::yield_now();
-        }
-        edge.miniflare.kill();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
-        kept.append(&mut acknowledged.lock().unwrap());
+        let before = count();
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (body, acknowledged) = (&body, &acknowledged);
+                scope.spawn(move || {
+                    write(address, &format!("{round}-{writer}"), body, acknowledged);
+                });
+            }
+            let begin = Instant::now();
+            while count() < before + ENOUGH {
+                assert!(begin.elapsed() < DEADLINE, "the writers get nowhere");
+                thread::yield_now();
+            }
+            edge.miniflare.kill();
+        });
 
         let mut edge = edge_in(folder.path());
-        let list = edge.own("GET /config", &Value::Null).json();
-        let there: Vec<&str> = list["routes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|it| it["id"].as_str().unwrap())
-            .collect();
-        for id in &kept {
-            assert!(there.contains(&id.as_str()), "{id} was acknowledged and is gone");
+        let document = edge.own("GET /config", &Value::Null).json();
+        let ids = |document: &Value| -> BTreeSet<String> {
+            let routes = document["routes"].as_array().unwrap().iter();
+            routes.map(|route| route["id"].as_str().unwrap().to_owned()).collect()
+        };
+        let there = ids(&document);
+        for id in acknowledged.lock().unwrap().iter() {
+            assert!(there.contains(id), "{id} was acknowledged and is gone");
         }
         // Nobody has changed anything since: what was due before the end is published after it.
-        assert_eq!(edge.wait_until_published()["routes"].as_array().unwrap().len(), there.len());
+        assert_eq!(ids(&edge.wait_until_published()), there);
     }
+    drop(writeln!(io::stderr(), "{} writes survived {ROUNDS} kills", count()));
 }

@@ -228,7 +228,7 @@ impl EditRecord {
 impl EntryRecord {
     fn of(entry: &Entry) -> Self {
         Self {
-            value: entry.value.clone(),
+            value: (*entry.value).clone(),
             created: entry.created,
             modified: entry.modified,
             expires: entry.expires_at.map(Timestamp::as_millis),
@@ -237,7 +237,12 @@ impl EntryRecord {
 
     fn into_entry(self) -> Entry {
         let expires_at = self.expires.map(Timestamp::from_millis);
-        Entry { value: self.value, created: self.created, modified: self.modified, expires_at }
+        Entry {
+            value: self.value.into(),
+            created: self.created,
+            modified: self.modified,
+            expires_at,
+        }
     }
 }
 
@@ -287,7 +292,7 @@ mod tests {
 
     fn change(bytes: usize) -> Change {
         let entry = |at| Entry {
-            value: json!({"uri": "/r", "desc": "x".repeat(bytes)}),
+            value: json!({"uri": "/r", "desc": "x".repeat(bytes)}).into(),
             created: 1,
             modified: at,
             expires_at: Some(Timestamp::from_millis(7)),

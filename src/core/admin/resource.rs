@@ -1,6 +1,7 @@
 //! Resources one by one, and the list of a kind, as APISIX's clients know them.
 
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 use crate::coordinator::{Command, Done, Look};
 use crate::id::Id;
@@ -219,7 +220,7 @@ fn tell(target: &Target, done: Done, listing: Option<Listing>) -> Answer {
     };
     let whole = |(id, entry): (Id, Entry)| {
         let Entry { value, created, modified, .. } = entry;
-        let value = told(&id, value);
+        let value = told(&id, Arc::unwrap_or_clone(value));
         let key = target.key(&id);
         json!({"key": key, "value": value, "createdIndex": created, "modifiedIndex": modified})
     };

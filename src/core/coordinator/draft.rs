@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 use crate::access::{KeyHash, Role, key_entry};
-use crate::document;
+use crate::document::{self, Wanted};
 use crate::fault::Fault;
 use crate::id::Id;
 use crate::kind::Kind;
@@ -69,7 +69,7 @@ impl<S: Storage> Coordinator<S> {
     ) -> Result<Draft, Refusal> {
         let place = (Section::Resource(kind), id.clone());
         let before = self.ledger.get(&place).ok_or(Refusal::NotFound)?;
-        let mut value = before.value.clone();
+        let mut value = Value::clone(&before.value);
         match path {
             [] => patch::merge(&mut value, part.clone()),
             path => patch::set(&mut value, path, part.clone()).map_err(Refusal::Path)?,
@@ -105,6 +105,7 @@ impl<S: Storage> Coordinator<S> {
         let is_new = before.is_none();
         let (id, told) = (place.1.clone(), value.clone());
         let cause = format!("{verb} {} {id}", place.0.singular());
+        let value = value.into();
         let after = Some(Entry { value, created, modified, expires_at });
         let done = Box::new(move |_: &Change| Done::Written(id, told, is_new));
         let edits = vec![Edit { place, before, after }];
@@ -172,7 +173,7 @@ impl<S: Storage> Coordinator<S> {
     pub(super) fn replacement(
         &self,
         cause: &str,
-        document: &Value,
+        wanted: &Wanted,
         condition: Condition,
         now: Timestamp,
     ) -> Result<Draft, Refusal> {
@@ -180,7 +181,7 @@ impl<S: Storage> Coordinator<S> {
         if condition.revision.is_some_and(|expected| expected != current) {
             return Err(Refusal::Outdated(current));
         }
-        let edits = document::edits(&self.ledger, document, now);
+        let edits = document::edits(&self.ledger, wanted, now);
         let is_trial = condition.is_trial;
         let done = Box::new(move |change: &Change| {
             let revision = if is_trial { current } else { change.revision };
