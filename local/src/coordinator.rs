@@ -1,7 +1,7 @@
 //! The owner of the ledger: one command after the other, each durable before it is answered.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +10,9 @@ use serde_json::json;
 use splitway_core::access::{Access, Caller};
 use splitway_core::coordinator::{Command, Coordinator, Done, Outcome, Refusal};
 use splitway_core::fault::Report;
+use splitway_core::ledger::Ledger;
 use splitway_core::platform::Control;
+use splitway_core::snapshot::Snapshot;
 use splitway_core::storage::{Retention, Storage, StorageError};
 
 use crate::platform::RequestHead;
@@ -31,10 +33,26 @@ pub(crate) struct Handle {
     times: mpsc::Sender<()>,
 }
 
+/// Reads the ledger for the first time; as often as that fails.
+pub(crate) type Begin = Box<
+    dyn FnMut(&mut Report) -> Result<(Coordinator<Keeper>, Option<Snapshot>), StorageError> + Send,
+>;
+
+/// Is told of every ledger that is served.
+pub(crate) type Served = Box<dyn FnMut(&Ledger) + Send>;
+
 struct Owner {
-    coordinator: Coordinator<Keeper>,
+    ledger: Held,
     store: Arc<Store>,
+    served: Served,
     log: Log,
+}
+
+/// The ledger, once it was read.
+enum Held {
+    Open(Box<Coordinator<Keeper>>),
+    /// How it is read, and why it could not be so far.
+    Away(Begin, String),
 }
 
 /// For the thread that removes what has come to its time; it ends with the last [`Handle`].
@@ -52,16 +70,48 @@ impl Handle {
         store: Arc<Store>,
         log: Log,
     ) -> Result<(Self, Expiry), StorageError> {
-        let mut report = Report::default();
-        let (coordinator, snapshot) = Coordinator::start(storage, access, retention, &mut report)?;
-        tell_faults(&log, &report);
-        if let Some(snapshot) = snapshot {
-            store.publish(snapshot);
-        }
-        let owner = Arc::new(Mutex::new(Owner { coordinator, store, log }));
+        let mut parts = Some((storage, access));
+        let begin = move |report: &mut Report| {
+            let gone = || StorageError::Unavailable("it could not be read".to_owned());
+            let (storage, access) = parts.take().ok_or_else(gone)?;
+            Coordinator::start(storage, access, retention, report)
+        };
+        let why = "it was not read yet".to_owned();
+        let (handle, expiry) = Self::wait(Box::new(begin), why, store, Box::new(|_| ()), log);
+        handle.catch_up(|| false)?;
+        Ok((handle, expiry))
+    }
+
+    /// Waits with a ledger that is not read yet, for a reason: [`Self::catch_up`] tries to.
+    pub(crate) fn wait(
+        begin: Begin,
+        why: String,
+        store: Arc<Store>,
+        served: Served,
+        log: Log,
+    ) -> (Self, Expiry) {
+        let ledger = Held::Away(begin, why);
+        let owner = Arc::new(Mutex::new(Owner { ledger, store, served, log }));
         let (times, changed) = mpsc::channel();
         let expiry = Expiry { owner: Arc::clone(&owner), times: changed };
-        Ok((Self { owner, times }, expiry))
+        (Self { owner, times }, expiry)
+    }
+
+    /// Takes over what the storage holds, and serves by it; unless that is known already when nobody
+    /// else has the ledger.
+    pub(crate) fn catch_up(&self, is_known: impl FnOnce() -> bool) -> Result<(), StorageError> {
+        let mut owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.owner.is_poisoned() {
+            owner.recover()?;
+            self.owner.clear_poison();
+        } else if is_known() {
+            return Ok(());
+        } else {
+            owner.catch_up()?;
+        }
+        // Nobody waits for times any more where that fails.
+        let _ = self.times.send(());
+        Ok(())
     }
 
     /// Has the owner do something, away from the threads that wait for the network.
@@ -81,7 +131,7 @@ impl Handle {
 fn lock(owner: &Mutex<Owner>) -> Result<MutexGuard<'_, Owner>, Refusal> {
     owner.lock().or_else(|poisoned| {
         let mut guard = poisoned.into_inner();
-        guard.reload().map_err(|error| {
+        guard.recover().map_err(|error| {
             let fields = json!({"detail": error.to_string()});
             guard.log.tell(Level::Error, "configuration_not_read", fields);
             Refusal::from(error)
@@ -92,34 +142,86 @@ fn lock(owner: &Mutex<Owner>) -> Result<MutexGuard<'_, Owner>, Refusal> {
 }
 
 impl Owner {
-    /// Takes over what the storage holds by now, and serves by it.
-    fn reload(&mut self) -> Result<(), StorageError> {
+    /// Takes over what the storage holds after a command ended half-way, which may have got as far as
+    /// the ledger and no further, and serves by it.
+    fn recover(&mut self) -> Result<(), StorageError> {
+        self.catch_up()?;
         let mut report = Report::default();
-        let newer = self.coordinator.reload(&mut report)?;
-        // The command may have got as far as the ledger and no further.
-        let snapshot = newer.or_else(|| self.coordinator.ledger().compile(&mut report));
+        if let Held::Open(coordinator) = &self.ledger
+            && let Some(snapshot) = coordinator.ledger().compile(&mut report)
+        {
+            self.serve_by(snapshot);
+        }
+        tell_faults(&self.log, &report);
+        Ok(())
+    }
+
+    /// Takes over what the storage holds by now, and serves by it if it is something else.
+    fn catch_up(&mut self) -> Result<(), StorageError> {
+        let mut report = Report::default();
+        let (snapshot, is_first) = match &mut self.ledger {
+            Held::Open(coordinator) => (coordinator.reload(&mut report)?, false),
+            Held::Away(begin, why) => match begin(&mut report) {
+                Ok((coordinator, snapshot)) => {
+                    self.ledger = Held::Open(Box::new(coordinator));
+                    (snapshot, true)
+                }
+                Err(error) => {
+                    *why = error.to_string();
+                    return Err(error);
+                }
+            },
+        };
         tell_faults(&self.log, &report);
         if let Some(snapshot) = snapshot {
-            self.store.publish(snapshot);
+            if !is_first {
+                self.tell(&snapshot, "configuration_loaded", None);
+            }
+            self.serve_by(snapshot);
         }
         Ok(())
     }
 
+    /// Has all requests from here on served by what the ledger says.
+    fn serve_by(&mut self, snapshot: Snapshot) {
+        self.store.publish(snapshot);
+        if let Held::Open(coordinator) = &self.ledger {
+            (self.served)(coordinator.ledger());
+        }
+    }
+
+    fn tell(&self, snapshot: &Snapshot, event: &str, by: Option<&str>) {
+        let mut fields = json!({
+            "revision": snapshot.revision().as_str(),
+            "routes": snapshot.routes_count(),
+        });
+        if let (Some(by), Some(fields)) = (by, fields.as_object_mut()) {
+            fields.insert("by".to_owned(), by.into());
+        }
+        self.log.tell(Level::Info, event, fields);
+    }
+
+    /// The ledger, if it was read.
+    fn coordinator(&mut self) -> Result<&mut Coordinator<Keeper>, Refusal> {
+        match &mut self.ledger {
+            Held::Open(coordinator) => Ok(coordinator),
+            Held::Away(_, why) => Err(Refusal::Unavailable(why.clone())),
+        }
+    }
+
     fn handle(&mut self, command: Command, by: &str) -> Result<Done, Refusal> {
-        let outcome = self.coordinator.handle(command, by, telemetry::now());
+        let outcome = self.coordinator()?.handle(command, by, telemetry::now());
         self.publish(outcome, by)
     }
 
     /// Serves by what a command led to, then gives its answer.
     fn publish(&mut self, outcome: Outcome, by: &str) -> Result<Done, Refusal> {
         if let Some(snapshot) = outcome.snapshot {
-            let fields = json!({
-                "by": by,
-                "revision": snapshot.revision().as_str(),
-                "routes": snapshot.routes_count(),
-            });
-            self.store.publish(*snapshot);
-            self.log.tell(Level::Info, "configuration_written", fields);
+            // What did nothing may have found what others did.
+            let is_own = outcome.answer.is_ok();
+            let event = if is_own { "configuration_written" } else { "configuration_loaded" };
+            self.tell(&snapshot, event, is_own.then_some(by));
+            self.serve_by(*snapshot);
         }
         if let Err(Refusal::Full(detail) | Refusal::Unavailable(detail)) = &outcome.answer {
             let fields = json!({"by": by, "detail": detail});
@@ -144,11 +246,15 @@ impl Expiry {
                 wait = AGAIN;
                 continue;
             };
+            let Ok(coordinator) = owner.coordinator() else {
+                wait = AGAIN;
+                continue;
+            };
             let now = telemetry::now();
-            let due = owner.coordinator.ledger().next_expiry();
+            let due = coordinator.ledger().next_expiry();
             wait = match due {
                 Some(at) if at <= now => {
-                    let outcome = owner.coordinator.expire(now);
+                    let outcome = coordinator.expire(now);
                     // Why it failed is in the log.
                     owner.publish(outcome, "ttl").map_or(AGAIN, |_| Duration::ZERO)
                 }
@@ -177,7 +283,7 @@ impl Control for Handle {
     }
 
     async fn admit(&self, caller: Caller) -> Result<Box<str>, Refusal> {
-        self.with(move |owner| owner.coordinator.admit(&caller, telemetry::now())).await
+        self.with(move |owner| owner.coordinator()?.admit(&caller, telemetry::now())).await
     }
 
     async fn coordinate(&self, command: Command, by: Box<str>) -> Result<Done, Refusal> {
@@ -245,7 +351,8 @@ mod tests {
             let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
             let value = value.as_object().expect("an object").clone();
             let command = Command::Write(Kind::Route, Id::parse("a"), value, None);
-            let outcome = owner.coordinator.handle(command, "me", telemetry::now());
+            let outcome =
+                owner.coordinator().expect("read").handle(command, "me", telemetry::now());
             assert!(outcome.snapshot.is_some());
             panic!("half-way");
         });

@@ -15,8 +15,9 @@
 //!
 //! [`document`] compiles a text; `store` holds the snapshot that all threads serve by. It comes from
 //! a `file` that is read again when it changes, or from the ledger of `coordinator`, which `database`
-//! keeps on disk and the Admin API (`admin`, the one place with axum) changes. [`import`] makes
-//! documents of the configurations of others.
+//! keeps on disk and the Admin API (`admin`, the one place with axum) changes. Of a [`fleet`] the ledger
+//! is in `etcd`, `member` makes a server one of it, and `last_good` is what it starts with while etcd
+//! is away. [`import`] makes documents of the configurations of others.
 //!
 //! ## The road of a command
 //!
@@ -24,6 +25,7 @@
 
 pub mod client;
 pub mod document;
+pub mod fleet;
 pub mod import;
 pub mod options;
 pub mod resolve;
@@ -32,9 +34,15 @@ mod admin;
 mod connect;
 mod coordinator;
 mod database;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod failure;
 mod file;
 mod key;
+#[cfg(feature = "etcd")]
+mod last_good;
+#[cfg(feature = "etcd")]
+mod member;
 mod listen;
 mod message;
 mod platform;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use splitway_core::storage::Retention;
 
+use crate::fleet::StoreOptions;
 use crate::resolve::Override;
 
 /// How to serve. It has no `Debug`, which would print the key.
@@ -84,6 +85,10 @@ pub struct ServeOptions {
     )]
     pub access_log: bool,
 
+    /// Where the ledger of a fleet is.
+    #[command(flatten)]
+    pub store: StoreOptions,
+
     /// The key of the Admin API. Without one, it is made once and kept in the data directory. It is
     /// no flag: a command line is there for everybody to read.
     #[arg(skip)]
@@ -129,6 +134,7 @@ impl Default for ServeOptions {
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
             access_log: false,
+            store: StoreOptions::default(),
             admin_key: None,
             is_silent: false,
         }

@@ -14,12 +14,15 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
 use crate::connect::{self, TrustError};
-use crate::coordinator::Handle;
+use crate::coordinator::{Expiry, Handle};
 use crate::database::{Database, DatabaseError};
 use crate::document::{self, Defect, Format};
 use crate::file::{FileError, WatchedFile};
+use crate::fleet::{FleetError, Footing, StoreAddress};
 use crate::key::{self, KeyError, KeyFlaw};
 use crate::listen::{self, Phase};
+#[cfg(feature = "etcd")]
+use crate::member;
 use crate::options::ServeOptions;
 use crate::platform::Effects;
 use crate::reply;
@@ -67,6 +70,14 @@ pub enum StartError {
         /// What hinders.
         source: DatabaseError,
     },
+    /// The server cannot be one of the fleet.
+    #[error("{store}: {source}")]
+    Fleet {
+        /// The address of the fleet's etcd.
+        store: StoreAddress,
+        /// What hinders.
+        source: FleetError,
+    },
     /// There is no key for the Admin API.
     #[error("the admin key: {0}")]
     Key(#[from] KeyError),
@@ -87,6 +98,8 @@ pub enum Source {
     File(PathBuf),
     /// A ledger in this file, which the Admin API changes.
     Ledger(PathBuf),
+    /// The ledger of a fleet, which the Admin APIs of all its servers change.
+    Fleet(StoreAddress, Footing),
 }
 
 /// A server that takes requests.
@@ -100,6 +113,8 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     /// Dropping it ends the thread that watches the file.
     watch: Option<mpsc::Sender<()>>,
+    /// Dropping it ends everything that waits for etcd.
+    fleet: Option<watch::Sender<()>>,
     writer: Option<Writer>,
 }
 
@@ -165,6 +180,7 @@ impl Server {
     fn end(&mut self) {
         self.advance(Phase::Stopped);
         self.watch = None;
+        self.fleet = None;
         for thread in self.threads.drain(..) {
             // A thread that panicked has ended, which is all that is asked here.
             let _ = thread.join();
@@ -208,6 +224,7 @@ impl Start {
             phases: watch::Sender::new(Phase::Serving),
             threads: Vec::new(),
             watch: None,
+            fleet: None,
             writer: Some(writer),
         };
         let overrides = options.resolve.clone().into();
@@ -231,20 +248,17 @@ impl Start {
         let dir = &options.data_dir;
         key::prepare_dir(dir)
             .map_err(|source| StartError::DataDir { path: dir.clone(), source })?;
-        let path = dir.join("splitway.db");
-        let failed = |source| StartError::Database { path: path.clone(), source };
-        let database = Database::open(&path).map_err(failed)?;
         let (key, key_flaws) = match &options.admin_key {
             Some(key) => key::checked(key, "SPLITWAY_ADMIN_KEY")?,
             None => key::load_or_make(dir)?,
         };
-        let name = key::random_hex::<16>().map_err(KeyError::NoEntropy)?;
-        let storage = SqlStorage::open(database, &name).map_err(|error| failed(error.into()))?;
-        let access = Access::new(KeyHash::of(&key), options.admin_networks());
-        let (store, log) = (Arc::clone(&self.store), self.log.clone());
-        let (coordinator, expiry) =
-            Handle::start(Box::new(storage), access, options.retention(), store, log)
-                .map_err(|error| failed(error.into()))?;
+        let own = KeyHash::of(&key);
+        let (coordinator, expiry) = match &options.store.address {
+            Some(store) => self
+                .join_fleet(store, own, options)
+                .map_err(|source| StartError::Fleet { store: store.clone(), source })?,
+            None => self.open_database(own, options)?,
+        };
         let mut listeners = bind("--admin-listen", options.admin_listen, 1)?;
         let address = local_address(&listeners, options.admin_listen);
         let admin = Arc::new(Admin { coordinator, port: address.port() });
@@ -261,9 +275,52 @@ impl Start {
         let thread = watching.spawn(move || expiry.watch()).map_err(StartError::System)?;
         self.server.threads.push(thread);
         self.server.admin_addr = Some(address);
-        self.server.source = Source::Ledger(path);
         self.server.key_flaws = key_flaws;
         Ok(())
+    }
+
+    fn open_database(
+        &mut self,
+        own: KeyHash,
+        options: &ServeOptions,
+    ) -> Result<(Handle, Expiry), StartError> {
+        let path = options.data_dir.join("splitway.db");
+        let failed = |source| StartError::Database { path: path.clone(), source };
+        let database = Database::open(&path).map_err(failed)?;
+        let name = key::random_hex::<16>().map_err(KeyError::NoEntropy)?;
+        let storage = SqlStorage::open(database, &name).map_err(|error| failed(error.into()))?;
+        let access = Access::new(own, options.admin_networks());
+        let (store, log) = (Arc::clone(&self.store), self.log.clone());
+        let started = Handle::start(Box::new(storage), access, options.retention(), store, log)
+            .map_err(|error| failed(error.into()))?;
+        self.server.source = Source::Ledger(path);
+        Ok(started)
+    }
+
+    #[cfg(feature = "etcd")]
+    fn join_fleet(
+        &mut self,
+        store: &StoreAddress,
+        own: KeyHash,
+        options: &ServeOptions,
+    ) -> Result<(Handle, Expiry), FleetError> {
+        let (serving, log) = (Arc::clone(&self.store), self.log.clone());
+        let joined = member::join(store, own, options, serving, log)?;
+        self.server.threads.extend(joined.threads);
+        self.server.fleet = Some(joined.end);
+        self.server.source = Source::Fleet(store.clone(), joined.footing);
+        Ok((joined.handle, joined.expiry))
+    }
+
+    #[cfg(not(feature = "etcd"))]
+    #[expect(clippy::unused_self, reason = "as with etcd")]
+    fn join_fleet(
+        &mut self,
+        _: &StoreAddress,
+        _: KeyHash,
+        _: &ServeOptions,
+    ) -> Result<(Handle, Expiry), FleetError> {
+        Err(FleetError::NotBuilt)
     }
 
     /// Starts the threads that take traffic.

@@ -31,8 +31,9 @@ pub const RESOURCE_MAX: usize = 1_572_864;
 /// The most bytes of a whole document: what an isolate of 128 MB can compile beside serving.
 pub const DOCUMENT_MAX: usize = 8 * 1024 * 1024;
 
-/// How often a command is decided anew because somebody else was faster.
-const TRIES_MAX: usize = 16;
+/// How often a command is decided anew because somebody else was faster. Whoever lost begins later
+/// than whoever won, so that one who writes all the time may win many times in a row.
+const TRIES_MAX: usize = 100;
 
 /// What somebody wants of the control plane.
 #[derive(Clone, Debug, PartialEq)]
@@ -270,8 +271,24 @@ impl<S: Storage> Coordinator<S> {
         by: &str,
         now: Timestamp,
     ) -> Outcome {
+        let caught_up = match self.catch_up_to(condition) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Outcome { answer: Err(error.into()), snapshot: None },
+        };
         let wanted = Wanted::of(document, now);
-        self.change(by, now, |this| this.replacement(cause, &wanted, condition, now))
+        let decide = |this: &Self| this.replacement(cause, &wanted, condition, now);
+        let outcome = self.change(by, now, decide);
+        Outcome { snapshot: outcome.snapshot.or(caught_up), ..outcome }
+    }
+
+    /// Takes over what others did, where a condition shows that it came faster than their news.
+    fn catch_up_to(&mut self, condition: Condition) -> Result<Option<Box<Snapshot>>, StorageError> {
+        match condition.revision {
+            Some(expected) if expected > self.ledger.revision() => {
+                Ok(self.reload(&mut Report::default())?.map(Box::new))
+            }
+            Some(_) | None => Ok(None),
+        }
     }
 
     /// Makes a change, deciding it anew as long as somebody else is faster.

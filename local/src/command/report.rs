@@ -62,6 +62,7 @@ pub(crate) fn start_error(out: &mut impl Write, failure: &StartError) -> io::Res
         | StartError::Listen { .. }
         | StartError::DataDir { .. }
         | StartError::Database { .. }
+        | StartError::Fleet { .. }
         | StartError::Key(_)
         | StartError::Trust(_)
         | StartError::System(_) => Ok(()),

@@ -1,9 +1,11 @@
 //! `splitway serve`: a server until somebody asks it to end.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use splitway_local::fleet::Footing;
 use splitway_local::server::Source;
 use splitway_local::{ServeOptions, Server, StartError, key_path};
 
@@ -12,7 +14,8 @@ use super::{Requests, report};
 /// What the environment alone can say.
 pub(crate) const AFTER_HELP: &str = "\
 Environment:
-  SPLITWAY_ADMIN_KEY  The key of the Admin API [default: made once, kept in DIR/admin.key]
+  SPLITWAY_ADMIN_KEY       The key of the Admin API [default: made once, kept in DIR/admin.key]
+  SPLITWAY_STORE_PASSWORD  The password of --store-user
 
 The first Ctrl-C or SIGTERM lets requests finish for up to 10 s, the second ends at once.";
 
@@ -22,6 +25,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Serves until the first signal, drains until the second or until the time is up.
 pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
     options.admin_key = std::env::var("SPLITWAY_ADMIN_KEY").ok();
+    options.store.password = std::env::var("SPLITWAY_STORE_PASSWORD").ok();
     let mut out = anstream::stderr();
     let served = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,17 +70,45 @@ fn introduce(out: &mut impl Write, server: &Server, options: &ServeOptions) -> i
         }
         (Source::Ledger(path), Some(address)) => {
             writeln!(out, "  configuration  {}, written by the admin API", path.display())?;
-            writeln!(out, "  admin API      http://{address}/apisix/admin")?;
-            match options.admin_key {
-                Some(_) => writeln!(out, "  admin key      from SPLITWAY_ADMIN_KEY")?,
-                None => {
-                    let path = key_path(&options.data_dir);
-                    writeln!(out, "  admin key      in {}", path.display())?;
-                }
-            }
-            let mut flaws = server.key_flaws().iter();
-            flaws.try_for_each(|flaw| report::warning(out, &flaw.to_string()))
+            introduce_admin(out, address, server, options)
         }
-        (Source::Ledger(_) | Source::Document, _) => Ok(()),
+        (Source::Fleet(store, footing), Some(address)) => {
+            writeln!(out, "  configuration  {store}, written by the admin API of every server")?;
+            introduce_admin(out, address, server, options)?;
+            introduce_footing(out, footing)
+        }
+        (Source::Ledger(_) | Source::Fleet(..) | Source::Document, _) => Ok(()),
+    }
+}
+
+fn introduce_admin(
+    out: &mut impl Write,
+    address: SocketAddr,
+    server: &Server,
+    options: &ServeOptions,
+) -> io::Result<()> {
+    writeln!(out, "  admin API      http://{address}/apisix/admin")?;
+    match options.admin_key {
+        Some(_) => writeln!(out, "  admin key      from SPLITWAY_ADMIN_KEY")?,
+        None => {
+            let path = key_path(&options.data_dir);
+            writeln!(out, "  admin key      in {}", path.display())?;
+        }
+    }
+    let mut flaws = server.key_flaws().iter();
+    flaws.try_for_each(|flaw| report::warning(out, &flaw.to_string()))
+}
+
+/// Says what serves while etcd is away.
+fn introduce_footing(out: &mut impl Write, footing: &Footing) -> io::Result<()> {
+    match footing {
+        Footing::Ledger => Ok(()),
+        Footing::LastGood(revision, why) => report::warning(
+            out,
+            &format!("{why}; meanwhile revision {revision} of last-good.json serves"),
+        ),
+        Footing::Nothing(why) => {
+            report::warning(out, &format!("{why}; meanwhile every request is answered 503"))
+        }
     }
 }

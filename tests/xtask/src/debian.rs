@@ -59,7 +59,7 @@ pub(crate) fn has_clippy() -> bool {
 }
 
 /// Installs packages where that is ours to do: on Debian, as root or where sudo never asks.
-fn install(packages: &[&str], purpose: &str) -> Outcome {
+pub(crate) fn install(packages: &[&str], purpose: &str) -> Outcome {
     let step = format!("apt-get install {}", packages.join(" "));
     let Some(mut update) = as_root("apt-get") else {
         let reason = format!("needed, {purpose}; as root: {step}");

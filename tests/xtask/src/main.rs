@@ -2,7 +2,8 @@
 //!
 //! Given a Rust toolchain and any Node.js, everything else is made on demand: [`wasm`] finds a
 //! Rust that can build for wasm32 (on an offline Debian, [`debian`] makes one), [`tools`]
-//! installs the two cargo tools (one from a changed [`source`]), [`node`] the npm packages.
+//! installs the two cargo tools (one from a changed [`source`]), [`node`] the npm packages, and
+//! [`etcd`] what a fleet is built and tested with.
 //! [`setup`] runs these in order and hands on a [`setup::Kit`]; [`mod@worker`] builds with it and
 //! [`check`] tests with it.
 //!
@@ -10,6 +11,7 @@
 
 mod check;
 mod debian;
+mod etcd;
 mod node;
 mod setup;
 mod source;
@@ -28,7 +30,7 @@ use step::Outcome;
 const USAGE: &str = "\
 Usage: cargo xtask <command>
 
-  setup          make whatever building and testing the Worker needs and is not there yet
+  setup          make whatever building and testing needs and is not there yet
   worker         build the Worker into build/ (the build command of wrangler.toml)
   test [args]    build the Worker, try its deployment, run every test;
                  the arguments go to `cargo test --workspace`
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
 
     let outcome = match (command.as_deref(), rest.is_empty()) {
-        (Some("setup"), true) => setup::ready(&root()).map(|_| ()),
+        (Some("setup"), true) => setup::ready(&root()).and_then(|_| etcd::ready()),
         (Some("worker"), true) => worker(),
         (Some("test"), _) => test(&rest),
         (Some("schema"), true) => check::schema(&root()),
@@ -70,7 +72,9 @@ fn worker() -> Outcome {
 }
 
 fn test(arguments: &[String]) -> Outcome {
-    check::test(&setup::ready(&root())?, arguments)
+    let kit = setup::ready(&root())?;
+    etcd::ready()?;
+    check::test(&kit, arguments)
 }
 
 /// The quick checks that need nothing come first; then the set-up and all that follows from it.
@@ -78,6 +82,7 @@ fn ci() -> Outcome {
     let root = root();
     check::format(&root)?;
     let kit = setup::ready(&root)?;
+    etcd::ready()?;
     check::lints(&kit)?;
     check::docs(&kit)?;
     check::test(&kit, &[])?;
