@@ -16,10 +16,11 @@ use splitway_core::publish::{Publisher, WRITE_MAX, has_news, next_look, question
 use splitway_core::refresh::LENGTH_MAX;
 use splitway_core::serve::within;
 use splitway_core::sql::SqlStorage;
-use splitway_core::storage::{Retention, StorageError};
+use splitway_core::storage::{DOCUMENT_MAX_AT_EDGE, Retention, StorageError};
 use splitway_core::{document, head::Head};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 use worker::js_sys;
 use worker::wasm_bindgen::{self, JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -28,7 +29,7 @@ use worker::{Delay, DurableObject, Env, Request, Response, Result, ScheduledTime
 use worker::{durable_object, worker_sys};
 
 use crate::database::Database;
-use crate::platform::{EdgeHead, buffer, now};
+use crate::platform::{EdgeHead, buffer, now, setting};
 use crate::{admin, give, store, telemetry};
 
 const BINDING: &str = "COORDINATOR";
@@ -41,6 +42,12 @@ pub(crate) const CLIENT: &str = "x-splitway-client";
 /// Where isolates ask for news. The Worker hands on paths of the Admin API only, so nobody else does.
 const NEWS: &str = "/news";
 const NEWS_URL: &str = "https://coordinator.internal/news";
+
+const KEEP_REVISIONS: &str = "SPLITWAY_KEEP_REVISIONS";
+const KEEP_DAYS: &str = "SPLITWAY_KEEP_DAYS";
+
+/// After how long a ledger that could not be read is tried again, where something is due.
+const UNREAD_RETRY: Duration = Duration::from_secs(60);
 
 /// Whether this deployment has a coordinator.
 pub(crate) fn is_bound(env: &Env) -> bool {
@@ -180,8 +187,14 @@ impl Coordinator {
         let own = KeyHash::of(&admin::key(&self.env).map_or_else(drawn, Ok)?);
         let access = Access::new(own, self.door.networks().to_vec());
         let mut report = Report::default();
-        let (ledgers, snapshot) =
-            Ledgers::start(storage, access, Retention::default(), &mut report)?;
+        let setting = |name| setting(&self.env, name);
+        let (revisions, days) = (setting(KEEP_REVISIONS), setting(KEEP_DAYS));
+        let retention = Retention::parse(revisions.as_deref(), days.as_deref());
+        let retention = retention.unwrap_or_else(|expected| {
+            telemetry::ignored("SPLITWAY_KEEP_REVISIONS, SPLITWAY_KEEP_DAYS", expected);
+            Retention::default()
+        });
+        let (ledgers, snapshot) = Ledgers::start(storage, access, retention, &mut report)?;
         if snapshot.is_none() {
             telemetry::ledger_faulty(&report);
         }
@@ -235,7 +248,9 @@ impl Coordinator {
             let publication = owner.publisher.due(ledger.revision(), now);
             next_look(publication.filter(|_| self.has_kv()), ledger.next_expiry(), now)
         });
-        let Ok(Some(at)) = look else { return };
+        // A ledger that cannot be read now may be in a minute.
+        let later = || Some(now().plus(UNREAD_RETRY));
+        let Some(at) = look.unwrap_or_else(|_| later()) else { return };
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a date")]
         let date = js_sys::Date::new(&JsValue::from(at.as_millis() as f64));
         if let Err(error) = self.state.storage().set_alarm(ScheduledTime::new(date)).await {
@@ -258,6 +273,10 @@ impl Coordinator {
 impl Control for Coordinator {
     type Head = EdgeHead;
     type Body = web_sys::Request;
+
+    fn document_max(&self) -> usize {
+        DOCUMENT_MAX_AT_EDGE
+    }
 
     async fn buffer(&self, request: web_sys::Request, limit: usize) -> Option<Vec<u8>> {
         buffer(request.body(), limit).await

@@ -1,7 +1,7 @@
 //! The SQLite of the Durable Object, as the core's [`Sql`] asks for it.
 
 use splitway_core::sql::{Cell, Sql};
-use splitway_core::storage::StorageError;
+use splitway_core::storage::{DOCUMENT_MAX_AT_EDGE, StorageError};
 use worker::Storage;
 use worker::js_sys::{Array, Iterator};
 use worker::wasm_bindgen::JsValue;
@@ -28,6 +28,10 @@ impl Database {
 }
 
 impl Sql for Database {
+    fn document_max(&self) -> usize {
+        DOCUMENT_MAX_AT_EDGE
+    }
+
     fn query(&self, sql: &str, values: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError> {
         let bindings: Array = values.iter().map(bound).collect();
         let cursor = self.sql.exec(sql, bindings).map_err(|error| failure(&error))?;

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use worker::js_sys::{Array, Function, Reflect, Uint8Array};
+use worker::js_sys::{Array, Function, JSON, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, Request};
@@ -36,9 +36,12 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(Date::now().as_millis())
 }
 
-/// A variable or a secret of the deployment, if there is one.
+/// A variable or a secret of the deployment, if there is one. One that is no text is taken as the JSON
+/// that it is written as, so that it is judged and not overlooked.
 pub(crate) fn setting(env: &Env, name: &str) -> Option<String> {
-    env.var(name).ok().map(|var| var.to_string())
+    let value = Reflect::get(env, &name.into()).ok().filter(|value| !value.is_undefined())?;
+    let written = || JSON::stringify(&value).map_or_else(|_| "?".to_owned(), String::from);
+    Some(value.as_string().unwrap_or_else(written))
 }
 
 /// Calls a method of the runtime that its Rust bindings do not have, or only at a price.

@@ -92,7 +92,7 @@ pub(crate) fn unexpired(refusal: Refusal) {
         | Refusal::Forgotten
         | Refusal::Outdated(_)
         | Refusal::InUse(_)
-        | Refusal::Path(_)
+        | Refusal::Invalid(_)
         | Refusal::Faulty(_)
         | Refusal::TooLarge(_) => "the rest would not compile".to_owned(),
     };

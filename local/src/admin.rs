@@ -33,7 +33,7 @@ struct Client(IpAddr);
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
     let mut router = Router::new();
     for prefix in [PREFIX, OWN_PREFIX] {
-        router = router.route(prefix, any(answer));
+        router = router.route(prefix, any(answer)).route(&format!("{prefix}/"), any(answer));
         router = router.route(&format!("{prefix}/{{*rest}}"), any(answer));
     }
     router.fallback(unknown).with_state(admin)

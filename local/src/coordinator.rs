@@ -12,6 +12,7 @@ use splitway_core::coordinator::{Command, Coordinator, Done, Outcome, Refusal};
 use splitway_core::fault::Report;
 use splitway_core::ledger::Ledger;
 use splitway_core::platform::Control;
+use splitway_core::publish::next_look;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::storage::{Retention, Storage, StorageError};
 
@@ -251,20 +252,17 @@ impl Expiry {
                 continue;
             };
             let now = telemetry::now();
-            let due = coordinator.ledger().next_expiry();
-            wait = match due {
-                Some(at) if at <= now => {
-                    let outcome = coordinator.expire(now);
-                    // Why it failed is in the log.
-                    owner.publish(outcome, "ttl").map_or(AGAIN, |_| Duration::ZERO)
-                }
-                Some(at) => at.since(now).min(AGAIN),
-                None => AGAIN,
-            };
+            if coordinator.ledger().next_expiry().is_some_and(|at| at <= now) {
+                let outcome = coordinator.expire(now);
+                // Why it failed is in the log.
+                let _ = owner.publish(outcome, "ttl");
+            }
+            let next = owner.coordinator().ok().and_then(|it| it.ledger().next_expiry());
+            let look = next_look(None, next, now);
+            wait = look.map_or(AGAIN, |at| at.since(now).min(AGAIN));
         }
     }
 }
-
 fn tell_faults(log: &Log, report: &Report) {
     for fault in &report.faults {
         let fields = json!({"pointer": fault.at, "detail": fault.what});
@@ -316,7 +314,7 @@ mod tests {
     fn put(owner: &mut Owner, name: &str) -> Result<Done, Refusal> {
         let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
         let value = value.as_object().expect("an object").clone();
-        owner.handle(Command::Write(Kind::Route, Id::parse(name), value, None), "me")
+        owner.handle(Command::Write(Kind::Route, Id::parse(name), value, None), "admin")
     }
 
     #[test]
@@ -352,7 +350,7 @@ mod tests {
             let value = value.as_object().expect("an object").clone();
             let command = Command::Write(Kind::Route, Id::parse("a"), value, None);
             let outcome =
-                owner.coordinator().expect("read").handle(command, "me", telemetry::now());
+                owner.coordinator().expect("read").handle(command, "admin", telemetry::now());
             assert!(outcome.snapshot.is_some());
             panic!("half-way");
         });

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use splitway_core::access::KEY_MIN;
+
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -19,6 +21,9 @@ pub enum KeyError {
     /// A key that is no secret.
     #[error("{0} is empty")]
     Empty(String),
+    /// A key that no client could send.
+    #[error("the key of {0} has other characters than letters, digits and marks of ASCII")]
+    Unsendable(String),
     /// The system gives no random numbers.
     #[error("no random numbers for a key: {0}")]
     NoEntropy(getrandom::Error),
@@ -37,9 +42,6 @@ pub enum KeyFlaw {
     #[error("the key of {0} has fewer than {KEY_MIN} characters")]
     Short(String),
 }
-
-/// How many characters a key should have.
-const KEY_MIN: usize = 16;
 
 /// The bits of a mode that let others than the owner read or write.
 const OTHERS: u32 = 0o066;
@@ -75,12 +77,23 @@ pub(crate) fn load_or_make(dir: &Path) -> Result<(String, Vec<KeyFlaw>), KeyErro
 
 /// A key as it was given, if it is one.
 pub(crate) fn checked(key: &str, place: &str) -> Result<(String, Vec<KeyFlaw>), KeyError> {
+    // What is mounted as a file or a secret often ends in a line feed.
+    let key = key.trim();
     if key.is_empty() {
         return Err(KeyError::Empty(place.to_owned()));
+    }
+    if !key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(KeyError::Unsendable(place.to_owned()));
     }
     let is_short = key.chars().count() < KEY_MIN;
     let flaws = is_short.then(|| KeyFlaw::Short(place.to_owned())).into_iter().collect();
     Ok((key.to_owned(), flaws))
+}
+
+/// Whether a file that is its owner's alone is open to others.
+pub(crate) fn flaw(path: &Path) -> Option<KeyFlaw> {
+    let mode = fs::metadata(path).ok()?.permissions().mode();
+    (mode & OTHERS != 0).then(|| KeyFlaw::Open { path: path.to_owned() })
 }
 
 /// The text of a file, and its mode.

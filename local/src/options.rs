@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use splitway_core::access;
 use splitway_core::storage::Retention;
 
 use crate::fleet::StoreOptions;
@@ -112,11 +113,7 @@ struct NotANetwork;
 
 /// A network; an address alone is the network of that address.
 fn network(text: &str) -> Result<IpNet, NotANetwork> {
-    match text.parse::<IpAddr>() {
-        // Clients are compared in this form, too.
-        Ok(address) => Ok(IpNet::from(address.to_canonical())),
-        Err(_) => text.parse().map_err(|_| NotANetwork),
-    }
+    access::network(text).ok_or(NotANetwork)
 }
 
 impl Default for ServeOptions {

@@ -197,6 +197,12 @@ impl Drop for Server {
     }
 }
 
+/// Where a ledger is kept.
+enum Keeping<'o> {
+    File(Database),
+    Fleet(&'o StoreAddress),
+}
+
 /// A server on its way up. Dropped half-way, it takes down what is up.
 struct Start {
     server: Server,
@@ -248,17 +254,25 @@ impl Start {
         let dir = &options.data_dir;
         key::prepare_dir(dir)
             .map_err(|source| StartError::DataDir { path: dir.clone(), source })?;
-        let (key, key_flaws) = match &options.admin_key {
+        // Before the key, which two who start at once would both make.
+        let keeping = match &options.store.address {
+            Some(store) => Keeping::Fleet(store),
+            None => Keeping::File(self.take_database(dir)?),
+        };
+        let (key, mut key_flaws) = match &options.admin_key {
             Some(key) => key::checked(key, "SPLITWAY_ADMIN_KEY")?,
             None => key::load_or_make(dir)?,
         };
         let own = KeyHash::of(&key);
-        let (coordinator, expiry) = match &options.store.address {
-            Some(store) => self
+        let (coordinator, expiry) = match keeping {
+            Keeping::File(database) => self.open_ledger(database, own, options)?,
+            Keeping::Fleet(store) => self
                 .join_fleet(store, own, options)
                 .map_err(|source| StartError::Fleet { store: store.clone(), source })?,
-            None => self.open_database(own, options)?,
         };
+        if let Source::Ledger(path) = &self.server.source {
+            key_flaws.extend(key::flaw(path));
+        }
         let mut listeners = bind("--admin-listen", options.admin_listen, 1)?;
         let address = local_address(&listeners, options.admin_listen);
         let admin = Arc::new(Admin { coordinator, port: address.port() });
@@ -279,22 +293,29 @@ impl Start {
         Ok(())
     }
 
-    fn open_database(
+    /// Keeps every other process out of the data directory.
+    fn take_database(&mut self, dir: &Path) -> Result<Database, StartError> {
+        let path = dir.join("splitway.db");
+        let database = Database::open(&path)
+            .map_err(|source| StartError::Database { path: path.clone(), source })?;
+        self.server.source = Source::Ledger(path);
+        Ok(database)
+    }
+
+    fn open_ledger(
         &mut self,
+        database: Database,
         own: KeyHash,
         options: &ServeOptions,
     ) -> Result<(Handle, Expiry), StartError> {
         let path = options.data_dir.join("splitway.db");
         let failed = |source| StartError::Database { path: path.clone(), source };
-        let database = Database::open(&path).map_err(failed)?;
         let name = key::random_hex::<16>().map_err(KeyError::NoEntropy)?;
         let storage = SqlStorage::open(database, &name).map_err(|error| failed(error.into()))?;
         let access = Access::new(own, options.admin_networks());
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
-        let started = Handle::start(Box::new(storage), access, options.retention(), store, log)
-            .map_err(|error| failed(error.into()))?;
-        self.server.source = Source::Ledger(path);
-        Ok(started)
+        Handle::start(Box::new(storage), access, options.retention(), store, log)
+            .map_err(|error| failed(error.into()))
     }
 
     #[cfg(feature = "etcd")]

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use crate::id::Id;
 use crate::ledger::{Ledger, Section};
 use crate::time::Timestamp;
 
@@ -155,6 +156,15 @@ impl Access {
         }
     }
 
+    /// Whether the key of this name may write, still.
+    pub(crate) fn may_write(&self, name: &str, ledger: &Ledger) -> bool {
+        let role = || {
+            let entry = ledger.get(&(Section::Key, Id::parse(name)?))?;
+            key_of_entry(&entry.value).map(|(role, ..)| role)
+        };
+        name == OWN_KEY || role() == Some(Role::Admin)
+    }
+
     /// Under which name a key is known.
     pub(crate) fn name_of(&self, key: KeyHash, ledger: &Ledger) -> Option<Box<str>> {
         self.find(key, ledger).map(|(name, _)| name)
@@ -185,12 +195,17 @@ impl Access {
 /// The networks of a list that is separated by commas; nothing, if a part of it is none. An address
 /// is a network of its own.
 pub fn networks(text: &str) -> Option<Vec<IpNet>> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let network = |part: &str| {
-        let network = part.parse().ok();
-        network.or_else(|| part.parse::<IpAddr>().ok().map(IpNet::from))
-    };
-    parts.map(network).collect()
+    text.split(',').map(network).collect()
+}
+
+/// The network that a text is; an address is a network of its own, in the form in which clients are
+/// compared.
+pub fn network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    match text.parse::<IpAddr>() {
+        Ok(address) => Some(IpNet::from(address.to_canonical())),
+        Err(_) => text.parse().ok(),
+    }
 }
 
 /// Whether an address is in one of the networks, or there are none.
@@ -209,8 +224,8 @@ const FORGIVEN: Duration = Duration::from_secs(900);
 /// So many addresses are remembered.
 const ADDRESSES_MAX: usize = 4096;
 
-/// Wrong keys by address. After the first few, each doubles the time until the next try: an address
-/// gets some 300 tries a day. A network of IPv6 that one customer has (a /64) counts as one address.
+/// Wrong keys by address. After the first few, each doubles the time until the next try, so that an
+/// address gets about a thousand tries a day. A network of IPv6 (a /64) counts as one address.
 #[derive(Debug, Default)]
 struct Patience {
     strained: BTreeMap<Option<IpAddr>, Strain>,

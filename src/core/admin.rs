@@ -17,7 +17,8 @@ mod say;
 mod schema;
 mod whole;
 
-use crate::access::{Caller, KeyHash};
+use crate::access::{Caller, Denial, KeyHash};
+use crate::coordinator::Refusal;
 use crate::head::{Head, match_path};
 use crate::platform::Control;
 use crate::problem::Answer;
@@ -70,9 +71,6 @@ pub async fn answer<C: Control>(
 ) -> Answer {
     let path = head.path().strip_prefix(prefix);
     let of_apisix = path.and_then(|path| path.strip_prefix(PREFIX));
-    if head.method() == "HEAD" && matches!(of_apisix, Some("" | "/")) {
-        return say::json(200, &serde_json::json!({}));
-    }
     let of_own = path.and_then(|path| path.strip_prefix(OWN_PREFIX));
     let query = Query::parse(head.query());
     // For whoever only looks, HEAD is GET; the shell leaves the body out.
@@ -83,7 +81,12 @@ pub async fn answer<C: Control>(
         method: method.to_owned(),
         is_reading: method == "GET" || is_trial(method, of_own, &query),
     };
+    let is_root = head.method() == "HEAD" && matches!(of_apisix, Some("" | "/"));
     let by = match control.admit(caller).await {
+        // As in APISIX, whether it is there is told without a key.
+        Err(Refusal::Denied(Denial::Missing)) | Ok(_) if is_root => {
+            return say::json(200, &serde_json::json!({}));
+        }
         Ok(by) => by,
         Err(refusal) => return tell_refusal(refusal),
     };
@@ -115,6 +118,11 @@ fn is_trial(method: &str, of_own: Option<&str>, query: &Query) -> bool {
             "POST" => of_own.is_some_and(is_rollback),
             _ => false,
         }
+}
+
+/// Whether a request brings a key along, whatever it is.
+fn has_key(head: &impl Head) -> bool {
+    key(head, &Query::parse(head.query())).is_some()
 }
 
 /// The key is in the header, the query or a cookie, the first of them that is there.

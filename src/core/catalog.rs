@@ -327,7 +327,7 @@ pub(crate) fn id_of(kind: Kind, value: &Value, index: usize) -> (&'static str, O
     let key = if kind == Kind::Consumer { "username" } else { "id" };
     let id = match value.get(key) {
         Some(id) if kind == Kind::Credential => id.as_str().and_then(Id::parse_credential),
-        Some(id) => wire::read(id, At::Root, &mut Report::default(), |id, _| Some(id)),
+        Some(id) => wire::id(id),
         None => Some(positional_id(index)),
     };
     (key, id)
@@ -347,6 +347,6 @@ pub(crate) fn is_gone<T>(
     at: At<'_>,
     report: &mut Report,
 ) -> bool {
-    let known: Vec<&str> = by_id.keys().map(Id::as_str).collect();
-    report.missing(Fault::missing(at, kind, id.as_str(), &known), dangling)
+    let known = by_id.keys().map(Id::as_str);
+    report.missing(Fault::missing(at, kind, id.as_str(), known), dangling)
 }

@@ -28,9 +28,6 @@ use draft::Draft;
 /// The most bytes of one resource, as JSON: what a row of a Durable Object holds.
 pub const RESOURCE_MAX: usize = 1_572_864;
 
-/// The most bytes of a whole document: what an isolate of 128 MB can compile beside serving.
-pub const DOCUMENT_MAX: usize = 8 * 1024 * 1024;
-
 /// How often a command is decided anew because somebody else was faster. Whoever lost begins later
 /// than whoever won, so that one who writes all the time may win many times in a row.
 const TRIES_MAX: usize = 100;
@@ -54,6 +51,21 @@ pub enum Command {
     WriteKey(Id, Role, KeyHash),
     /// Remove a key.
     DeleteKey(Id),
+}
+
+impl Command {
+    /// Whether it is to change something.
+    fn is_writing(&self) -> bool {
+        match self {
+            Self::Look(_) => false,
+            Self::Replace(_, condition) | Self::Rollback(_, condition) => !condition.is_trial,
+            Self::Write(..)
+            | Self::Patch(..)
+            | Self::Delete(..)
+            | Self::WriteKey(..)
+            | Self::DeleteKey(_) => true,
+        }
+    }
 }
 
 /// What somebody wants to know of the control plane.
@@ -124,8 +136,8 @@ pub enum Refusal {
     Outdated(u64),
     /// Others use the resource; APISIX's sentence about it.
     InUse(String),
-    /// A path of a patch that leads nowhere.
-    Path(String),
+    /// A patch that leads nowhere, or to another resource.
+    Invalid(String),
     /// With this change the configuration would not compile. The places are inside the resource
     /// where they can be, else in the whole document.
     Faulty(Vec<Fault>),
@@ -211,6 +223,11 @@ impl<S: Storage> Coordinator<S> {
 
     /// Does what `by` commands, at `now`.
     pub fn handle(&mut self, command: Command, by: &str, now: Timestamp) -> Outcome {
+        // A key may have been removed while its holder sent the body.
+        if command.is_writing() && !self.access.may_write(by, &self.ledger) {
+            let answer = Err(Refusal::Denied(Denial::Wrong));
+            return Outcome { answer, snapshot: None };
+        }
         match command {
             Command::Write(kind, id, value, ttl) => self.change(by, now, |this| {
                 this.write(kind, id.clone(), Value::Object(value.clone()), ttl, now)
@@ -374,7 +391,7 @@ impl<S: Storage> Coordinator<S> {
         change: &Change,
         is_checked: bool,
     ) -> Result<Option<Box<Snapshot>>, Failed> {
-        check_sizes(change, &self.ledger)?;
+        check_sizes(change, &self.ledger, self.storage.document_max())?;
         let written = self.ledger.written();
         self.ledger.apply(change);
         let mut report = Report::default();
@@ -449,7 +466,7 @@ fn within(place: &str, at: &str) -> bool {
     at.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn check_sizes(change: &Change, ledger: &Ledger) -> Result<(), Failed> {
+fn check_sizes(change: &Change, ledger: &Ledger, document_max: usize) -> Result<(), Failed> {
     let mut whole = ledger.size();
     for edit in &change.edits {
         if edit.after.as_ref().is_some_and(|entry| depth(&entry.value) > DEPTH_MAX) {
@@ -463,8 +480,8 @@ fn check_sizes(change: &Change, ledger: &Ledger) -> Result<(), Failed> {
         whole = (whole + size).saturating_sub(edit.before.as_ref().map_or(0, Entry::size));
     }
     // What makes the whole smaller is always welcome.
-    if whole > DOCUMENT_MAX && whole > ledger.size() {
-        return Err(Failed::Refused(Refusal::TooLarge(DOCUMENT_MAX)));
+    if whole > document_max && whole > ledger.size() {
+        return Err(Failed::Refused(Refusal::TooLarge(document_max)));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::positional_id;
+use crate::catalog::id_of;
 use crate::config::{FORMAT, Resources};
 use crate::fault::Report;
 use crate::id::Id;
@@ -114,7 +114,7 @@ fn places(document: &Value) -> Vec<(Kind, Places)> {
         let values = resources.list(kind).iter().enumerate();
         let place = values.filter_map(|(index, value)| {
             let (list, at) = resources.place(kind, index);
-            Some((id_in_document(kind, index, value)?, list, at))
+            Some((id_of(kind, value, index).1?, list, at))
         });
         (kind, place.collect())
     };
@@ -146,16 +146,6 @@ pub fn edits(ledger: &Ledger, wanted: &Wanted, now: Timestamp) -> Vec<Edit> {
     edits
 }
 
-/// The id of a resource of a document.
-fn id_in_document(kind: Kind, index: usize, value: &Value) -> Option<Id> {
-    let key = if kind == Kind::Consumer { "username" } else { "id" };
-    match value.get(key) {
-        Some(Value::String(text)) => Id::restore(text),
-        Some(other) => Id::restore(&other.as_u64()?.to_string()),
-        None => Some(positional_id(index)),
-    }
-}
-
 /// A value with its id in it, as the document and the ledger have it.
 pub(crate) fn with_id(kind: Kind, id: &Id, mut value: Value) -> Value {
     if let Some(members) = value.as_object_mut()
@@ -178,7 +168,10 @@ impl Writing<'_> {
     fn edit(&mut self, place: &Place, value: &Arc<Value>, last: &mut u64) -> Option<Edit> {
         let before = self.ledger.get(place);
         let stands = before.is_some_and(|entry| entry.created > *last);
-        let same = before.is_some_and(|entry| without_times(&entry.value) == without_times(value));
+        // What a document names is there to stay.
+        let same = before.is_some_and(|entry| {
+            entry.expires_at.is_none() && without_times(&entry.value) == without_times(value)
+        });
         if let Some(entry) = before.filter(|_| stands && same) {
             *last = entry.created;
             return None;
@@ -190,8 +183,7 @@ impl Writing<'_> {
             Some(_) => Arc::new(stamped(place.0, Value::clone(value), before, self.now)),
             None => Arc::clone(value),
         };
-        let expires_at = before.and_then(|entry| entry.expires_at);
-        let after = Some(Entry { value, created, modified: self.written, expires_at });
+        let after = Some(Entry { value, created, modified: self.written, expires_at: None });
         Some(Edit { place: place.clone(), before: before.cloned(), after })
     }
 }

@@ -70,8 +70,15 @@ impl Fault {
 
     /// A fault at a place that names a resource which does not exist; `known` are the ids of those
     /// that do.
-    pub(crate) fn missing(at: At<'_>, kind: Kind, id: &str, known: &[&str]) -> Self {
-        let what = format!("there is no {} `{id}`{}", kind.singular(), did_you_mean(id, known));
+    pub(crate) fn missing<'k>(
+        at: At<'_>,
+        kind: Kind,
+        id: &str,
+        known: impl Iterator<Item = &'k str>,
+    ) -> Self {
+        // Thousands may be missing among as many: more than can be looked at is not collected.
+        let known: Vec<&str> = known.take(WORDS_MAX + 1).collect();
+        let what = format!("there is no {} `{id}`{}", kind.singular(), did_you_mean(id, &known));
         let missing = Some(Missing { kind, id: id.to_owned() });
         Self { missing, ..Self::new(at.to_string(), what) }
     }

@@ -9,6 +9,7 @@ use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
 use crate::problem::Failure;
 use crate::snapshot::Snapshot;
+use crate::storage::DOCUMENT_MAX;
 use crate::telemetry::Record;
 use crate::time::Timestamp;
 
@@ -54,6 +55,11 @@ pub trait Control {
     type Head: Head;
     /// The body of such a request.
     type Body;
+
+    /// The most bytes of a whole document.
+    fn document_max(&self) -> usize {
+        DOCUMENT_MAX
+    }
 
     /// The whole body, or `None` if it is longer than `limit` bytes or breaks off.
     async fn buffer(&self, body: Self::Body, limit: usize) -> Option<Vec<u8>>;

@@ -6,13 +6,14 @@ use crate::id::Id;
 use crate::kind::Kind;
 use crate::ledger::{Ledger, Section};
 use crate::split::PLUGIN;
+use crate::wire;
 
 /// Why a resource cannot go, in APISIX's words; `None` if nobody uses it.
 pub fn in_use(ledger: &Ledger, kind: Kind, id: &Id) -> Option<String> {
     for user in Kind::ALL {
         for (user_id, entry) in ledger.section(Section::Resource(user)) {
             let mut needed = references(&entry.value);
-            let using = needed.find(|needed| needed.kind == kind && needed.id == id.as_str());
+            let using = needed.find(|needed| needed.kind == kind && needed.id == *id);
             if let Some(Reference { by_plugin, .. }) = using {
                 let directly = if kind == Kind::Service { " directly" } else { "" };
                 let plugin = if by_plugin { "plugin in " } else { "" };
@@ -29,7 +30,7 @@ pub fn in_use(ledger: &Ledger, kind: Kind, id: &Id) -> Option<String> {
 /// A resource that another one names.
 struct Reference {
     kind: Kind,
-    id: String,
+    id: Id,
     by_plugin: bool,
 }
 
@@ -51,7 +52,5 @@ fn references(value: &Value) -> impl Iterator<Item = Reference> {
 }
 
 fn named(value: &Value, key: &str, kind: Kind, by_plugin: bool) -> Option<Reference> {
-    let id = value.get(key)?;
-    let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-    Some(Reference { kind, id, by_plugin })
+    Some(Reference { kind, id: wire::id(value.get(key)?)?, by_plugin })
 }

@@ -139,8 +139,8 @@ impl Scope<'_> {
         if let Some(upstream) = self.upstreams.get(id) {
             return upstream.clone();
         }
-        let known: Vec<&str> = self.upstreams.keys().map(Id::as_str).collect();
-        let missing = Fault::missing(at, Kind::Upstream, id.as_str(), &known);
+        let known = self.upstreams.keys().map(Id::as_str);
+        let missing = Fault::missing(at, Kind::Upstream, id.as_str(), known);
         report.missing(missing, self.dangling).then(Upstream::gone)
     }
 }

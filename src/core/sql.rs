@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::id::Id;
 use crate::ledger::{Change, Edit, Entry, Ledger, Place, Section};
-use crate::storage::{Before, Op, Retention, Storage, StorageError, Summary};
+use crate::storage::{Before, DOCUMENT_MAX, Op, Retention, Storage, StorageError, Summary};
 use crate::time::Timestamp;
 
 /// The version of the tables.
@@ -29,6 +29,11 @@ pub enum Cell {
 pub trait Sql {
     /// Executes one statement; the rows it brings, if any.
     fn query(&self, sql: &str, values: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError>;
+
+    /// The most bytes of a whole document.
+    fn document_max(&self) -> usize {
+        DOCUMENT_MAX
+    }
 
     /// Does the work in one transaction: all of it, or nothing if it fails.
     fn atomically(
@@ -178,21 +183,24 @@ impl<S: Sql> SqlStorage<S> {
         let by_count = change.revision.saturating_sub(retention.revisions.max(1));
         let age_ms = u64::try_from(retention.age.as_millis()).unwrap_or(u64::MAX);
         let before = Timestamp::from_millis(change.at.as_millis().saturating_sub(age_ms));
-        let rows = self.sql.query(
-            "SELECT max(revision) FROM revisions WHERE revision <= ?1 OR (at < ?2 AND revision < ?3)",
-            &[number(by_count), time(before), number(change.revision)],
-        )?;
-        let Some([last @ Cell::Integer(_)]) = rows.first().map(Vec::as_slice) else {
-            return Ok(());
+        // What stands before all that is young enough: a clock that was wrong once makes nothing old
+        // that is not.
+        let young = "SELECT min(revision) FROM revisions WHERE at >= ?1";
+        let by_age = match self.sql.query(young, &[time(before)])?.first().map(Vec::as_slice) {
+            Some([first @ Cell::Integer(_)]) => unsigned(first)?.saturating_sub(1),
+            _ => 0,
         };
-        self.sql.query("DELETE FROM revisions WHERE revision <= ?1", std::slice::from_ref(last))?;
-        self.sql
-            .query("DELETE FROM edits WHERE revision <= ?1", std::slice::from_ref(last))
-            .map(drop)
+        let last = [number(by_count.max(by_age))];
+        self.sql.query("DELETE FROM revisions WHERE revision <= ?1", &last)?;
+        self.sql.query("DELETE FROM edits WHERE revision <= ?1", &last).map(drop)
     }
 }
 
 impl<S: Sql> Storage for SqlStorage<S> {
+    fn document_max(&self) -> usize {
+        self.sql.document_max()
+    }
+
     fn load(&mut self) -> Result<Ledger, StorageError> {
         let meta = self.sql.query("SELECT name, revision, written FROM meta", &[])?;
         let Some([Cell::Text(name), revision, written]) = meta.first().map(Vec::as_slice) else {
@@ -228,12 +236,14 @@ impl<S: Sql> Storage for SqlStorage<S> {
 
     fn befores(&mut self, revision: u64) -> Result<Vec<Before>, StorageError> {
         let rows = self.sql.query(
-            "SELECT kind, id, value, created, modified, expires FROM edits
-             WHERE revision > ?1 ORDER BY revision",
+            // The other columns are those of the row with the least revision.
+            "SELECT kind, id, value, created, modified, expires, min(revision) FROM edits
+             WHERE revision > ?1 GROUP BY kind, id",
             &[number(revision)],
         )?;
         let read = |row| {
-            let (place, rest) = place_of(row)?;
+            let (place, mut rest) = place_of(row)?;
+            rest.truncate(4);
             let before = entry_of(&place, rest)?;
             Ok((place, before))
         };
@@ -247,7 +257,7 @@ impl<S: Sql> SqlStorage<S> {
             return Err(unreadable("a revision"));
         };
         let edits = self.sql.query(
-            "SELECT kind, id, op FROM edits WHERE revision = ?1 ORDER BY kind, id",
+            "SELECT kind, id, op FROM edits WHERE revision = ?1 ORDER BY kind, id LIMIT 1000",
             std::slice::from_ref(revision),
         )?;
         let edits: Result<Vec<(Place, Op)>, _> = edits
@@ -346,7 +356,7 @@ fn time(at: Timestamp) -> Cell {
 
 fn unsigned(cell: &Cell) -> Result<u64, StorageError> {
     match cell {
-        Cell::Integer(number) => Ok(u64::try_from(*number).unwrap_or_default()),
-        Cell::Null | Cell::Text(_) => Err(unreadable("a number")),
+        Cell::Integer(number) => u64::try_from(*number).map_err(|_| unreadable("a number below 0")),
+        Cell::Null | Cell::Text(_) => Err(unreadable("something else than a number")),
     }
 }

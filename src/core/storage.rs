@@ -51,11 +51,38 @@ pub struct Retention {
     pub age: Duration,
 }
 
+impl Retention {
+    /// What settings say, the number of revisions and of days; `Err` says what was expected.
+    pub fn parse(revisions: Option<&str>, days: Option<&str>) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "expected whole numbers, and of revisions 1 at least";
+        let default = Self::default();
+        let number = |text: Option<&str>| match text {
+            Some(text) => text.parse::<u32>().map(Some).map_err(|_| EXPECTED),
+            None => Ok(None),
+        };
+        let (revisions, days) = (number(revisions)?, number(days)?);
+        match revisions {
+            Some(0) => Err(EXPECTED),
+            revisions => Ok(Self {
+                revisions: revisions.map_or(default.revisions, u64::from),
+                age: days.map_or(default.age, |days| Duration::from_secs(u64::from(days) * 86_400)),
+            }),
+        }
+    }
+}
+
 impl Default for Retention {
     fn default() -> Self {
         Self { revisions: 1000, age: Duration::from_secs(90 * 86_400) }
     }
 }
+
+/// The most bytes of a whole document, as JSON.
+pub const DOCUMENT_MAX: usize = 8 * 1024 * 1024;
+
+/// The same where the memory of an isolate, 128 MB, is all there is: to put 4.3 MiB takes 110 MB
+/// there.
+pub const DOCUMENT_MAX_AT_EDGE: usize = 4_718_592;
 
 /// What a change did to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +131,7 @@ pub struct Summary {
     pub by: Box<str>,
     /// What was asked for.
     pub cause: Box<str>,
-    /// What it did, to which entries.
+    /// What it did, to which entries; of a large change a thousand or more of them.
     pub edits: Vec<(Place, Op)>,
 }
 
@@ -122,11 +149,21 @@ pub trait Storage {
     /// The revisions below `below`, the newest first, at most `limit`.
     fn summaries(&mut self, below: u64, limit: usize) -> Result<Vec<Summary>, StorageError>;
 
-    /// What the entries were that changed after `revision`, the oldest change first.
+    /// What the entries that changed after `revision` were then. Where one is told several times, the
+    /// first is right.
     fn befores(&mut self, revision: u64) -> Result<Vec<Before>, StorageError>;
+
+    /// The most bytes of a whole document.
+    fn document_max(&self) -> usize {
+        DOCUMENT_MAX
+    }
 }
 
 impl<T: Storage + ?Sized> Storage for Box<T> {
+    fn document_max(&self) -> usize {
+        (**self).document_max()
+    }
+
     fn load(&mut self) -> Result<Ledger, StorageError> {
         (**self).load()
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 use crate::fault::{At, Fault, Report};
+use crate::id::Id;
 use crate::reader::{Reader, kind};
 
 /// After so many faults in one resource the rest is not worth reading; it also bounds the work.
@@ -157,10 +158,14 @@ pub(crate) fn members<'v>(
     members
 }
 
+/// The id that a value is, as it is read everywhere: a text, or a whole number, `7.0` being 7.
+pub(crate) fn id(value: &Value) -> Option<Id> {
+    read(value, At::Root, &mut Report::default(), |id, _| Some(id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Id;
     use serde_json::json;
 
     #[derive(Debug, Deserialize)]

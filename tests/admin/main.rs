@@ -61,6 +61,42 @@ fn what_has_a_time_goes_when_it_is_up() {
     }
 }
 
+/// As when it is deleted.
+#[test]
+fn a_consumer_whose_time_is_up_takes_its_credentials_along() {
+    let admin = Memory::new();
+    admin.set_clock(Duration::from_secs(100));
+    let credential = json!({"plugins": {"key-auth": {"key": "the-key"}}});
+    assert_eq!(admin.say("PUT /consumers/jack?ttl=5", &json!({"username": "jack"})).status, 201);
+    let made = admin.say("PUT /consumers/jack/credentials/c?ttl=5", &credential);
+    assert_eq!(made.status, 201, "{}", made.text());
+    let other = json!({"plugins": {"key-auth": {"key": "another-key"}}});
+    assert_eq!(admin.say("PUT /consumers/jack/credentials/d", &other).status, 201);
+    admin.set_clock(Duration::from_secs(105));
+    admin.expire();
+    assert_eq!(admin.say("PUT /consumers/jack", &json!({"username": "jack"})).status, 201);
+    assert_eq!(admin.say("GET /consumers/jack/credentials", &Value::Null).json()["total"], 0);
+}
+
+/// The body may come long after the head in which the key was.
+#[test]
+fn a_key_that_is_removed_meanwhile_writes_nothing() {
+    let admin = Memory::new();
+    let key = json!({"role": "admin", "key": "the-key-of-a-robot"});
+    assert_eq!(admin.own("PUT /keys/robot", &key).status, 201);
+    let call = Call::new("PUT", "/apisix/admin/routes/1").header("x-api-key", "the-key-of-a-robot");
+    let call = call.body(route("/a").to_string());
+    let late = admin.ask_slowly(&call, || {
+        assert_eq!(admin.own("DELETE /keys/robot", &Value::Null).status, 200);
+    });
+    check(
+        &late,
+        401,
+        &json!({"error_msg": "failed to check token", "description": "wrong apikey"}),
+    );
+    assert_eq!(admin.say("GET /routes", &Value::Null).json()["total"], 0);
+}
+
 #[test]
 fn the_past_is_kept_by_count_and_age() {
     let retention = Retention { revisions: 3, age: Duration::from_secs(100) };
@@ -87,6 +123,8 @@ fn an_address_that_is_not_allowed_learns_nothing_more() {
         let told = "the address is not in the list of those that may use the Admin API";
         check_error(&refused, 403, told);
     }
+    let root = admin.ask_from([10, 0, 0, 1].into(), &Call::new("HEAD", "/apisix/admin"));
+    assert_eq!(root.status, 403);
     assert_eq!(admin.say("GET /routes", &Value::Null).json()["total"], 0);
 }
 

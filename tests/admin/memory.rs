@@ -26,6 +26,7 @@ pub(crate) struct Memory {
     coordinator: RefCell<Coordinator<InMemory>>,
     now: Cell<Timestamp>,
     prefix: &'static str,
+    is_slow: Cell<bool>,
 }
 
 impl Memory {
@@ -37,7 +38,12 @@ impl Memory {
         let (coordinator, snapshot) =
             Coordinator::start(storage, access, retention, &mut Report::default()).unwrap();
         assert!(snapshot.is_some(), "an empty ledger compiles");
-        Self { coordinator: RefCell::new(coordinator), now: Cell::default(), prefix: "" }
+        Self {
+            coordinator: RefCell::new(coordinator),
+            now: Cell::default(),
+            prefix: "",
+            is_slow: Cell::default(),
+        }
     }
 
     /// The same behind a prefix.
@@ -55,10 +61,24 @@ impl Memory {
         outcome.answer.unwrap();
     }
 
+    /// Asks, and has something happen between the head and the body.
+    pub(crate) fn ask_slowly(&self, call: &Call, meanwhile: impl FnOnce()) -> Answer {
+        self.is_slow.set(true);
+        let asked = Asked::new(call, Ipv4Addr::LOCALHOST.into());
+        let body = call.body.clone().unwrap_or_default();
+        let mut answering = pin!(answer(self, self.prefix, &asked, body));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(answering.as_mut().poll(&mut context).is_pending(), "the body is waited for");
+        meanwhile();
+        let Poll::Ready(told) = answering.as_mut().poll(&mut context) else {
+            panic!("the body is there");
+        };
+        answered(call, told)
+    }
+
     /// Asks from another address.
     pub(crate) fn ask_from(&self, client: IpAddr, call: &Call) -> Answer {
-        let target = normalise_target(&call.target).into_owned();
-        let asked = Asked { lines: call.lines(), target, method: call.method.clone(), client };
+        let asked = Asked::new(call, client);
         let body = call.body.clone().unwrap_or_default();
         let mut answering = pin!(answer(self, self.prefix, &asked, body));
         let Poll::Ready(told) = answering.as_mut().poll(&mut Context::from_waker(Waker::noop()))
@@ -66,10 +86,7 @@ impl Memory {
             panic!("nothing here waits");
         };
         self.check_storage();
-        let mut headers = Headers::default();
-        told.headers.iter().for_each(|(name, value)| headers.push(name, value));
-        let body = if call.method == "HEAD" { Vec::new() } else { told.body.into_bytes() };
-        Answer { status: told.status, headers, body, complete: true }
+        answered(call, told)
     }
 
     /// What is kept is what is known.
@@ -79,6 +96,13 @@ impl Memory {
         coordinator.reload(&mut Report::default()).unwrap();
         assert_eq!(*coordinator.ledger(), known);
     }
+}
+
+fn answered(call: &Call, told: splitway_core::problem::Answer) -> Answer {
+    let mut headers = Headers::default();
+    told.headers.iter().for_each(|(name, value)| headers.push(name, value));
+    let body = if call.method == "HEAD" { Vec::new() } else { told.body.into_bytes() };
+    Answer { status: told.status, headers, body, complete: true }
 }
 
 impl Control for Memory {
@@ -98,6 +122,12 @@ impl platform::Control for Memory {
     type Body = Vec<u8>;
 
     async fn buffer(&self, body: Vec<u8>, limit: usize) -> Option<Vec<u8>> {
+        // A body that is late is there when it is asked for again.
+        std::future::poll_fn(|_| match self.is_slow.replace(false) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
         (body.len() <= limit).then_some(body)
     }
 
@@ -116,6 +146,13 @@ pub(crate) struct Asked {
     target: String,
     lines: Headers,
     client: IpAddr,
+}
+
+impl Asked {
+    fn new(call: &Call, client: IpAddr) -> Self {
+        let target = normalise_target(&call.target).into_owned();
+        Self { lines: call.lines(), target, method: call.method.clone(), client }
+    }
 }
 
 impl Head for Asked {

@@ -123,6 +123,28 @@ pub(super) fn a_faulty_document_changes_nothing_and_is_told_whole<T: Control>(ad
     assert_eq!(admin.own("GET /revisions", &Value::Null).json()["current"], 1);
 }
 
+/// An id is the same however it is written: `7`, `"7"` and, as YAML readers may have it, `7.0`.
+pub(super) fn a_number_is_the_same_id_however_it_is_written<T: Control>(admin: &mut T) {
+    let upstream = json!({"id": 7.0, "nodes": {"127.0.0.1:80": 1}, "pass_host": "node"});
+    let route = json!({"id": 1e1, "uri": "/a", "upstream_id": 7.0});
+    let done = put(admin, &json!({"routes": [route], "upstreams": [upstream]}), None);
+    assert_eq!(changes(&done), ["add routes 10", "add upstreams 7"]);
+    let used = admin.say("DELETE /upstreams/7", &Value::Null);
+    assert_eq!(used.status, 400, "{}", used.text());
+    let read = admin.say("GET /routes/10", &Value::Null);
+    assert_eq!((read.status, &read.json()["value"]["id"]), (200, &json!("10")));
+    assert_eq!(admin.say("PATCH /routes/10", &json!({"id": 10.0})).status, 200);
+    assert_eq!(admin.say("GET /routes/10", &Value::Null).json()["value"]["id"], "10");
+}
+
+/// What a document names is there to stay, also if it was to go by itself.
+pub(super) fn a_document_makes_stay_what_was_to_go<T: Control>(admin: &mut T) {
+    assert_eq!(admin.say("PUT /routes/t?ttl=3600", &route("/t")).status, 201);
+    let document = json!({"routes": [named("t", "/t")]});
+    assert_eq!(changes(&put(admin, &document, None)), ["change routes t"]);
+    assert_eq!(changes(&put(admin, &document, None)), Vec::<String>::new());
+}
+
 /// Among routes that match alike the first one wins, so the order is part of what is written.
 pub(super) fn the_order_of_a_document_is_kept<T: Control>(admin: &mut T) {
     let in_order = |order: &[&str]| json!({"routes": order.iter().map(|id| named(id, "/same")).collect::<Vec<_>>()});

@@ -55,6 +55,8 @@ macro_rules! dialogues {
                 of_two_writers_that_expect_one_revision_one_wins
                 a_trial_changes_nothing
                 a_faulty_document_changes_nothing_and_is_told_whole
+                a_number_is_the_same_id_however_it_is_written
+                a_document_makes_stay_what_was_to_go
                 the_order_of_a_document_is_kept
                 a_document_is_written_as_yaml_too
             }

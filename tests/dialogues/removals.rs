@@ -41,6 +41,11 @@ pub(super) fn what_is_used_stays_unless_it_is_forced<T: Control>(admin: &mut T) 
     ] {
         check_error(&admin.say(line, &Value::Null), 400, &error_msg);
     }
+    // Nothing but the word itself forces anything.
+    for force in ["", "False", "no", "0", "1", "TRUE"] {
+        let refused = admin.say(&format!("DELETE /upstreams/a?force={force}"), &Value::Null);
+        assert_eq!(refused.status, 400, "{force}");
+    }
     let forced = admin.say("DELETE /upstreams/a?force=true", &Value::Null);
     assert_eq!(forced.status, 200, "{}", forced.text());
     // All else can be changed on, but for what still refers to it.

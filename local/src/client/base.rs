@@ -9,7 +9,7 @@ use http::Uri;
 use crate::resolve::Override;
 
 /// The path of the API below a base URL.
-const API: &str = "/splitway/v1";
+const API: &str = splitway_core::admin::OWN_PREFIX;
 
 /// A base URL: `http` or `https`, a host, perhaps a port and a prefix of the path.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,7 +24,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves until the first signal, drains until the second or until the time is up.
 pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
-    options.admin_key = std::env::var("SPLITWAY_ADMIN_KEY").ok();
+    // What is not UTF-8 is refused for what it becomes here.
+    let key = std::env::var_os("SPLITWAY_ADMIN_KEY");
+    options.admin_key = key.map(|key| key.to_string_lossy().into_owned());
     options.store.password = std::env::var("SPLITWAY_STORE_PASSWORD").ok();
     let mut out = anstream::stderr();
     let served = tokio::runtime::Builder::new_current_thread()

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use crate::access::{Denial, is_among, networks};
 use crate::coordinator::Refusal;
-use crate::head::Head;
+use crate::head::{Head, match_path};
 use crate::problem::Answer;
 
 use super::say::{problem, tell_refusal};
-use super::takes;
+use super::{OWN_PREFIX, PREFIX, has_key, takes};
 
 /// The longest prefix of paths.
 const PREFIX_MAX: usize = 256;
@@ -32,6 +32,8 @@ pub struct Settings<'s> {
 #[derive(Debug)]
 pub struct Door {
     prefix: Box<str>,
+    /// Whether the prefix is no path, so that nobody knows where the Admin API should be.
+    is_lost: bool,
     networks: Vec<IpNet>,
     reasons: Vec<&'static str>,
 }
@@ -52,7 +54,7 @@ impl Door {
     /// let in somebody who should not be.
     pub fn new(settings: &Settings<'_>) -> Self {
         let prefix = settings.prefix.unwrap_or_default();
-        let listed = networks(settings.networks.unwrap_or_default());
+        let listed = settings.networks.map_or(Some(Vec::new()), networks);
         let reasons = [
             (settings.key.is_none_or(str::is_empty), "there is no admin key"),
             (!settings.has_coordinator, "there is no coordinator"),
@@ -62,6 +64,7 @@ impl Door {
         let reasons = reasons.into_iter().filter_map(|(holds, why)| holds.then_some(why));
         Self {
             prefix: if is_prefix(prefix) { prefix.into() } else { "".into() },
+            is_lost: !is_prefix(prefix),
             networks: listed.unwrap_or_default(),
             reasons: reasons.collect(),
         }
@@ -85,7 +88,7 @@ impl Door {
     /// Where a request goes. One that is for the Admin API never goes to a route, whether the door is
     /// open or not: it may carry a key.
     pub fn way(&self, head: &impl Head) -> Way {
-        if !takes(&self.prefix, head) {
+        if !(takes(&self.prefix, head) || self.is_lost && names(head)) {
             return Way::Past;
         }
         if !self.reasons.is_empty() {
@@ -97,6 +100,10 @@ impl Door {
         if !is_among(&self.networks, head.client()) {
             return Way::Refused(tell_refusal(Refusal::Denied(Denial::Address)));
         }
+        // The one object need not hear of everybody who comes without a key.
+        if !has_key(head) && head.method() != "HEAD" {
+            return Way::Refused(tell_refusal(Refusal::Denied(Denial::Missing)));
+        }
         Way::In
     }
 }
@@ -106,6 +113,13 @@ pub fn unreachable() -> Answer {
     let title = "The coordinator cannot be reached at the moment";
     let detail = "What is served stays as it is; whether a change was made is not known";
     problem(503, "coordinator_unreachable", title, json!({"detail": detail}))
+}
+
+/// Whether the paths of the Admin API stand anywhere in that of a request.
+fn names(head: &impl Head) -> bool {
+    let path = match_path(head.path()).to_ascii_lowercase();
+    let is_in = |own: &str| path.windows(own.len()).any(|part| part == own.as_bytes());
+    is_in(PREFIX) || is_in(OWN_PREFIX)
 }
 
 /// Whether this is nothing, or a path of plain segments without a slash at its end.
@@ -151,6 +165,10 @@ mod tests {
             Settings { has_coordinator: false, ..sound },
             Settings { prefix: Some("ops"), ..sound },
             Settings { networks: Some("10.0.0.0/8, somewhere"), ..sound },
+            // A variable that was to be filled in and was not.
+            Settings { networks: Some(""), ..sound },
+            Settings { networks: Some(","), ..sound },
+            Settings { networks: Some("[\"10.0.0.1\"]"), ..sound },
         ] {
             assert_eq!(Door::new(&settings).reasons().len(), 1, "{settings:?}");
         }

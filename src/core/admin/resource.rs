@@ -4,12 +4,14 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 use crate::coordinator::{Command, Done, Look};
+use crate::head::Head;
 use crate::id::Id;
 use crate::json::parse;
 use crate::kind::Kind;
 use crate::ledger::Entry;
 use crate::platform::Control;
 use crate::problem::Answer;
+use crate::wire;
 
 use super::listing::Listing;
 use super::say::{self, error, invalid_body, tell_refusal, unread};
@@ -34,6 +36,10 @@ pub(super) async fn answer<C: Control>(
         Ok(target) => target,
         Err(refused) => return refused,
     };
+    if call.method != "GET" && head.header("if-match").is_some() {
+        // To take no notice of it would lose what it was to guard.
+        return error(400, "`If-Match` is for /splitway/v1/config: resources have no revision");
+    }
     let body = match call.method {
         "PUT" | "POST" | "PATCH" => control.buffer(body, BODY_MAX).await,
         _ => Some(Vec::new()),
@@ -149,7 +155,9 @@ fn command(call: &Call<'_>, target: &Target, body: &[u8]) -> Result<Command, Ans
             }
             Ok(Command::Patch(kind, id, target.within.clone(), part, ttl))
         }
-        ("DELETE", Some(id)) => Ok(Command::Delete(kind, id, call.query.is_set("force"))),
+        ("DELETE", Some(id)) => {
+            Ok(Command::Delete(kind, id, call.query.get("force") == Some("true")))
+        }
         ("PATCH" | "DELETE", None) => Err(target.missing_id()),
         _ => Err(error(404, "not found")),
     }
@@ -191,24 +199,19 @@ fn settle_id(target: &Target, id: Option<Id>, value: &Map<String, Value>) -> Res
             (None, None) => Err(error(400, "missing consumer name")),
         };
     }
-    let within = value.get("id").map(id_text);
+    let within = value.get("id").map(wire::id);
     match (id, within) {
-        (Some(id), Some(within)) if within.as_deref() != Some(&*target.told(&id)) => {
+        (Some(id), Some(within))
+            if within.as_ref().is_none_or(|own| own.as_str() != target.told(&id)) =>
+        {
             Err(target.wrong_id(""))
         }
         (Some(id), _) => Ok(id),
         (None, within) => {
-            let own = within.flatten().and_then(|text| Id::parse(&text));
-            let own = own.ok_or_else(|| target.missing_id())?;
+            let own = within.flatten().ok_or_else(|| target.missing_id())?;
             Ok(target.consumer.as_ref().map_or(own.clone(), |of| Id::credential(of, &own)))
         }
     }
-}
-
-/// An id as text, whether it was written as a string or as a number.
-fn id_text(id: &Value) -> Option<String> {
-    let number = || id.as_u64().filter(|number| *number > 0).map(|number| number.to_string());
-    id.as_str().map(str::to_owned).or_else(number)
 }
 
 fn tell(target: &Target, done: Done, listing: Option<Listing>) -> Answer {

@@ -79,7 +79,7 @@ pub(super) fn tell_refusal(refusal: Refusal) -> Answer {
         Refusal::Denied(denial) => tell_denial(&denial),
         Refusal::NotFound => json(404, &json!({"message": "Key not found"})),
         Refusal::NoConsumer => error(404, "consumer not found"),
-        Refusal::InUse(why) | Refusal::Path(why) => error(400, &why),
+        Refusal::InUse(why) | Refusal::Invalid(why) => error(400, &why),
         Refusal::Faulty(faults) => tell_faults(&faults),
         Refusal::Forgotten => {
             problem(410, "revision_forgotten", "The revision is no longer kept", json!({}))
@@ -105,7 +105,7 @@ pub(super) fn tell_refusal(refusal: Refusal) -> Answer {
         Refusal::Unavailable(why) => problem(
             503,
             "storage_unavailable",
-            "The configuration cannot be written at the moment",
+            "The configuration cannot be reached at the moment",
             json!({"detail": why}),
         ),
     }

@@ -52,10 +52,13 @@ pub(super) async fn answer<C: Control>(
             Some(body) => validate(name, &body),
             None => unread(head, BODY_MAX),
         },
-        ("POST", ["configs", "validate"]) => match control.buffer(body, BODY_MAX).await {
-            Some(body) => validate_all(&body),
-            None => unread(head, BODY_MAX),
-        },
+        ("POST", ["configs", "validate"]) => {
+            let max = control.document_max();
+            match control.buffer(body, max).await {
+                Some(body) => validate_all(&body),
+                None => unread(head, max),
+            }
+        }
         _ => error(404, "not found"),
     }
 }

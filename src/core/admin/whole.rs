@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::{KEY_MIN, KeyHash, OWN_KEY, Role};
-use crate::coordinator::{Command, Condition, DOCUMENT_MAX, Done, Look};
+use crate::coordinator::{Command, Condition, Done, Look, Refusal};
 use crate::document::without_times;
 use crate::fault::{At, Report};
 use crate::head::Head;
@@ -40,10 +40,9 @@ pub(super) async fn answer<C: Control>(
     head: &C::Head,
     body: C::Body,
 ) -> Answer {
-    let max = if call.path.first().is_some_and(|first| first == "config") {
-        DOCUMENT_MAX
-    } else {
-        BODY_MAX
+    let max = match call.path.first().map(String::as_str) {
+        Some("config") => control.document_max(),
+        Some(_) | None => BODY_MAX,
     };
     let body = match call.method {
         "PUT" | "POST" => control.buffer(body, max).await,
@@ -64,6 +63,7 @@ pub(super) async fn answer<C: Control>(
     }
     match control.coordinate(command, call.by).await {
         Ok(done) => tell(done, &form),
+        Err(Refusal::NotFound) => problem(404, "not_found", "There is no such thing", json!({})),
         Err(refusal) => tell_refusal(refusal),
     }
 }
@@ -178,10 +178,12 @@ fn read_key(name: &Id, body: &[u8]) -> Result<Command, Answer> {
     }
     let mut report = Report::default();
     let read = wire::read(&value, At::Root, &mut report, |wire: KeyWire, report| {
-        let is_long = wire.key.chars().count() >= KEY_MIN;
+        // Whatever else could not be sent as a header.
+        let is_sendable = wire.key.bytes().all(|b| b.is_ascii_graphic());
+        let is_long = wire.key.len() >= KEY_MIN && is_sendable;
         if !is_long {
             let at = At::Root;
-            report.fault(at.key("key"), format!("expected at least {KEY_MIN} characters"));
+            report.fault(at.key("key"), format!("expected at least {KEY_MIN} characters, letters, digits and marks of ASCII"));
         }
         is_long.then_some(wire)
     });
@@ -190,7 +192,7 @@ fn read_key(name: &Id, body: &[u8]) -> Result<Command, Answer> {
         None => {
             let silent = |fault: &mut crate::fault::Fault| {
                 if fault.at == "/key" {
-                    fault.what = format!("expected a text of at least {KEY_MIN} characters");
+                    fault.what = format!("expected a text of at least {KEY_MIN} letters, digits and marks of ASCII");
                 }
             };
             report.faults.iter_mut().for_each(silent);
@@ -257,12 +259,15 @@ fn tell(done: Done, form: &Form) -> Answer {
 fn told_edit(edit: &Edit) -> Value {
     let (section, id) = &edit.place;
     let plain = |entry: &crate::ledger::Entry| without_times(&entry.value);
+    let (before, after) = (edit.before.as_ref().map(plain), edit.after.as_ref().map(plain));
     json!({
+        // The same as before, and elsewhere: the order of a document decides among equals.
+        "moved": before.is_some() && before == after,
         "op": Op::between(edit.before.as_ref(), edit.after.as_ref()).as_str(),
         "kind": section.name(),
         "id": id.as_str(),
-        "before": edit.before.as_ref().map(plain),
-        "after": edit.after.as_ref().map(plain),
+        "before": before,
+        "after": after,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What a command would change.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::access::{KeyHash, Role, key_entry};
@@ -13,6 +14,7 @@ use crate::patch;
 use crate::references::in_use;
 use crate::storage::Storage;
 use crate::time::Timestamp;
+use crate::wire;
 
 use super::{Condition, Coordinator, Done, Refusal};
 
@@ -72,15 +74,12 @@ impl<S: Storage> Coordinator<S> {
         let mut value = Value::clone(&before.value);
         match path {
             [] => patch::merge(&mut value, part.clone()),
-            path => patch::set(&mut value, path, part.clone()).map_err(Refusal::Path)?,
+            path => patch::set(&mut value, path, part.clone()).map_err(Refusal::Invalid)?,
         }
-        let id_of = |value: &Value| match value.get("id") {
-            Some(Value::String(id)) => Some(id.clone()),
-            other => other.map(Value::to_string),
-        };
-        if id_of(&value) != id_of(&before.value) {
-            return Err(Refusal::Path(format!("wrong {} id", kind.singular())));
+        if value.get("id").and_then(wire::id).is_none_or(|own| own != *id) {
+            return Err(Refusal::Invalid(format!("wrong {} id", kind.singular())));
         }
+        value = document::with_id(kind, id, value);
         let time = value.get("update_time");
         // A patch may set the times itself.
         let is_own = time.is_some() && time != before.value.get("update_time");
@@ -125,18 +124,22 @@ impl<S: Storage> Coordinator<S> {
         if !is_forced && let Some(why) = in_use(&self.ledger, kind, id) {
             return Err(Refusal::InUse(why));
         }
-        let mut edits = vec![removal(&place, entry)];
-        if kind == Kind::Consumer {
-            let all = self.ledger.section(Section::Resource(Kind::Credential));
-            let own = all.filter(|(credential, _)| credential.is_of(id));
-            edits.extend(own.map(|(id, entry)| {
-                removal(&(Section::Resource(Kind::Credential), id.clone()), entry)
-            }));
-        }
+        let edits = self.removals(&place, entry).collect();
         let cause = format!("delete {} {id}", kind.singular());
         let id = id.clone();
         let done = Box::new(move |_: &Change| Done::Deleted(id));
         Ok(Draft { cause, edits, is_checked: true, is_trial: false, done })
+    }
+
+    /// What goes with an entry: itself, and of a consumer the credentials.
+    fn removals(&self, place: &Place, entry: &Entry) -> impl Iterator<Item = Edit> {
+        let (section, id) = place;
+        let is_consumer = *section == Section::Resource(Kind::Consumer);
+        let credentials = self.ledger.section(Section::Resource(Kind::Credential));
+        let own = credentials.filter(move |(credential, _)| is_consumer && credential.is_of(id));
+        let own = own
+            .map(|(id, entry)| removal(&(Section::Resource(Kind::Credential), id.clone()), entry));
+        std::iter::once(removal(place, entry)).chain(own)
     }
 
     pub(super) fn write_key(
@@ -193,7 +196,10 @@ impl<S: Storage> Coordinator<S> {
     /// The change that takes away what has come to its time.
     pub(super) fn expiry(&self, now: Timestamp) -> Draft {
         let gone = self.ledger.expired(now);
-        let edits: Vec<Edit> = gone.map(|(place, entry)| removal(place, entry)).collect();
+        let edits = gone.flat_map(|(place, entry)| self.removals(place, entry));
+        // A credential may have come to its time together with its consumer.
+        let edits: BTreeMap<Place, Edit> = edits.map(|edit| (edit.place.clone(), edit)).collect();
+        let edits: Vec<Edit> = edits.into_values().collect();
         let cause = match edits.as_slice() {
             [Edit { place: (section, id), .. }] => {
                 format!("the time of {} {id} is up", section.singular())
