@@ -4,25 +4,25 @@
 //! shell, in this order: what is acknowledged is kept, and what is served compiled. Where several
 //! coordinators share a storage, one that is behind takes over what the others did and decides anew.
 
+mod command;
 mod draft;
 mod look;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use crate::access::{Access, Caller, Denial, KeyHash, Role};
+use crate::access::{Access, Caller, Denial};
 use crate::config::Resources;
 use crate::document::{self, Wanted};
 use crate::fault::{Fault, Report};
-use crate::id::Id;
 use crate::json::{DEPTH_MAX, depth};
 use crate::kind::Kind;
-use crate::ledger::{Change, Edit, Entry, Ledger, Place, Section};
+use crate::ledger::{Change, Entry, Ledger, Place, Section};
 use crate::snapshot::{Revision, Snapshot, compile};
-use crate::storage::{Retention, Storage, StorageError, Summary};
+use crate::storage::{Retention, Storage, StorageError};
 use crate::time::Timestamp;
 
+pub use command::{Command, Condition, Done, Look, Refusal};
 use draft::Draft;
 
 /// The most bytes of one resource, as JSON: what a row of a Durable Object holds.
@@ -31,135 +31,6 @@ pub const RESOURCE_MAX: usize = 1_572_864;
 /// How often a command is decided anew because somebody else was faster. Whoever lost begins later
 /// than whoever won, so that one who writes all the time may win many times in a row.
 const TRIES_MAX: usize = 100;
-
-/// What somebody wants of the control plane.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// Only to know something.
-    Look(Look),
-    /// Make or replace a resource; without an id, make one with the next number as its id.
-    Write(Kind, Option<Id>, Map<String, Value>, Option<Duration>),
-    /// Change a part of a resource: at a path of keys, or merge where there is none.
-    Patch(Kind, Id, Vec<String>, Value, Option<Duration>),
-    /// Remove a resource; if it is used, only where that is forced.
-    Delete(Kind, Id, bool),
-    /// Replace the whole document.
-    Replace(Value, Condition),
-    /// Replace the whole document with that of a revision.
-    Rollback(u64, Condition),
-    /// Add a key, or replace it.
-    WriteKey(Id, Role, KeyHash),
-    /// Remove a key.
-    DeleteKey(Id),
-}
-
-impl Command {
-    /// Whether it is to change something.
-    fn is_writing(&self) -> bool {
-        match self {
-            Self::Look(_) => false,
-            Self::Replace(_, condition) | Self::Rollback(_, condition) => !condition.is_trial,
-            Self::Write(..)
-            | Self::Patch(..)
-            | Self::Delete(..)
-            | Self::WriteKey(..)
-            | Self::DeleteKey(_) => true,
-        }
-    }
-}
-
-/// What somebody wants to know of the control plane.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Look {
-    /// One resource.
-    Resource(Kind, Id),
-    /// All resources of a kind; of the credentials those of one consumer.
-    List(Kind, Option<Id>),
-    /// The whole document.
-    Document,
-    /// Revisions below this one, the newest first, at most so many.
-    Revisions(u64, usize),
-    /// One revision with its document.
-    Revision(u64),
-    /// What leads from one revision to another.
-    Compare(u64, u64),
-    /// The keys that were added.
-    Keys,
-}
-
-/// When a replacement is to happen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Condition {
-    /// Only if this is the revision.
-    pub revision: Option<u64>,
-    /// Not at all: only tell what would be changed.
-    pub is_trial: bool,
-}
-
-/// What a command found or did.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Done {
-    /// The resource asked for.
-    Found(Id, Entry),
-    /// The resources asked for, by id.
-    Listed(Vec<(Id, Entry)>),
-    /// The resource as written, and whether it is new.
-    Written(Id, Value, bool),
-    /// The resource is gone.
-    Deleted(Id),
-    /// A document and its revision.
-    Document(Value, u64),
-    /// The revision after a replacement, and what it changed or would change.
-    Replaced(u64, Vec<Edit>),
-    /// The current revision, and those asked for.
-    Revisions(u64, Vec<Summary>),
-    /// A revision and its document.
-    Revision(Box<Summary>, Value),
-    /// What leads from one revision to another.
-    Compared(Vec<Edit>),
-    /// Names, roles and when they were made.
-    Keys(Vec<(Id, Role, Timestamp)>),
-}
-
-/// Why a command did nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Refusal {
-    /// Somebody may not.
-    Denied(Denial),
-    /// There is no such thing.
-    NotFound,
-    /// The consumer of a credential does not exist.
-    NoConsumer,
-    /// The revision is no longer kept.
-    Forgotten,
-    /// The revision is another than the one expected.
-    Outdated(u64),
-    /// Others use the resource; APISIX's sentence about it.
-    InUse(String),
-    /// A patch that leads nowhere, or to another resource.
-    Invalid(String),
-    /// With this change the configuration would not compile. The places are inside the resource
-    /// where they can be, else in the whole document.
-    Faulty(Vec<Fault>),
-    /// The resource or the whole would be larger than so many bytes.
-    TooLarge(usize),
-    /// There is no room to write.
-    Full(String),
-    /// The ledger cannot be read or written at the moment.
-    Unavailable(String),
-}
-
-impl From<StorageError> for Refusal {
-    fn from(error: StorageError) -> Self {
-        match error {
-            StorageError::Full(why) => Self::Full(why),
-            other @ (StorageError::Conflict
-            | StorageError::Unavailable(_)
-            | StorageError::Newer { .. }
-            | StorageError::Unreadable(_)) => Self::Unavailable(other.to_string()),
-        }
-    }
-}
 
 /// What became of a command, and what serves from then on if it changed the configuration.
 #[derive(Debug)]

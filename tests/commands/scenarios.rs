@@ -220,5 +220,13 @@ pub(crate) fn keys_open_until_they_are_removed(shell: &Shell) {
     assert_eq!((ran.code, &*ran.stdout), (2, ""));
     assert!(ran.stderr.contains("does not take the key of ci.key"), "{ran:?}");
     assert!(!ran.stderr.contains(other.stdout.trim_end()), "{ran:?}");
-    assert_eq!(shell.run("key remove ci").code, 2);
+    // What is not there is told as that, not as if something else answered.
+    for command in
+        ["key remove ci", "revisions show 99", "rollback 99 --yes", "revisions diff 1 99"]
+    {
+        let missing = shell.run(command);
+        assert_eq!((missing.code, &*missing.stdout), (2, ""), "{command}: {missing:?}");
+        assert!(!missing.stderr.contains("is not Splitway's API"), "{command}: {missing:?}");
+        assert!(missing.stderr.contains("There is no such thing"), "{command}: {missing:?}");
+    }
 }

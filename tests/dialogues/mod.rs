@@ -11,7 +11,7 @@ mod callers;
 mod checks;
 mod documents;
 mod past;
-mod vectors;
+pub mod vectors;
 
 /// The list of all dialogues, handed to a macro of this crate behind what else it is to be told.
 #[macro_export]

@@ -18,7 +18,6 @@ struct Difference {
     /// What Splitway answers, in the words of a vector.
     expect: &'static str,
     /// Why that is better, or still missing.
-    #[expect(dead_code, reason = "for whoever reads the table")]
     why: &'static str,
 }
 
@@ -60,6 +59,20 @@ const WORDED: [&str; 3] = [
     "invalid request body: ",
     "failed to check the configuration of plugin ",
 ];
+
+/// The differences as rows of a table: the vector and its step, what it is about, what Splitway
+/// answers, and why.
+pub fn differences() -> Vec<[String; 4]> {
+    let all: Vec<Value> = serde_json::from_str(include_str!("vectors.json")).unwrap();
+    let row = |Difference { step: (id, step), expect, why }: &Difference| {
+        let vector = all.iter().find(|vector| vector["id"] == *id).unwrap();
+        let expect: Value = serde_json::from_str(expect).unwrap();
+        let about = vector["name"].as_str().unwrap().to_owned();
+        let told = format!("answers {}", expect["status"]);
+        [format!("{id}, step {}", step + 1), about, told, (*why).to_owned()]
+    };
+    DIFFERENCES.iter().map(row).collect()
+}
 
 /// Where a vector asks with the key of a viewer, this one is added before.
 const VIEWER: &str = "the-key-of-a-viewer";

@@ -6,6 +6,7 @@
 mod agreement;
 mod consumers;
 mod inheritance;
+mod differences;
 mod schema;
 mod vectors;
 

@@ -10,7 +10,7 @@ use splitway_tests::mutation::{mutate, sound};
 use crate::agreement;
 
 /// Set by `cargo xtask schema`: the file is written instead of compared.
-const WRITE: &str = "SPLITWAY_WRITE_SCHEMA";
+pub(crate) const WRITE: &str = "SPLITWAY_WRITE_SCHEMA";
 
 #[test]
 fn the_file_holds_the_schemas_of_the_types() {

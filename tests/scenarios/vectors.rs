@@ -69,6 +69,20 @@ fn all() -> Vec<Value> {
     files.into_iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap()).collect()
 }
 
+/// The differences as rows of a table: the vector, what it is about, what Splitway does, and why.
+pub fn differences() -> Vec<[String; 4]> {
+    let resources: Vec<Value> =
+        serde_json::from_str(include_str!("vectors/resources.json")).unwrap();
+    let vectors: Vec<Value> = all().into_iter().chain(resources).collect();
+    let row = |difference: &Difference| {
+        let vector = vectors.iter().find(|vector| vector["id"] == difference.id).unwrap();
+        let about = vector["name"].as_str().unwrap().to_owned();
+        let (id, why) = (difference.id.to_owned(), difference.why.to_owned());
+        [id, about, difference.instead.told(), why]
+    };
+    DIFFERENCES.iter().map(row).collect()
+}
+
 fn difference(id: &str) -> Option<Instead> {
     let found = DIFFERENCES.iter().find(|difference| difference.id == id);
     found.map(|difference| difference.instead)

@@ -41,6 +41,10 @@ pub(crate) fn full(out: &mut impl Write, changes: &[Change], format: Format) -> 
         line(out, change)?;
         if let (Op::Change, Some(before), Some(after)) = (change.op, &change.before, &change.after)
         {
+            if before == after {
+                // The order of a document decides among equals, and what has a time goes by itself.
+                writeln!(out, "    its place in the document, or its time")?;
+            }
             difference(out, before, after, format)?;
         }
     }

@@ -183,7 +183,12 @@ fn read_key(name: &Id, body: &[u8]) -> Result<Command, Answer> {
         let is_long = wire.key.len() >= KEY_MIN && is_sendable;
         if !is_long {
             let at = At::Root;
-            report.fault(at.key("key"), format!("expected at least {KEY_MIN} characters, letters, digits and marks of ASCII"));
+            report.fault(
+                at.key("key"),
+                format!(
+                    "expected at least {KEY_MIN} characters, letters, digits and marks of ASCII"
+                ),
+            );
         }
         is_long.then_some(wire)
     });
@@ -192,7 +197,9 @@ fn read_key(name: &Id, body: &[u8]) -> Result<Command, Answer> {
         None => {
             let silent = |fault: &mut crate::fault::Fault| {
                 if fault.at == "/key" {
-                    fault.what = format!("expected a text of at least {KEY_MIN} letters, digits and marks of ASCII");
+                    fault.what = format!(
+                        "expected a text of at least {KEY_MIN} letters, digits and marks of ASCII"
+                    );
                 }
             };
             report.faults.iter_mut().for_each(silent);
@@ -261,8 +268,6 @@ fn told_edit(edit: &Edit) -> Value {
     let plain = |entry: &crate::ledger::Entry| without_times(&entry.value);
     let (before, after) = (edit.before.as_ref().map(plain), edit.after.as_ref().map(plain));
     json!({
-        // The same as before, and elsewhere: the order of a document decides among equals.
-        "moved": before.is_some() && before == after,
         "op": Op::between(edit.before.as_ref(), edit.after.as_ref()).as_str(),
         "kind": section.name(),
         "id": id.as_str(),

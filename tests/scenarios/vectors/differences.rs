@@ -8,7 +8,6 @@ pub(super) struct Difference {
     /// What Splitway does.
     pub(super) instead: Instead,
     /// Why that is better, or still missing.
-    #[expect(dead_code, reason = "for whoever reads the table")]
     pub(super) why: &'static str,
 }
 
@@ -21,6 +20,17 @@ pub(super) enum Instead {
     Steps(&'static str),
     /// All nodes fail: one attempt, then this status.
     GivesUp(u16),
+}
+
+impl Instead {
+    /// The same in words.
+    pub(super) fn told(self) -> String {
+        match self {
+            Self::Refuses(what) => format!("refused: `{what}`"),
+            Self::Steps(_) => "another node or share".to_owned(),
+            Self::GivesUp(status) => format!("one attempt, then {status}"),
+        }
+    }
 }
 
 use Instead::{GivesUp, Refuses, Steps};

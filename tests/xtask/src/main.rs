@@ -34,7 +34,8 @@ Usage: cargo xtask <command>
   worker         build the Worker into build/ (the build command of wrangler.toml)
   test [args]    build the Worker, try its deployment, run every test;
                  the arguments go to `cargo test --workspace`
-  schema         write src/core/schema.json anew, from the types that read documents
+  schema         write src/core/schema.json anew, from the types that read documents, and
+                 tests/DIFFERENCES.md, from the tables that the tests go by
   ci             check the format, the lints and the docs, then do what `test` does, and have the
                  fuzz targets go on for a minute each
   bench-admin    print figures of the Admin API of the local server
