@@ -267,6 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_wrong_once_makes_nothing_old() {
+        const DAY_MS: u64 = 86_400_000;
+        let mut storage = storage(database());
+        for (revision, day) in [(1, 1000), (2, 1000), (3, 0), (4, 1000)] {
+            let at = Timestamp::from_millis(day * DAY_MS);
+            let change = Change { at, ..change(revision) };
+            storage.commit(&change, Retention::default()).expect("committed");
+        }
+        assert_eq!(storage.summaries(u64::MAX, 10).expect("revisions").len(), 4);
+    }
+
+    #[test]
     fn later_tables_are_refused_by_version() {
         let database = database();
         database.query("CREATE TABLE meta (schema INTEGER NOT NULL)", &[]).expect("made");

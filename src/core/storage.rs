@@ -180,3 +180,26 @@ impl<T: Storage + ?Sized> Storage for Box<T> {
         (**self).befores(revision)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_past_are_whole_numbers() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        for (revisions, age, expected) in [
+            (None, None, Some((1000, days(90)))),
+            (Some("5"), None, Some((5, days(90)))),
+            (None, Some("0"), Some((1000, days(0)))),
+            (Some("0"), None, None),
+            (Some("-1"), None, None),
+            (None, Some("1.5"), None),
+            (None, Some(""), None),
+        ] {
+            let read = Retention::parse(revisions, age).ok();
+            let read = read.map(|retention| (retention.revisions, retention.age));
+            assert_eq!(read, expected, "{revisions:?} {age:?}");
+        }
+    }
+}

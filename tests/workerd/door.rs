@@ -60,6 +60,15 @@ fn it_is_off_unless_all_is_there() {
             json!({"coordinator": true, "vars": {"SPLITWAY_ALLOW_ADMIN": "10.0.0.0/8, me"}}),
             "the allowed addresses are not addresses or networks",
         ),
+        // A variable that was to be filled in and was not, and one that is no text.
+        (
+            json!({"coordinator": true, "vars": {"SPLITWAY_ALLOW_ADMIN": ""}}),
+            "the allowed addresses are not addresses or networks",
+        ),
+        (
+            json!({"coordinator": true, "vars": {"SPLITWAY_ALLOW_ADMIN": ["127.0.0.1"]}}),
+            "the allowed addresses are not addresses or networks",
+        ),
     ] {
         let (edge, origin) = everything(setup);
         for path in PATHS {
@@ -73,6 +82,18 @@ fn it_is_off_unless_all_is_there() {
         assert!(told[0].contains(reason), "{told:?}");
         assert!(!told[0].contains(KEY), "{told:?}");
     }
+}
+
+/// Whoever wrote a prefix that is none uses it all the same, and sends the key along.
+#[test]
+fn behind_a_prefix_that_is_none_nothing_falls_through_either() {
+    let vars = json!({"SPLITWAY_ADMIN_PREFIX": "/ops/"});
+    let (edge, origin) = everything(json!({"coordinator": true, "vars": vars}));
+    for path in ["/ops/apisix/admin/routes", "/ops//splitway/v1/config", "/Ops/%61pisix/admin"] {
+        check_off(&edge.call(&with_key("PUT", path).body("{}")));
+    }
+    assert_eq!(edge.call(&Call::get("/ops/x")).text(), "here");
+    assert_eq!(origin.count(), 1);
 }
 
 #[test]

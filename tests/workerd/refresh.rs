@@ -62,7 +62,7 @@ fn a_value_that_is_no_good_changes_nothing() {
 #[test]
 fn without_a_coordinator_the_check_time_is_ignored() {
     let origin = answering();
-    let vars = json!({"SPLITWAY_CHECK_SECONDS": "1"});
+    let vars = json!({"SPLITWAY_CHECK_SECONDS": 1});
     let edge = Edge::start(&json!({"document": everything_to(&origin), "vars": vars}));
     wait_until_logged(&edge, "there is no coordinator to ask");
     assert_eq!(edge.call(&Call::get("/x")).text(), "here");
