@@ -1,6 +1,6 @@
 //! What APISIX answers, as data, and where Splitway answers something else on purpose.
 //!
-//! `vectors.json` holds facts about the Admin API of APISIX 3.13 and 3.18; [`DIFFERENCES`] holds the
+//! `vectors.json` holds facts about the Admin API of APISIX 3.13 and 3.18; `DIFFERENCES` holds the
 //! steps of them to which Splitway answers something else.
 
 use serde_json::{Value, json};
