@@ -49,7 +49,8 @@ pub(crate) fn door(env: &Env) -> Door {
 
 /// The admin key.
 pub(crate) fn key(env: &Env) -> Option<String> {
-    setting(env, KEY).filter(|key| !key.is_empty())
+    // What comes from a file often ends in a line feed.
+    setting(env, KEY).map(|key| key.trim().to_owned()).filter(|key| !key.is_empty())
 }
 
 /// Hands a request to the coordinator, with the client's address as it is known here.

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use splitway_core::access::KEY_MIN;
+use splitway_core::access::{KEY_MIN, is_sendable};
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,7 @@ pub(crate) fn checked(key: &str, place: &str) -> Result<(String, Vec<KeyFlaw>), 
     if key.is_empty() {
         return Err(KeyError::Empty(place.to_owned()));
     }
-    if !key.bytes().all(|b| b.is_ascii_graphic()) {
+    if !is_sendable(key) {
         return Err(KeyError::Unsendable(place.to_owned()));
     }
     let is_short = key.chars().count() < KEY_MIN;

@@ -2,7 +2,7 @@
 
 mod command;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -69,9 +69,11 @@ fn main() -> ExitCode {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "splitway", &mut script);
-            // Whoever closes the pipe early has read enough.
-            let _ = std::io::stdout().write_all(&script);
-            ExitCode::SUCCESS
+            match std::io::stdout().write_all(&script) {
+                // Whoever closes the pipe early has read enough.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::from(2),
+                Ok(()) | Err(_) => ExitCode::SUCCESS,
+            }
         }
     }
 }

@@ -42,6 +42,11 @@ pub const OWN_KEY: &str = "admin";
 /// The fewest characters of a key that is added later.
 pub const KEY_MIN: usize = 16;
 
+/// Whether a key is of letters, digits and marks of ASCII: all else is no sure thing in a header.
+pub fn is_sendable(key: &str) -> bool {
+    key.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// A key, hashed. It prints as nothing but that it is one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyHash([u8; 32]);

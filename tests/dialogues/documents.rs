@@ -119,6 +119,10 @@ pub(super) fn a_faulty_document_changes_nothing_and_is_told_whole<T: Control>(ad
     let yaml = with_key("PUT /config", "/splitway/v1", &json!("routes: []"));
     assert_eq!(admin.ask(&yaml.header("content-type", "application/yaml")).status, 415);
     assert_eq!(admin.own("DELETE /config", &Value::Null).status, 405);
+    // What was meant as a trial is not done for real.
+    let mistyped = admin.own("PUT /config?dry-run=true", &json!({}));
+    let told = "unknown argument `dry-run`; did you mean `dry_run`?";
+    assert_eq!((mistyped.status, &mistyped.json()["title"]), (400, &json!(told)));
     assert_eq!(admin.own("GET /nonsense", &Value::Null).status, 404);
     assert_eq!(admin.own("GET /revisions", &Value::Null).json()["current"], 1);
 }
@@ -140,6 +144,8 @@ pub(super) fn a_number_is_the_same_id_however_it_is_written<T: Control>(admin: &
 /// What a document names is there to stay, also if it was to go by itself.
 pub(super) fn a_document_makes_stay_what_was_to_go<T: Control>(admin: &mut T) {
     assert_eq!(admin.say("PUT /routes/t?ttl=3600", &route("/t")).status, 201);
+    let read = admin.say("GET /routes/t", &Value::Null).json();
+    assert!(read["expiresAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{read}");
     let document = json!({"routes": [named("t", "/t")]});
     assert_eq!(changes(&put(admin, &document, None)), ["change routes t"]);
     assert_eq!(changes(&put(admin, &document, None)), Vec::<String>::new());

@@ -190,7 +190,8 @@ impl ClientError {
             Self::Key { .. } => return Some(give_a_key()),
             Self::Viewer { .. } => "this needs the key of an admin",
             Self::Address { .. } => {
-                "--allow-admin of `splitway serve` names the addresses it lets in"
+                "--allow-admin of `splitway serve`, and SPLITWAY_ALLOW_ADMIN at the edge, name the \
+                 addresses that are let in"
             }
             Self::Foreign { .. } => {
                 "is this Splitway's Admin API, of a version that has it? It is not where traffic is \
@@ -201,9 +202,7 @@ impl ClientError {
                 return Some(format!("if the server is there, say so with --server: {location}"));
             }
             Self::Changed { .. } => "look with `splitway diff`",
-            Self::Unavailable { .. } => {
-                "nothing was changed; try again later, or see the server's log"
-            }
+            Self::Unavailable { .. } => "try again later, or see the server's log",
             Self::NoRequest
             | Self::TooLong { .. }
             | Self::Redirect { location: None, .. }
@@ -253,7 +252,12 @@ fn faults(problem: &Value) -> Vec<Fault> {
 /// What a problem says in words, else what its status means.
 fn message(problem: &Value, status: StatusCode) -> String {
     let words = member(problem, "error_msg").or_else(|| member(problem, "title"));
-    words.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason is given").to_owned())
+    let words = words
+        .unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason is given").to_owned());
+    match member(problem, "detail") {
+        Some(detail) => format!("{words}: {detail}"),
+        None => words,
+    }
 }
 
 fn member(object: &Value, name: &str) -> Option<String> {

@@ -42,8 +42,8 @@ pub(crate) fn full(out: &mut impl Write, changes: &[Change], format: Format) -> 
         if let (Op::Change, Some(before), Some(after)) = (change.op, &change.before, &change.after)
         {
             if before == after {
-                // The order of a document decides among equals, and what has a time goes by itself.
-                writeln!(out, "    its place in the document, or its time")?;
+                // The order of a document decides among equals, and a document makes stay what was to go.
+                writeln!(out, "    the same, in another place; or to stay, where it had a ttl")?;
             }
             difference(out, before, after, format)?;
         }

@@ -87,6 +87,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             drop(report::error(&mut anstream::stderr(), &format!("{name}: {line}")))
         });
     };
+    if files.output.as_ref().is_some_and(|output| is_one(output, &files.file)) {
+        fail("--output names the same file; what is lost would be lost for good");
+        return ExitCode::from(UNREADABLE);
+    }
     let text = match read(&files.file) {
         Ok(text) => text,
         Err(error) => {
@@ -117,6 +121,12 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+/// Whether two paths lead to one file.
+fn is_one(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| path.canonicalize().ok();
+    file(one).is_some_and(|one| Some(one) == file(other))
 }
 
 impl Source {

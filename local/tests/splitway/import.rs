@@ -108,3 +108,14 @@ fn what_cannot_be_read_has_an_exit_code_of_its_own() {
     let output = run(&["import", "apisix", "/absent/apisix.yaml"], "");
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn a_file_is_not_written_over_by_what_is_left_of_it() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join("apisix.yaml");
+    std::fs::write(&path, "ssls: [{}]\n#END\n").expect("written");
+    let path = path.to_str().expect("a name");
+    let output = run(&["import", "apisix", path, "--output", path], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(path).expect("there"), "ssls: [{}]\n#END\n");
+}

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 use serde_json::json;
 
-use crate::access::{Denial, is_among, networks};
+use crate::access::{Denial, is_among, is_sendable, networks};
 use crate::coordinator::Refusal;
 use crate::head::{Head, match_path};
 use crate::problem::Answer;
@@ -57,6 +57,7 @@ impl Door {
         let listed = settings.networks.map_or(Some(Vec::new()), networks);
         let reasons = [
             (settings.key.is_none_or(str::is_empty), "there is no admin key"),
+            (settings.key.is_some_and(|key| !is_sendable(key)), "no header can hold the admin key"),
             (!settings.has_coordinator, "there is no coordinator"),
             (!is_prefix(prefix), "the prefix is not a path such as /ops"),
             (listed.is_none(), "the allowed addresses are not addresses or networks"),
@@ -162,6 +163,7 @@ mod tests {
         for settings in [
             Settings { key: None, ..sound },
             Settings { key: Some(""), ..sound },
+            Settings { key: Some("a\nb"), ..sound },
             Settings { has_coordinator: false, ..sound },
             Settings { prefix: Some("ops"), ..sound },
             Settings { networks: Some("10.0.0.0/8, somewhere"), ..sound },

@@ -3,6 +3,8 @@
 use percent_encoding::percent_decode_str;
 use std::time::Duration;
 
+use crate::fault::did_you_mean;
+
 /// The arguments of a request, decoded as forms are, in their order.
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -23,6 +25,12 @@ impl Query {
     /// The first value of an argument.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// An argument that is none of these, with what it may have been meant to be.
+    pub(super) fn unknown(&self, known: &[&str]) -> Option<String> {
+        let (name, _) = self.0.iter().find(|(name, _)| !known.contains(&name.as_str()))?;
+        Some(format!("unknown argument `{name}`{}", did_you_mean(name, known)))
     }
 
     /// Whether an argument is there and not `false`.

@@ -222,10 +222,18 @@ fn tell(target: &Target, done: Done, listing: Option<Listing>) -> Answer {
         value
     };
     let whole = |(id, entry): (Id, Entry)| {
-        let Entry { value, created, modified, .. } = entry;
+        let Entry { value, created, modified, expires_at } = entry;
         let value = told(&id, Arc::unwrap_or_clone(value));
         let key = target.key(&id);
-        json!({"key": key, "value": value, "createdIndex": created, "modifiedIndex": modified})
+        let expires_at = expires_at.map(|at| at.to_string().into());
+        say::object([
+            ("key", Some(key.into())),
+            ("value", Some(value)),
+            ("createdIndex", Some(created.into())),
+            ("modifiedIndex", Some(modified.into())),
+            // Only of what goes by itself, which APISIX does not tell.
+            ("expiresAt", expires_at),
+        ])
     };
     match done {
         Done::Found(id, entry) => say::json(200, &whole((id, entry))),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::access::{KEY_MIN, KeyHash, OWN_KEY, Role};
+use crate::access::{KEY_MIN, KeyHash, OWN_KEY, Role, is_sendable};
 use crate::coordinator::{Command, Condition, Done, Look, Refusal};
 use crate::document::without_times;
 use crate::fault::{At, Report};
@@ -25,6 +25,9 @@ use super::{BODY_MAX, Call};
 const REVISIONS_SHOWN: u64 = 50;
 const REVISIONS_MAX: u64 = 500;
 
+/// The arguments that there are.
+const ARGUMENTS: [&str; 5] = ["api_key", "before", "dry_run", "format", "limit"];
+
 /// How an answer is written, and what it is about.
 struct Form {
     is_yaml: bool,
@@ -40,6 +43,10 @@ pub(super) async fn answer<C: Control>(
     head: &C::Head,
     body: C::Body,
 ) -> Answer {
+    // What is mistyped must not be done for real.
+    if let Some(why) = call.query.unknown(&ARGUMENTS) {
+        return bad_request(&why);
+    }
     let max = match call.path.first().map(String::as_str) {
         Some("config") => control.document_max(),
         Some(_) | None => BODY_MAX,
@@ -53,6 +60,7 @@ pub(super) async fn answer<C: Control>(
         Ok(is_yaml) => is_yaml,
         Err(refused) => return refused,
     };
+    let is_about_keys = call.path.first().is_some_and(|first| first == "keys");
     let mut form = Form { is_yaml, is_trial: call.query.is_set("dry_run"), compared: None };
     let command = match command(&call, head, &body, &form) {
         Ok(command) => command,
@@ -63,7 +71,11 @@ pub(super) async fn answer<C: Control>(
     }
     match control.coordinate(command, call.by).await {
         Ok(done) => tell(done, &form),
-        Err(Refusal::NotFound) => problem(404, "not_found", "There is no such thing", json!({})),
+        Err(Refusal::NotFound) => {
+            let title =
+                if is_about_keys { "There is no such key" } else { "There is no such revision" };
+            problem(404, "not_found", title, json!({}))
+        }
         Err(refusal) => tell_refusal(refusal),
     }
 }
@@ -178,9 +190,7 @@ fn read_key(name: &Id, body: &[u8]) -> Result<Command, Answer> {
     }
     let mut report = Report::default();
     let read = wire::read(&value, At::Root, &mut report, |wire: KeyWire, report| {
-        // Whatever else could not be sent as a header.
-        let is_sendable = wire.key.bytes().all(|b| b.is_ascii_graphic());
-        let is_long = wire.key.len() >= KEY_MIN && is_sendable;
+        let is_long = wire.key.len() >= KEY_MIN && is_sendable(&wire.key);
         if !is_long {
             let at = At::Root;
             report.fault(
