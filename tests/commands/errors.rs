@@ -89,7 +89,7 @@ fn the_key_is_not_taken() {
         problem(403, "not from there"),
         2,
         "error: SERVER does not let this address in: not from there\n\
-         hint: --allow-admin of `splitway serve` names the addresses it lets in\n",
+         hint: --allow-admin of `splitway serve`, and SPLITWAY_ALLOW_ADMIN at the edge, name the addresses that are let in\n",
     );
     check(
         problem(429, "too many").header("Retry-After", "30"),
@@ -158,7 +158,7 @@ fn the_server_says_no() {
         2,
         "error: SERVER refuses: revision 9 is no longer kept (410 Gone)\n",
     );
-    let hint = "hint: nothing was changed; try again later, or see the server's log\n";
+    let hint = "hint: try again later, or see the server's log\n";
     let full = "error: SERVER cannot do it: the disk is full (507 Insufficient Storage)\n";
     check_words("key remove ci", problem(507, "the disk is full"), 2, &format!("{full}{hint}"));
     let down = "error: SERVER cannot do it: Service Unavailable (503 Service Unavailable)\n";
