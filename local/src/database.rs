@@ -1,6 +1,6 @@
 //! The ledger's SQLite file. All SQL of the ledger is in the core; this executes it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -70,15 +70,22 @@ impl From<StorageError> for DatabaseError {
 #[derive(Debug)]
 pub(crate) struct Database {
     connection: Connection,
+    /// The folder of the file, locked for as long as this lives.
+    _folder: Option<File>,
 }
 
 impl Database {
     /// Opens the file, makes it where there is none, and keeps every other process out.
     pub(crate) fn open(path: &Path) -> Result<Self, DatabaseError> {
+        // First of all: two who open the file at once could keep each other out of it. And where this
+        // process has it open already, closing it a second time would let go of SQLite's own locks.
+        let folder = lock_folder(path)?;
         // For its owner alone: it holds keys of consumers. If that fails, SQLite says why.
         drop(OpenOptions::new().append(true).create(true).mode(0o600).open(path));
         let opened = Connection::open(path).map_err(DatabaseError::from);
-        opened.and_then(Self::prepare).map_err(|error| match error {
+        let prepared = opened.and_then(Self::prepare);
+        let locked = prepared.map(|database| Self { _folder: folder, ..database });
+        locked.map_err(|error| match error {
             DatabaseError::Sqlite(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
                     why_not(path).unwrap_or(DatabaseError::Sqlite(error))
@@ -98,7 +105,19 @@ impl Database {
         connection.execute_batch(SETTINGS)?;
         // Takes the lock for as long as the file is open.
         connection.transaction_with_behavior(TransactionBehavior::Exclusive)?.commit()?;
-        Ok(Self { connection })
+        Ok(Self { connection, _folder: None })
+    }
+}
+
+/// Takes the folder of a file for this process alone; the system lets go of it with the process. Where
+/// folders cannot be locked, there are SQLite's own locks.
+fn lock_folder(path: &Path) -> Result<Option<File>, DatabaseError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) else { return Ok(None) };
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Err(DatabaseError::InUse),
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
@@ -264,6 +283,19 @@ mod tests {
             let revisions: Vec<u64> = summaries.iter().map(|summary| summary.revision).collect();
             assert_eq!(revisions, kept, "{retention:?}");
         }
+    }
+
+    #[test]
+    fn one_has_the_file_until_it_lets_go() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("splitway.db");
+        let first = Database::open(&path).expect("a database");
+        for _ in 0..2 {
+            let second = Database::open(&path).map(|_| ());
+            assert!(matches!(second, Err(DatabaseError::InUse)), "{second:?}");
+        }
+        drop(first);
+        Database::open(&path).expect("it is free");
     }
 
     #[test]
