@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use splitway_tests::at_end::AtEnd;
 use splitway_tests::message::Call;
 
 use crate::etcd::Etcd;
@@ -18,15 +19,6 @@ const BEFORE: usize = 20;
 
 /// Routes that were acknowledged.
 type Acknowledged = Mutex<BTreeSet<String>>;
-
-/// Has writers stop when the test is over, one way or another.
-struct Stop<'s>(&'s AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
 
 /// Writes routes until it is told to stop; those that were acknowledged are noted.
 fn write(node: &Node, name: &str, stop: &AtomicBool, acknowledged: &Acknowledged) {
@@ -85,7 +77,7 @@ fn what_was_acknowledged_survives_the_loss_of_etcd() {
             for (name, node) in [("a", &a), ("b", &b)] {
                 scope.spawn(move || write(node, &format!("{name}{round}"), stop, acknowledged));
             }
-            let _stop = Stop(stop);
+            let _stop = AtEnd(|| stop.store(true, Ordering::Release));
             await_count(acknowledged, before + BEFORE);
             etcd.kill();
             // Writers go on and are refused.
@@ -110,7 +102,7 @@ fn what_was_acknowledged_survives_the_loss_of_a_server() {
             for (name, node) in [("a", &a), ("b", &b)] {
                 scope.spawn(move || write(node, &format!("{name}{round}"), stop, acknowledged));
             }
-            let _stop = Stop(stop);
+            let _stop = AtEnd(|| stop.store(true, Ordering::Release));
             await_count(acknowledged, before + BEFORE);
             a.signal_kill();
             let kept = acknowledged.lock().unwrap().len();

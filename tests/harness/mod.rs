@@ -13,6 +13,7 @@
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
 //! | [`node`]          | the Node.js for what only JavaScript can                                    |
+//! | [`at_end`]        | what is done when a scope is left, by a failed assertion, too               |
 //! | [`mod@chance`]    | chance that is the same in every run of a seed                              |
 //! | [`document`]      | documents, and the parts they are made of                                   |
 //! | [`mutation`]      | documents that are nearly sound                                             |
@@ -37,6 +38,7 @@ pub mod origin;
 pub mod tls;
 pub mod node;
 pub mod wire;
+pub mod at_end;
 pub mod chance;
 pub mod document;
 pub mod mutation;

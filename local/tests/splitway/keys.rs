@@ -1,11 +1,12 @@
 //! Keys: who may do what, and where they never appear.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use splitway_tests::at_end::AtEnd;
 use splitway_tests::message::{Answer, Call};
 use splitway_tests::wire::{self, Connection};
 
@@ -23,56 +24,70 @@ fn with(key: &str, method: &str, path: &str) -> Call {
     Call::new(method, path).header("X-API-KEY", key)
 }
 
+/// Every wait has its end, and so has every thread when an assertion fails: the first form of this
+/// test asked forever once it had failed.
 #[test]
 fn a_key_is_exchanged_without_a_gap() {
     let files = Files::new();
     let serving = serving(&files.path("data"));
     let admin = serving.admin.expect("the Admin API is on");
     assert_eq!(write_key(&serving, "first", "admin", FIRST).status, 201);
-    let (is_second_known, is_first_used) = (AtomicBool::new(false), AtomicBool::new(true));
-    let is_done = AtomicBool::new(false);
+    let [writing, reading] = [Use::default(), Use::default()];
     let body = route("/r", "127.0.0.1:1").to_string();
-    let use_it = |key: &str, is_to_go_on: &AtomicBool| {
-        let mut count = 0;
-        while is_to_go_on.load(Ordering::SeqCst) {
-            let put = with(key, "PUT", &format!("/apisix/admin/routes/{}", key.len()));
-            let answer = wire::call(admin, &put.body(body.clone()));
-            assert!(answer.status < 300, "{key}: {}", answer.text());
-            count += 1;
-        }
-        count
-    };
+    let put = with(FIRST, "PUT", "/apisix/admin/routes/1").body(body);
+    let get = with(SECOND, "GET", "/splitway/v1/config");
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| use_it(FIRST, &is_first_used));
-        let second = scope.spawn(|| {
-            while !is_second_known.load(Ordering::SeqCst) {
-                std::thread::yield_now();
-            }
-            let is_going_on = AtomicBool::new(true);
-            for _ in 0..20 {
-                wire::call(admin, &with(SECOND, "GET", "/apisix/admin/routes"));
-            }
-            while !is_done.load(Ordering::SeqCst) {
-                let answer = wire::call(admin, &with(SECOND, "GET", "/splitway/v1/config"));
-                assert_eq!(answer.status, 200, "{}", answer.text());
-            }
-            is_going_on.store(false, Ordering::SeqCst);
-        });
+        let _end = AtEnd(|| [&writing, &reading].into_iter().for_each(Use::end));
+        let first = scope.spawn(|| writing.go_on(admin, &put));
+        writing.await_answers();
         assert_eq!(write_key(&serving, "second", "admin", SECOND).status, 201);
-        is_second_known.store(true, Ordering::SeqCst);
+        let second = scope.spawn(|| reading.go_on(admin, &get));
+        reading.await_answers();
+        writing.await_answers();
         for key in [FIRST, SECOND] {
             assert_eq!(wire::call(admin, &with(key, "GET", "/splitway/v1/keys")).status, 200);
         }
-        is_first_used.store(false, Ordering::SeqCst);
-        assert!(first.join().expect("no gap") > 0);
+        writing.end();
+        first.join().expect("no gap");
         let removed = wire::call(admin, &with(SECOND, "DELETE", "/splitway/v1/keys/first"));
         assert_eq!(removed.status, 200, "{}", removed.text());
         let refused = wire::call(admin, &with(FIRST, "GET", "/splitway/v1/config"));
         assert_eq!(refused.status, 401);
-        assert_eq!(wire::call(admin, &with(SECOND, "GET", "/splitway/v1/config")).status, 200);
-        is_done.store(true, Ordering::SeqCst);
+        reading.await_answers();
+        reading.end();
         second.join().expect("no gap");
     });
+}
+
+/// One key in use, request after request, until the use ends.
+#[derive(Default)]
+struct Use {
+    answers: AtomicU64,
+    is_over: AtomicBool,
+}
+
+impl Use {
+    fn go_on(&self, admin: SocketAddr, call: &Call) {
+        while !self.is_over.load(Ordering::SeqCst) {
+            let answer = wire::call(admin, call);
+            assert!(answer.status < 300, "{call:?}: {}", answer.text());
+            self.answers.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits for two answers more, of which the second was asked for after now.
+    fn await_answers(&self) {
+        let enough = self.answers.load(Ordering::SeqCst) + 2;
+        let deadline = Instant::now() + PATIENCE;
+        while self.answers.load(Ordering::SeqCst) < enough {
+            assert!(Instant::now() < deadline, "the key is not answered any more");
+            std::thread::yield_now();
+        }
+    }
 }
 
 #[test]

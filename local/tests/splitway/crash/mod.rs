@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use splitway_tests::at_end::AtEnd;
 use splitway_tests::chance::{Chance, environment};
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{Act, Reply, Script};
@@ -82,6 +83,7 @@ fn one_round(
     let round = &Round { admin, traffic, authority, acknowledged: AtomicU64::new(0), seen };
     let state = model.last();
     std::thread::scope(|scope| {
+        let end = AtEnd(|| serving.signal("KILL"));
         let mut writing = Vec::new();
         for id in WRITERS {
             let (desc, chance) = (state.get(id).cloned(), Chance::new(chance.draw()));
@@ -100,7 +102,7 @@ fn one_round(
             std::thread::yield_now();
         }
         linger(chance, 3_000);
-        serving.signal("KILL");
+        drop(end);
         writing.into_iter().map(|writer| writer.join().expect("no writer failed")).collect()
     })
 }
