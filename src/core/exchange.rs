@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::balance::TIMEOUT_DEFAULT;
+use crate::facts::host_name;
 use crate::head::{Edits, Head, ResponseHead, forward, match_path, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
@@ -125,13 +126,5 @@ impl<'a> Exchange<'a> {
             ]
         });
         headers.into_iter().flatten()
-    }
-}
-
-/// The host of an authority, without its port.
-fn host_name(authority: &str) -> &str {
-    match authority.rfind(':') {
-        Some(colon) if !authority.ends_with(']') => authority.get(..colon).unwrap_or_default(),
-        Some(_) | None => authority,
     }
 }

@@ -1,0 +1,137 @@
+//! What is known of a request when something is decided about it: the head as the client sent it, what
+//! has been changed of it so far, and the body where a decision has asked for it.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use crate::head::{Edits, Head, match_path};
+
+/// A request as it stands on its way: what the client sent, and what is to be sent instead.
+#[derive(Clone, Debug)]
+pub struct Draft<'a> {
+    /// The method.
+    pub method: Cow<'a, str>,
+    /// The path as it is to be sent, escapes as written.
+    pub path: Cow<'a, str>,
+    /// What follows the `?`.
+    pub query: Option<Cow<'a, str>>,
+    /// The authority to ask for in place of the client's, where the upstream passes that on.
+    pub host: Option<Cow<'a, str>>,
+    /// Changes to the client's headers.
+    pub edits: Edits,
+    /// The body to send in place of the client's.
+    pub body: Option<Vec<u8>>,
+}
+
+impl<'a> Draft<'a> {
+    /// The request as it came.
+    pub fn of(head: &'a dyn Head) -> Self {
+        Self {
+            method: Cow::Borrowed(head.method()),
+            path: Cow::Borrowed(head.path()),
+            query: head.query().map(Cow::Borrowed),
+            host: None,
+            edits: Edits::default(),
+            body: None,
+        }
+    }
+}
+
+/// How much of the body of a request is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// It has not been read. Whoever asks for it is noted ([`Facts::wants_body`]).
+    Unread,
+    /// This is all of it; empty where there is none.
+    Whole(&'a [u8]),
+}
+
+/// What a path parameter of a route stands for in a request: name and value, in order.
+pub(crate) type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
+
+/// What of a route its expressions can ask for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Matched<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) service_id: Option<&'a str>,
+    pub(crate) service_name: Option<&'a str>,
+    pub(crate) params: Params<'a>,
+}
+
+/// All that a decision can ask about a request.
+pub struct Facts<'a> {
+    /// The head as the client sent it.
+    pub(crate) head: &'a dyn Head,
+    /// The request as it stands.
+    pub(crate) draft: &'a Draft<'a>,
+    body: Body<'a>,
+    /// The route, once one is found.
+    pub(crate) route: Option<&'a Matched<'a>>,
+    wants_body: Cell<bool>,
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn new(head: &'a dyn Head, draft: &'a Draft<'a>, body: Body<'a>) -> Self {
+        Self { head, draft, body, route: None, wants_body: Cell::new(false) }
+    }
+
+    /// The same facts, for a request that `route` took.
+    pub(crate) fn of_route(self, route: &'a Matched<'a>) -> Self {
+        Self { route: Some(route), ..self }
+    }
+
+    /// The body, if it is known. Where it is not, what is decided now will have to be decided again
+    /// with it.
+    pub(crate) fn body(&self) -> Option<&'a [u8]> {
+        match self.body {
+            Body::Whole(bytes) => Some(bytes),
+            Body::Unread => {
+                self.wants_body.set(true);
+                None
+            }
+        }
+    }
+
+    /// Whether something asked for a body that has not been read.
+    pub(crate) fn wants_body(&self) -> bool {
+        self.wants_body.get()
+    }
+
+    /// The value of a header by its lower-case name, as the draft would send it.
+    pub(crate) fn header(&self, name: &str) -> Option<Cow<'a, str>> {
+        let Edits { remove, set, add } = &self.draft.edits;
+        let sent = || {
+            let is_removed = remove.iter().any(|removed| removed == name);
+            self.head.header(name).filter(|_| !is_removed)
+        };
+        let replaced = set.iter().rfind(|(own, _)| own == name);
+        let base = replaced.map(|(_, value)| Cow::Borrowed(value.as_str())).or_else(sent);
+        let mut added = add.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str());
+        match (base, added.next()) {
+            (base, None) => base,
+            (base, Some(first)) => {
+                let all = base.iter().map(|base| &**base).chain([first]).chain(added);
+                Some(Cow::Owned(all.collect::<Vec<_>>().join(", ")))
+            }
+        }
+    }
+
+    /// The path as routes and expressions see it: decoded, folded, merged.
+    pub(crate) fn match_path(&self) -> Cow<'_, [u8]> {
+        match_path(&self.draft.path)
+    }
+
+    /// The host that was asked for, without its port, as it was written.
+    pub(crate) fn host(&self) -> &'a str {
+        host_name(self.head.host())
+    }
+}
+
+/// The host of an authority, without its port.
+pub(crate) fn host_name(authority: &str) -> &str {
+    match authority.rfind(':') {
+        Some(colon) if !authority.ends_with(']') => authority.get(..colon).unwrap_or_default(),
+        Some(_) | None => authority,
+    }
+}
