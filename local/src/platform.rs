@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::Response;
 use hyper::body::Incoming;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead, normalise_target};
-use splitway_core::platform::Platform;
+use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::{Failure, Problem};
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
@@ -20,7 +21,7 @@ use splitway_core::time::Timestamp;
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
-use crate::upstream::Upstreams;
+use crate::upstream::{Upload, Upstreams};
 
 /// The effects of one thread.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(crate) struct Effects {
 
 impl Platform for Effects {
     type Head = RequestHead;
-    type Body = Incoming;
+    type Body = Upload;
     type Response = Received;
 
     fn now(&self) -> Timestamp {
@@ -51,9 +52,21 @@ impl Platform for Effects {
         &self,
         attempt: &Attempt<'_>,
         head: &RequestHead,
-        body: Incoming,
+        body: Upload,
     ) -> Result<Received, Failure> {
         self.upstreams.send(attempt, head, body).await
+    }
+
+    async fn buffer(&self, body: Upload, limit: usize) -> Result<Vec<u8>, Unread> {
+        match Limited::new(body, limit).collect().await {
+            Ok(whole) => Ok(whole.to_bytes().into()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+            Err(_) => Err(Unread::BrokenOff),
+        }
+    }
+
+    fn body(&self, bytes: Vec<u8>) -> Upload {
+        Either::Right(Full::from(bytes))
     }
 
     fn record(&self, record: &Record<'_>) {

@@ -35,6 +35,17 @@ impl<'a> Draft<'a> {
             body: None,
         }
     }
+
+    /// Path and query as one.
+    pub(crate) fn target_of_parts(&self) -> Cow<'a, str> {
+        match &self.query {
+            None => self.path.clone(),
+            Some(query) => {
+                let mark = if self.path.contains('?') { '&' } else { '?' };
+                Cow::Owned(format!("{}{mark}{query}", self.path))
+            }
+        }
+    }
 }
 
 /// How much of the body of a request is known.
@@ -53,7 +64,7 @@ pub(crate) type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matched<'a> {
     pub(crate) id: &'a str,
-    pub(crate) name: &'a str,
+    pub(crate) name: Option<&'a str>,
     pub(crate) service_id: Option<&'a str>,
     pub(crate) service_name: Option<&'a str>,
     pub(crate) params: Params<'a>,

@@ -68,6 +68,21 @@ pub struct Edits {
     pub add: Vec<(Cow<'static, str>, String)>,
 }
 
+impl Edits {
+    /// Makes the changes of `later`, too; where both name a header, `later` is right.
+    pub(crate) fn follow(&mut self, later: Self) {
+        let names = |name: &str| {
+            let sets = later.set.iter().any(|(own, _)| own == name);
+            sets || later.remove.iter().any(|own| own == name)
+        };
+        self.set.retain(|(name, _)| !names(name));
+        self.add.retain(|(name, _)| !names(name));
+        self.remove.extend(later.remove);
+        self.set.extend(later.set);
+        self.add.extend(later.add);
+    }
+}
+
 /// Headers that concern one connection only and never go further (RFC 9110, section 7.6.1).
 ///
 /// `expect` is among them because the hop that receives the request answers it (as nginx does);
@@ -101,7 +116,7 @@ pub(crate) fn remove_nominated(connection: Option<&str>, edits: &mut Edits) {
 
 /// Tells the upstream who asked, as APISIX does: `X-Real-IP`, `X-Forwarded-For` (extended),
 /// `X-Forwarded-Proto`, `-Host` and `-Port` (this hop's own values: the client's are not trusted).
-pub(crate) fn forward(head: &impl Head, edits: &mut Edits) {
+pub(crate) fn forward(head: &dyn Head, edits: &mut Edits) {
     let mut set = |name: &'static str, value: String| edits.set.push((Cow::Borrowed(name), value));
     if let Some(client) = head.client() {
         let client = client.to_canonical().to_string();
