@@ -82,6 +82,7 @@ mod consumer;
 mod shape;
 pub mod schema;
 pub mod snapshot;
+pub mod survey;
 pub mod refresh;
 pub mod exchange;
 pub mod ledger;

@@ -130,6 +130,11 @@ impl Snapshot {
         self.settings.body_max
     }
 
+    /// The enabled routes, in the order of the document.
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// The route that takes a request, and what its path parameters stand for.
     pub(crate) fn find<'a>(&'a self, facts: &Facts<'_>) -> Option<(&'a Route, Params<'a>)> {
         let (method, path) = (&facts.draft.method, facts.match_path());

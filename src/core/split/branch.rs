@@ -76,9 +76,10 @@ impl Branches {
         self.at(self.rotation.peek())
     }
 
-    /// In how many consecutive turns the shares are exact.
-    pub(crate) fn period(&self) -> u64 {
-        self.rotation.period()
+    /// A walk of its own over the same weights, from the beginning.
+    pub(crate) fn walk(&self) -> Rotation {
+        let weights: Vec<Weight> = self.list.iter().map(|branch| branch.weight).collect();
+        Rotation::new(&weights, 0).expect("these weights were picked from before")
     }
 
     fn at(&self, index: usize) -> &Branch {
