@@ -18,6 +18,7 @@ use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
+use crate::front::Fronts;
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
@@ -29,6 +30,7 @@ pub(crate) struct Effects {
     pub(crate) store: Arc<Store>,
     pub(crate) upstreams: Upstreams,
     pub(crate) log: Log,
+    pub(crate) fronts: Arc<Fronts>,
 }
 
 impl Platform for Effects {
@@ -82,17 +84,21 @@ pub(crate) struct RequestHead {
     folded: Option<Box<str>>,
     fault: Option<Problem>,
     client: IpAddr,
+    /// Who the connection is from, if it is a proxy that is trusted to say who asks.
+    front: Option<IpAddr>,
     port: u16,
 }
 
 impl RequestHead {
-    /// A request that came from `client` to `port`.
-    pub(crate) fn new(parts: Parts, client: IpAddr, port: u16) -> Self {
+    /// A request that came from `peer` to `port`.
+    pub(crate) fn new(parts: Parts, peer: IpAddr, port: u16, fronts: &Fronts) -> Self {
+        let client = fronts.client(peer, &parts.headers);
+        let front = fronts.trust(peer).then_some(peer);
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
         let fault = message::fault(&parts);
-        Self { parts, folded, fault, client, port }
+        Self { parts, folded, fault, client, front, port }
     }
 
     /// The head as it came.
@@ -135,6 +141,10 @@ impl Head for RequestHead {
 
     fn client(&self) -> Option<IpAddr> {
         Some(self.client)
+    }
+
+    fn hop(&self) -> Option<IpAddr> {
+        Some(self.front.unwrap_or(self.client))
     }
 
     fn scheme(&self) -> &str {

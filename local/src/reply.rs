@@ -27,7 +27,7 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let (parts, body) = request.into_parts();
-    let head = RequestHead::new(parts, client, port);
+    let head = RequestHead::new(parts, client, port, &effects.fronts);
     Ok(match serve(&*effects, &head, Either::Left(body)).await {
         Reply::Relay(response, edits) => relay(response, &edits).map(Either::Left),
         Reply::Refuse(answer, _) if head.fault().is_some() => last(answer).map(Either::Right),

@@ -31,6 +31,12 @@ pub trait Head {
     /// The address of the client, as far as the runtime vouches for it.
     fn client(&self) -> Option<IpAddr>;
 
+    /// The address of whoever the connection is from, where that is another than the client: a proxy in
+    /// front that is trusted.
+    fn hop(&self) -> Option<IpAddr> {
+        self.client()
+    }
+
     /// `http` or `https`, as the client spoke to this hop.
     fn scheme(&self) -> &str;
 
@@ -120,10 +126,11 @@ pub(crate) fn forward(head: &dyn Head, edits: &mut Edits) {
     let mut set = |name: &'static str, value: String| edits.set.push((Cow::Borrowed(name), value));
     if let Some(client) = head.client() {
         let client = client.to_canonical().to_string();
+        let hop = head.hop().map_or_else(|| client.clone(), |hop| hop.to_canonical().to_string());
         let hops = match head.header("x-forwarded-for") {
-            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &client) => hops.into_owned(),
-            Some(hops) if !hops.is_empty() => format!("{hops}, {client}"),
-            Some(_) | None => client.clone(),
+            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &hop) => hops.into_owned(),
+            Some(hops) if !hops.is_empty() => format!("{hops}, {hop}"),
+            Some(_) | None => hop,
         };
         set("x-forwarded-for", hops);
         set("x-real-ip", client);
