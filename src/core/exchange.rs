@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::balance::TIMEOUT_DEFAULT;
-use crate::facts::host_name;
+use crate::facts::{Body, Draft, Facts, host_name};
 use crate::head::{Edits, Head, ResponseHead, forward, match_path, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
@@ -83,13 +83,16 @@ impl<'a> Exchange<'a> {
         let mut edits = Edits::default();
         remove_nominated(head.header("connection").as_deref(), &mut edits);
         forward(head, &mut edits);
-        branch.rewrite.edit(&mut edits);
+        let received = Draft::of(head);
+        let mut draft = Draft { edits, ..received.clone() };
+        // The body is not read here yet: it goes as it came.
+        branch.rewrite.apply(&Facts::new(head, &received, Body::Unread), &mut draft)?;
         Ok(Attempt {
             scheme: upstream.scheme,
             node,
             host: upstream.host_for(node, head.host()),
-            target: branch.rewrite.target(head.path(), head.query()),
-            edits,
+            target: Cow::Owned(draft.target().into_owned()),
+            edits: draft.edits,
             timeout: route.timeout.or(upstream.timeout).unwrap_or(TIMEOUT_DEFAULT),
         })
     }

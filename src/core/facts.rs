@@ -35,6 +35,14 @@ impl<'a> Draft<'a> {
             body: None,
         }
     }
+
+    /// Path and query as they are to be sent.
+    pub fn target(&self) -> Cow<'_, str> {
+        match &self.query {
+            None => Cow::Borrowed(&self.path),
+            Some(query) => Cow::Owned(format!("{}?{query}", self.path)),
+        }
+    }
 }
 
 /// How much of the body of a request is known.

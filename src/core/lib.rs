@@ -71,6 +71,7 @@ pub mod rewrite;
 pub mod node;
 pub mod balance;
 pub mod split;
+mod proxy_rewrite;
 mod plugin;
 mod resource;
 pub mod config;

@@ -58,6 +58,12 @@ impl Failure {
 pub enum Problem {
     /// The request is not sound HTTP, so it cannot be forwarded as the same message.
     BadRequest,
+    /// The body of the request comes in a content coding, so that nothing can be changed in it.
+    BodyEncoded,
+    /// The body of the request is no JSON object, so that nothing can be changed in it.
+    BodyNotJson,
+    /// The body of the request is larger than what is read before it is forwarded.
+    BodyTooLarge,
     /// The method is for proxies that Splitway is none of (CONNECT).
     MethodNotAllowed,
     /// There is no configuration to decide by.
@@ -77,7 +83,9 @@ impl Problem {
     /// The status of the response.
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadRequest | Self::Upstream(Failure::HttpRequestError) => 400,
+            Self::BadRequest | Self::BodyNotJson | Self::Upstream(Failure::HttpRequestError) => 400,
+            Self::BodyEncoded => 415,
+            Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::NoConfiguration | Self::UpstreamGone => 503,
             Self::NoRoute => 404,
@@ -90,9 +98,12 @@ impl Problem {
     /// The error type of RFC 9209.
     pub const fn token(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::MethodNotAllowed | Self::UnknownTransferCoding => {
-                Failure::HttpRequestError.token()
-            }
+            Self::BadRequest
+            | Self::BodyEncoded
+            | Self::BodyNotJson
+            | Self::BodyTooLarge
+            | Self::MethodNotAllowed
+            | Self::UnknownTransferCoding => Failure::HttpRequestError.token(),
             Self::NoConfiguration | Self::UpstreamGone => "proxy_configuration_error",
             Self::NoRoute => "destination_not_found",
             Self::Upstream(failure) => failure.token(),
@@ -102,6 +113,9 @@ impl Problem {
     const fn title(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is not sound HTTP",
+            Self::BodyEncoded => "The content coding of the body is not known here",
+            Self::BodyNotJson => "The body of the request is no JSON object",
+            Self::BodyTooLarge => "The body of the request is too large",
             Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
             Self::NoRoute => "No route takes this request",
@@ -118,6 +132,9 @@ impl Problem {
         match self {
             Self::NoRoute => "404 Route Not Found",
             Self::BadRequest
+            | Self::BodyEncoded
+            | Self::BodyNotJson
+            | Self::BodyTooLarge
             | Self::MethodNotAllowed
             | Self::NoConfiguration
             | Self::UnknownTransferCoding

@@ -1,155 +1,229 @@
-//! What a branch changes in a request: its target and its headers.
+//! What is changed in a request on its way: by a branch, or by the plugin `proxy-rewrite`.
+//!
+//! Both lower to one [`Rewrite`]. What it changes:
+//!
+//! - the target ([`target`]): a new path, by template or by pattern, and arguments of the query;
+//! - the method, and the host that is asked for;
+//! - headers of the request and of the response ([`headers`]);
+//! - members of a JSON object that is the body ([`body`]).
+//!
+//! Values are those of the request before the rewrite: no change of one rewrite sees another of it.
+
+mod body;
+mod headers;
+mod target;
 
 use serde::Deserialize;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
-use crate::head::{Edits, HOP_BY_HOP, is_header_name, is_header_value};
-use crate::wire::Unsupported;
+use crate::head::Edits;
+use crate::problem::Problem;
+use crate::wire::Members;
 
-/// The most bytes of a path, as in APISIX.
-pub(crate) const URI_MAX: usize = 4096;
+use headers::HeaderRules;
+pub(crate) use headers::{HeadersWire, Values};
+use target::{Matched, Target, match_text};
+pub(crate) use target::{QueryWire, URI_MAX};
 
 /// The member `rewrite` of a branch.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RewriteWire {
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URI_MAX), regex(pattern = "^/")))]
-    uri: Option<String>,
-    #[expect(dead_code, reason = "read to be refused by name")]
-    regex_uri: Option<Unsupported>,
-    #[expect(dead_code, reason = "read to be refused by name")]
-    host: Option<Unsupported>,
-    #[expect(dead_code, reason = "read to be refused by name")]
-    method: Option<Unsupported>,
+    pub(crate) uri: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 2)))]
+    pub(crate) regex_uri: Option<Vec<String>>,
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-zA-Z.-]+(:[0-9]{1,5})?$")))]
+    pub(crate) host: Option<String>,
+    pub(crate) method: Option<Method>,
+    pub(crate) query: Option<QueryWire>,
+    /// Merged into the body (RFC 7396); its texts are plain, no templates.
+    pub(crate) body: Option<Members>,
 }
 
-/// The member `headers` of a branch, as in APISIX's `proxy-rewrite`.
-#[derive(Debug, Deserialize)]
+/// The methods that a request can be given, as in APISIX.
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HeadersWire {
-    set: Option<BTreeMap<String, String>>,
-    add: Option<BTreeMap<String, String>>,
-    remove: Option<Vec<String>>,
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Method {
+    Get,
+    Post,
+    Put,
+    Head,
+    Delete,
+    Options,
+    Mkcol,
+    Copy,
+    Move,
+    Propfind,
+    Lock,
+    Unlock,
+    Patch,
+    Trace,
 }
 
-/// The changes of one branch.
+impl Method {
+    const fn token(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Head => "HEAD",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Mkcol => "MKCOL",
+            Self::Copy => "COPY",
+            Self::Move => "MOVE",
+            Self::Propfind => "PROPFIND",
+            Self::Lock => "LOCK",
+            Self::Unlock => "UNLOCK",
+            Self::Patch => "PATCH",
+            Self::Trace => "TRACE",
+        }
+    }
+}
+
+/// Changes to a request and to its response.
 #[derive(Debug, Default)]
 pub(crate) struct Rewrite {
-    /// The new path, with a query of its own or without.
-    uri: Option<Box<str>>,
-    headers: Edits,
+    target: Target,
+    host: Option<Box<str>>,
+    method: Option<Method>,
+    headers: HeaderRules,
+    response: HeaderRules,
+    /// What is merged into the body; empty where it stays as it is.
+    body: Members,
 }
 
 impl Rewrite {
-    /// Checks what a branch says in `rewrite` and `headers`.
+    /// Checks what a branch says in `rewrite`, `headers` and `response_headers`.
     pub(crate) fn compile(
         rewrite: Option<&RewriteWire>,
         headers: Option<&HeadersWire>,
+        response_headers: Option<&HeadersWire>,
         branch: At<'_>,
         report: &mut Report,
     ) -> Self {
-        let uri = rewrite.and_then(|wire| wire.uri.as_deref());
-        if let Some(uri) = uri {
-            check_uri(uri, branch.key("rewrite").key("uri"), report);
+        let at = branch.key("rewrite");
+        let mut compiled = rewrite.map(|wire| wire.compile(at, report)).unwrap_or_default();
+        if let Some(wire) = headers {
+            compiled.set_headers(wire, branch.key("headers"), report);
         }
-        let headers = headers.map(|wire| wire.compile(branch.key("headers"), report));
-        Self { uri: uri.map(Box::from), headers: headers.unwrap_or_default() }
+        if let Some(wire) = response_headers {
+            // The path of the request is not matched again for its response: there are no captures.
+            let at = branch.key("response_headers");
+            compiled.response = HeaderRules::compile(wire, false, at, report);
+        }
+        compiled
     }
 
-    /// The target to send for a request of `path` and `query`: the client's query is kept, behind
-    /// the rewrite's own if it has one.
-    pub(crate) fn target<'a>(&'a self, path: &'a str, query: Option<&'a str>) -> Cow<'a, str> {
-        let path = self.uri.as_deref().unwrap_or(path);
-        match query {
-            None => Cow::Borrowed(path),
-            Some(query) => {
-                let mark = if path.contains('?') { '&' } else { '?' };
-                Cow::Owned(format!("{path}{mark}{query}"))
-            }
+    /// Checks what is changed in the headers of the request.
+    pub(crate) fn set_headers(&mut self, wire: &HeadersWire, at: At<'_>, report: &mut Report) {
+        self.headers = HeaderRules::compile(wire, self.target.has_patterns(), at, report);
+    }
+
+    /// The same for headers that are only set, each by its name.
+    pub(crate) fn set_plain_headers(
+        &mut self,
+        wire: &BTreeMap<String, Values>,
+        at: At<'_>,
+        report: &mut Report,
+    ) {
+        self.headers = HeaderRules::compile_plain(wire, self.target.has_patterns(), at, report);
+    }
+
+    /// Whether it cannot be applied to a request without its body.
+    pub(crate) fn needs_body(&self) -> bool {
+        !self.body.is_empty()
+            || self.target.needs_body()
+            || self.headers.needs_body()
+            || self.response.needs_body()
+    }
+
+    /// Changes a draft, which is as the one of `facts`. A body that has not been read is left alone.
+    ///
+    /// # Errors
+    ///
+    /// Something is to be merged into a body that is encoded, or is no JSON object.
+    pub(crate) fn apply<'a>(
+        &'a self,
+        facts: &Facts<'_>,
+        draft: &mut Draft<'a>,
+    ) -> Result<(), Problem> {
+        let path = self.target.has_patterns().then(|| match_text(&facts.draft.path));
+        let matched = path.as_ref().and_then(|path| self.target.find(path));
+        let captures = matched.as_ref().map_or(&[][..], Matched::captures);
+        self.target.apply(facts, matched.as_ref(), draft);
+        if let Some(host) = &self.host {
+            draft.host = Some(Cow::Borrowed(host));
+        }
+        if let Some(method) = self.method {
+            draft.method = Cow::Borrowed(method.token());
+        }
+        self.headers.apply(facts, captures, &mut draft.edits);
+        self.merge_body(facts, draft)
+    }
+
+    /// Adds the changes to the headers of the response to a request.
+    pub(crate) fn response(&self, facts: &Facts<'_>, edits: &mut Edits) {
+        self.response.apply(facts, &[], edits);
+    }
+
+    fn merge_body(&self, facts: &Facts<'_>, draft: &mut Draft<'_>) -> Result<(), Problem> {
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        let Some(body) = draft.body.as_deref().or_else(|| facts.body()) else { return Ok(()) };
+        if body.is_empty() {
+            return Ok(());
+        }
+        if facts.head.header("content-encoding").is_some_and(|codings| !is_identity(&codings)) {
+            return Err(Problem::BodyEncoded);
+        }
+        draft.body = Some(body::merge(body, &self.body).ok_or(Problem::BodyNotJson)?);
+        for name in OF_BODY {
+            draft.edits.erase(Cow::Borrowed(name));
+        }
+        Ok(())
+    }
+}
+
+/// Headers that are wrong about a body that has been changed. Its new length is the runtime's to say.
+const OF_BODY: [&str; 5] =
+    ["content-digest", "content-length", "content-md5", "digest", "repr-digest"];
+
+fn is_identity(codings: &str) -> bool {
+    let mut codings = codings.split(',').map(str::trim);
+    codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity"))
+}
+
+impl RewriteWire {
+    /// Checks the changes of everything but headers.
+    pub(crate) fn compile(&self, at: At<'_>, report: &mut Report) -> Rewrite {
+        let target = Target::compile(self, at, report);
+        if self.host.as_deref().is_some_and(|host| !is_host(host)) {
+            report.fault(at.key("host"), "expected `host` or `host:port`");
+        }
+        Rewrite {
+            target,
+            host: self.host.as_deref().map(Box::from),
+            method: self.method,
+            body: self.body.clone().unwrap_or_default(),
+            ..Rewrite::default()
         }
     }
-
-    /// Adds the branch's changes to the headers of a request to those that every request gets; where
-    /// both name a header, the branch is right.
-    pub(crate) fn edit(&self, edits: &mut Edits) {
-        let Edits { remove, set, add } = &self.headers;
-        let is_own = |name: &str| {
-            remove.iter().any(|own| own == name) || set.iter().any(|(own, _)| own == name)
-        };
-        edits.set.retain(|(name, _)| !is_own(name));
-        edits.remove.extend_from_slice(remove);
-        edits.set.extend_from_slice(set);
-        edits.add.extend_from_slice(add);
-    }
 }
 
-/// Visible characters that RFC 3986 does not allow in path and query. Some runtimes would send them,
-/// others escape them.
-const NOT_IN_URI: [char; 10] = ['"', '#', '<', '>', '\\', '^', '`', '{', '|', '}'];
-
-fn check_uri(uri: &str, at: At<'_>, report: &mut Report) {
-    if !uri.starts_with('/') {
-        report.fault(at, "expected a path that starts with `/`");
-    } else if !uri.bytes().all(|b| b.is_ascii_graphic()) || uri.contains(NOT_IN_URI) {
-        report.fault(at, "a character cannot stand in a URI (RFC 3986); escape it as %XX");
-    } else if uri.contains('$') {
-        report.fault(at, "variables (`$`) are not supported yet; escape a literal one as %24");
-    } else if uri.len() > URI_MAX {
-        report.fault(at, format!("expected at most {URI_MAX} characters, found {}", uri.len()));
-    }
-}
-
-impl HeadersWire {
-    fn compile(&self, at: At<'_>, report: &mut Report) -> Edits {
-        let pairs = |verb: &str, wire: &Option<BTreeMap<String, String>>, report: &mut Report| {
-            let pairs = wire.iter().flatten();
-            let checked = pairs.map(|(name, value)| {
-                check_header(name, value, at.key(verb).key(name), report);
-                (Cow::Owned(name.to_ascii_lowercase()), value.clone())
-            });
-            checked.collect::<Vec<_>>()
-        };
-        let set = pairs("set", &self.set, report);
-        let add = pairs("add", &self.add, report);
-        let removed = self.remove.iter().flatten().enumerate().map(|(index, name)| {
-            check_header(name, "", at.key("remove").index(index), report);
-            Cow::Owned(name.to_ascii_lowercase())
-        });
-        Edits { remove: removed.collect(), set, add }
-    }
-}
-
-fn check_header(name: &str, value: &str, at: At<'_>, report: &mut Report) {
-    /// What frames and addresses a message is not a branch's to change.
-    const FRAMING: [&str; 2] = ["content-length", "host"];
-    let lower = name.to_ascii_lowercase();
-    if !is_header_name(name) {
-        report.fault(at, "expected a header name");
-    } else if FRAMING.contains(&lower.as_str()) || HOP_BY_HOP.contains(&lower.as_str()) {
-        report.fault(at, "this header belongs to the connection and cannot be edited");
-    }
-    if !is_header_value(value) {
-        report.fault(at, "expected visible ASCII as header value");
-    } else if value.contains('$') {
-        report.fault(at, "variables (`$`) are not supported yet");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_query_of_the_client_is_kept() {
-        let to = |uri: Option<&str>| Rewrite { uri: uri.map(Box::from), headers: Edits::default() };
-        assert_eq!(to(None).target("/a", None), "/a");
-        assert_eq!(to(None).target("/a", Some("")), "/a?");
-        assert_eq!(to(Some("/v1/a")).target("/a", Some("b=c")), "/v1/a?b=c");
-        assert_eq!(to(Some("/v1/a?x=y")).target("/a", Some("b=c")), "/v1/a?x=y&b=c");
-        assert_eq!(to(Some("/v1/a?x=y")).target("/a", None), "/v1/a?x=y");
-    }
+/// Whether APISIX takes a text as `host`.
+fn is_host(text: &str) -> bool {
+    let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
+    let is_port =
+        |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+    let in_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    !name.is_empty() && name.bytes().all(in_name) && port.is_none_or(is_port)
 }

@@ -44,12 +44,19 @@ pub(crate) struct TrafficSplitWire {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "some keys are read to be refused by name")]
-struct MetaWire {
+pub(crate) struct MetaWire {
     disable: Option<bool>,
     priority: Option<i64>,
     error_response: Option<Unsupported>,
     filter: Option<Unsupported>,
     pre_function: Option<Unsupported>,
+}
+
+impl MetaWire {
+    /// Whether the plugin is switched off.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.disable == Some(true)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,7 +160,7 @@ impl TrafficSplitWire {
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Split> {
-        let is_disabled = self._meta.is_some_and(|meta| meta.disable == Some(true));
+        let is_disabled = self._meta.is_some_and(|meta| meta.is_disabled());
         compile_rules(self.rules?, scope, at, report).filter(|_| !is_disabled)
     }
 }
@@ -309,7 +316,8 @@ fn compile_branches(
         if branches.iter().any(|earlier| *earlier.name == *name) {
             report.fault(at, format!("another branch of this split is named `{name}`"));
         }
-        let rewrite = Rewrite::compile(wire.rewrite.as_ref(), wire.headers.as_ref(), at, report);
+        let rewrite =
+            Rewrite::compile(wire.rewrite.as_ref(), wire.headers.as_ref(), None, at, report);
         let upstream = wire.upstream(scope, at, report);
         if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
             branches.push(Branch { name: name.into(), balancer, rewrite });
