@@ -284,3 +284,121 @@ impl<'t> Reference<'t> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Body, Draft};
+    use crate::fault::Report;
+    use crate::head::Head;
+    use std::net::IpAddr;
+
+    struct Request;
+
+    impl Head for Request {
+        fn method(&self) -> &str {
+            "GET"
+        }
+
+        fn path(&self) -> &str {
+            "/"
+        }
+
+        fn query(&self) -> Option<&str> {
+            Some("a=1&b.c=2&empty=&d=%24arg_a")
+        }
+
+        fn host(&self) -> &str {
+            "a.example"
+        }
+
+        fn header(&self, _: &str) -> Option<Cow<'_, str>> {
+            None
+        }
+
+        fn client(&self) -> Option<IpAddr> {
+            None
+        }
+
+        fn scheme(&self) -> &str {
+            "http"
+        }
+
+        fn port(&self) -> u16 {
+            80
+        }
+
+        fn is_fronted(&self) -> bool {
+            false
+        }
+    }
+
+    fn filled(dialect: Dialect, text: &str) -> (String, Report) {
+        let mut report = Report::default();
+        let template = Template::compile_as(dialect, text, At::Root, &mut report);
+        let draft = Draft::of(&Request);
+        let facts = Facts::new(&Request, &draft, Body::Whole(b""));
+        (template.fill_with(&facts, &[Some("all"), Some("one"), None]).into_owned(), report)
+    }
+
+    #[test]
+    fn variables_are_filled_in_and_other_dollars_are_plain() {
+        for (text, expected) in [
+            ("", ""),
+            ("$arg_a", "1"),
+            ("<$arg_a-${arg_a}x${ arg_a }>", "<1-1x1>"),
+            ("$arg_b.c", "2"),
+            ("${arg_b.c}.c", "2.c"),
+            ("${arg_x ?? y}${arg_x??y z}${arg_a ?? y}", "yy z1"),
+            ("[$arg_x${arg_empty ?? y}]", "[]"),
+            ("$arg_d", "$arg_a"),
+            ("\\$arg_a $ $- ${} ${arg_a", "\\$arg_a $ $- ${} ${arg_a"),
+        ] {
+            let (filled, report) = filled(Dialect::Plain, text);
+            assert_eq!((filled.as_str(), report), (expected, Report::default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn captures_are_filled_in_by_their_numbers() {
+        for (text, expected) in
+            [("$1$0", "oneall"), ("[$2$7${2 ?? none}]", "[none]"), ("$1x${1}2$arg_a", "onexone21")]
+        {
+            for dialect in [Dialect::Captures, Dialect::Replacement] {
+                let (filled, report) = filled(dialect, text);
+                assert_eq!((filled.as_str(), report), (expected, Report::default()), "{text}");
+            }
+        }
+        assert_eq!(filled(Dialect::Replacement, "$$1$&").0, "$1all");
+        assert_eq!(filled(Dialect::Captures, "$-$&").0, "$-$&");
+        assert_eq!(filled(Dialect::Replacement, "/$`1").1.faults.len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_name_is_warned_of_and_never_filled_in() {
+        for (text, expected) in [("<$helle>", "<>"), ("${helle ?? x}", "x"), ("$1a", "")] {
+            let (filled, report) = filled(Dialect::Plain, text);
+            assert_eq!((filled.as_str(), report.warnings.len()), (expected, 1), "{text}");
+            assert_eq!(report.faults, []);
+        }
+    }
+
+    #[test]
+    fn text_without_variables_is_lent() {
+        let template = Template::compile("a ${} b", At::Root, &mut Report::default());
+        let draft = Draft::of(&Request);
+        let facts = Facts::new(&Request, &draft, Body::Unread);
+        assert!(matches!(template.fill(&facts), Cow::Borrowed("a ${} b")));
+        assert!(!template.needs_body() && !facts.wants_body());
+    }
+
+    #[test]
+    fn values_that_are_no_text_are_written_as_json() {
+        let text = |json: Json| text_of(Value::Json(json)).map(Cow::into_owned);
+        assert_eq!(text(Json::Null), None);
+        assert_eq!(text(Json::from("a")).as_deref(), Some("a"));
+        assert_eq!(text(Json::from(true)).as_deref(), Some("true"));
+        assert_eq!(text(Json::from(1.5)).as_deref(), Some("1.5"));
+        assert_eq!(text(Json::from(vec!["a", "b"])).as_deref(), Some(r#"["a","b"]"#));
+    }
+}

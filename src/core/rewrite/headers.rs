@@ -75,9 +75,7 @@ impl HeaderRules {
         at: At<'_>,
         report: &mut Report,
     ) -> Self {
-        let mut rules = |verb: &str,
-                         wire: &Option<BTreeMap<String, Values>>,
-                         report: &mut Report| {
+        let rules = |verb: &str, wire: &Option<BTreeMap<String, Values>>, report: &mut Report| {
             let at = at.key(verb);
             wire.as_ref().map(|wire| compile_rules(wire, captures, at, report)).unwrap_or_default()
         };
