@@ -37,9 +37,9 @@ impl<'a> Draft<'a> {
     }
 
     /// Path and query as they are to be sent.
-    pub fn target(&self) -> Cow<'_, str> {
+    pub fn target(&self) -> Cow<'a, str> {
         match &self.query {
-            None => Cow::Borrowed(&self.path),
+            None => self.path.clone(),
             Some(query) => Cow::Owned(format!("{}?{query}", self.path)),
         }
     }
@@ -61,7 +61,7 @@ pub(crate) type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matched<'a> {
     pub(crate) id: &'a str,
-    pub(crate) name: &'a str,
+    pub(crate) name: Option<&'a str>,
     pub(crate) service_id: Option<&'a str>,
     pub(crate) service_name: Option<&'a str>,
     pub(crate) params: Params<'a>,

@@ -58,12 +58,6 @@ impl Failure {
 pub enum Problem {
     /// The request is not sound HTTP, so it cannot be forwarded as the same message.
     BadRequest,
-    /// The body of the request comes in a content coding, so that nothing can be changed in it.
-    BodyEncoded,
-    /// The body of the request is no JSON object, so that nothing can be changed in it.
-    BodyNotJson,
-    /// The body of the request is larger than what is read before it is forwarded.
-    BodyTooLarge,
     /// The method is for proxies that Splitway is none of (CONNECT).
     MethodNotAllowed,
     /// There is no configuration to decide by.
@@ -73,6 +67,14 @@ pub enum Problem {
     /// The body of the request comes in a transfer coding that cannot be forwarded (RFC 9112,
     /// section 6.1).
     UnknownTransferCoding,
+    /// The body of the request comes in a content coding, so that nothing can be changed in it.
+    BodyEncoded,
+    /// The body of the request is no JSON object, so that nothing can be changed in it.
+    BodyNotJson,
+    /// The body of the request is longer than what is read of one for a decision.
+    BodyTooLarge,
+    /// No rule of the route takes the request, and the route has no upstream of its own.
+    NoUpstream,
     /// The upstream brought no response.
     Upstream(Failure),
     /// What the route names was deleted while the route still needed it.
@@ -87,7 +89,7 @@ impl Problem {
             Self::BodyEncoded => 415,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
-            Self::NoConfiguration | Self::UpstreamGone => 503,
+            Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => 503,
             Self::NoRoute => 404,
             Self::UnknownTransferCoding => 501,
             Self::Upstream(failure) if failure.is_timeout() => 504,
@@ -104,7 +106,9 @@ impl Problem {
             | Self::BodyTooLarge
             | Self::MethodNotAllowed
             | Self::UnknownTransferCoding => Failure::HttpRequestError.token(),
-            Self::NoConfiguration | Self::UpstreamGone => "proxy_configuration_error",
+            Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => {
+                "proxy_configuration_error"
+            }
             Self::NoRoute => "destination_not_found",
             Self::Upstream(failure) => failure.token(),
         }
@@ -115,9 +119,10 @@ impl Problem {
             Self::BadRequest => "The request is not sound HTTP",
             Self::BodyEncoded => "The content coding of the body is not known here",
             Self::BodyNotJson => "The body of the request is no JSON object",
-            Self::BodyTooLarge => "The body of the request is too large",
+            Self::BodyTooLarge => "The body of the request is longer than this route can look at",
             Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
+            Self::NoUpstream => "No rule of this route takes this request",
             Self::NoRoute => "No route takes this request",
             Self::UnknownTransferCoding => "The transfer coding of the body is not known here",
             Self::Upstream(Failure::HttpRequestError) => "The body of the request broke off",
@@ -137,6 +142,7 @@ impl Problem {
             | Self::BodyTooLarge
             | Self::MethodNotAllowed
             | Self::NoConfiguration
+            | Self::NoUpstream
             | Self::UnknownTransferCoding
             | Self::Upstream(_)
             | Self::UpstreamGone => self.title(),

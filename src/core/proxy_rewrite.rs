@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::fault::{At, Report};
+use crate::meta::{Meta, MetaWire};
 use crate::rewrite::{HeadersWire, Method, Rewrite, RewriteWire, URI_MAX, Values};
-use crate::split::MetaWire;
 use crate::wire::{self, Members};
 
 /// The name of the plugin in documents.
@@ -41,9 +41,16 @@ enum AnyHeaders {
     Plain(BTreeMap<String, Values>),
 }
 
+/// What the plugin changes, and when.
+#[derive(Debug)]
+pub(crate) struct ProxyRewrite {
+    pub(crate) meta: Meta,
+    pub(crate) rewrite: Rewrite,
+}
+
 impl ProxyRewriteWire {
-    /// Checks the plugin; a disabled one changes nothing.
-    pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> Rewrite {
+    /// Checks the plugin.
+    pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> ProxyRewrite {
         if self.use_real_request_uri_unsafe == Some(true) {
             report.fault(
                 at.key("use_real_request_uri_unsafe"),
@@ -51,13 +58,14 @@ impl ProxyRewriteWire {
                  a path that is not rewritten goes as the client has written it",
             );
         }
-        let Self { uri, regex_uri, host, method, headers, _meta: meta, .. } = self;
+        let Self { uri, regex_uri, host, method, headers, _meta, .. } = self;
+        let meta = Meta::compile(_meta, at, report);
         let wire = RewriteWire { uri, regex_uri, host, method, ..RewriteWire::default() };
         let mut rewrite = wire.compile(at, report);
         if let Some(headers) = headers {
             read_headers(headers, &mut rewrite, at.key("headers"), report);
         }
-        if meta.is_some_and(|meta| meta.is_disabled()) { Rewrite::default() } else { rewrite }
+        ProxyRewrite { meta, rewrite }
     }
 }
 
@@ -110,18 +118,18 @@ mod tests {
         why: "the client is whom the runtime vouches for; no header of a request is believed about it",
     }];
 
-    fn compile(conf: &Value) -> (Option<Rewrite>, Report) {
+    fn compile(conf: &Value) -> (Option<ProxyRewrite>, Report) {
         let mut report = Report::default();
         let check =
             |wire: ProxyRewriteWire, report: &mut Report| Some(wire.compile(At::Root, report));
-        let rewrite = wire::read(conf, At::Root, &mut report, check);
-        (rewrite, report)
+        let plugin = wire::read(conf, At::Root, &mut report, check);
+        (plugin, report)
     }
 
     fn rewrite(conf: &Value) -> Rewrite {
-        let (rewrite, report) = compile(conf);
+        let (plugin, report) = compile(conf);
         assert_eq!(report.faults, [], "{conf}");
-        rewrite.unwrap()
+        plugin.unwrap().rewrite
     }
 
     /// What is expected of the vector at this key, unless the table says otherwise.
@@ -189,17 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_disabled_plugin_changes_nothing() {
-        for conf in [
-            json!({}),
-            json!({"use_real_request_uri_unsafe": false}),
-            json!({"uri": "/v", "method": "PUT", "_meta": {"disable": true}}),
-        ] {
+    fn an_empty_plugin_changes_nothing() {
+        for conf in [json!({}), json!({"use_real_request_uri_unsafe": false})] {
             let (rewrite, head) = (rewrite(&conf), Fake::new("GET", "/a%2f?b"));
             let draft = head.through(&rewrite).unwrap();
             assert_eq!((&*draft.method, &*draft.target()), ("GET", "/a%2f?b"), "{conf}");
             assert_eq!(draft.edits, Edits::default(), "{conf}");
         }
+        let (plugin, _) = compile(&json!({"uri": "/v", "_meta": {"disable": true}}));
+        assert!(plugin.unwrap().meta.is_disabled);
     }
 
     #[test]
