@@ -129,7 +129,7 @@ impl<'a> Exchange<'a> {
         let upstream = &*branch.balancer.upstream;
         let node = branch.balancer.next().ok_or(Problem::UpstreamGone)?;
         let draft = decision.rewritten(head, body)?;
-        let target = draft.target_of_parts();
+        let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
         let mut edits = Edits::default();
         remove_nominated(head.header("connection").as_deref(), &mut edits);

@@ -36,14 +36,11 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Path and query as one.
-    pub(crate) fn target_of_parts(&self) -> Cow<'a, str> {
+    /// Path and query as they are to be sent.
+    pub fn target(&self) -> Cow<'a, str> {
         match &self.query {
             None => self.path.clone(),
-            Some(query) => {
-                let mark = if self.path.contains('?') { '&' } else { '?' };
-                Cow::Owned(format!("{}{mark}{query}", self.path))
-            }
+            Some(query) => Cow::Owned(format!("{}?{query}", self.path)),
         }
     }
 }

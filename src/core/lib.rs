@@ -74,6 +74,7 @@ mod affinity;
 mod forced;
 pub mod route;
 pub mod rewrite;
+mod proxy_rewrite;
 pub mod node;
 pub mod balance;
 pub mod split;
