@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use splitway_core::access;
+use splitway_core::address;
 use splitway_core::storage::Retention;
 
 use crate::fleet::StoreOptions;
@@ -113,7 +113,7 @@ struct NotANetwork;
 
 /// A network; an address alone is the network of that address.
 fn network(text: &str) -> Result<IpNet, NotANetwork> {
-    access::network(text).ok_or(NotANetwork)
+    address::network(text).ok_or(NotANetwork)
 }
 
 impl Default for ServeOptions {

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use crate::address;
 use crate::id::Id;
 use crate::ledger::{Ledger, Section};
 use crate::time::Timestamp;
@@ -200,24 +201,12 @@ impl Access {
 /// The networks of a list that is separated by commas; nothing, if a part of it is none. An address
 /// is a network of its own.
 pub fn networks(text: &str) -> Option<Vec<IpNet>> {
-    text.split(',').map(network).collect()
-}
-
-/// The network that a text is; an address is a network of its own, in the form in which clients are
-/// compared.
-pub fn network(text: &str) -> Option<IpNet> {
-    let text = text.trim();
-    match text.parse::<IpAddr>() {
-        Ok(address) => Some(IpNet::from(address.to_canonical())),
-        Err(_) => text.parse().ok(),
-    }
+    text.split(',').map(address::network).collect()
 }
 
 /// Whether an address is in one of the networks, or there are none.
 pub(crate) fn is_among(networks: &[IpNet], client: Option<IpAddr>) -> bool {
-    let client = client.map(|client| client.to_canonical());
-    let is_known = |client| networks.iter().any(|network| network.contains(&client));
-    networks.is_empty() || client.is_some_and(is_known)
+    networks.is_empty() || client.is_some_and(|client| address::is_in(networks, client))
 }
 
 /// So many wrong keys in a row cost nothing.

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::kind::Kind;
+use crate::route::RouterKind;
 use crate::wire;
 
 /// The keys of a document.
@@ -180,8 +181,10 @@ fn published(value: &Value, at: At<'_>, report: &mut Report) -> Option<Published
 }
 
 /// What a document says about itself as a whole.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingsWire {
+    pub(crate) router: Option<RouterKind>,
     pub(crate) proof_headers: Option<bool>,
 }

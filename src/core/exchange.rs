@@ -13,10 +13,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::balance::TIMEOUT_DEFAULT;
-use crate::facts::host_name;
-use crate::head::{Edits, Head, ResponseHead, forward, match_path, remove_nominated};
+use crate::facts::{Body, Draft, Facts};
+use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
+use crate::route::Nobody;
 use crate::snapshot::{Route, Snapshot};
 use crate::split::Branch;
 use crate::telemetry::proof;
@@ -52,9 +53,10 @@ impl<'a> Exchange<'a> {
             (Some(problem), _) => Err(problem),
             (None, None) => Err(Problem::NoConfiguration),
             (None, Some(snapshot)) => {
-                let path = match_path(head.path());
-                let route = snapshot.find(head.method(), host_name(head.host()), &path);
-                route.map(|route| (route, route.split.pick())).ok_or(Problem::NoRoute)
+                let draft = Draft::of(head);
+                let facts = Facts::new(head, &draft, Body::Unread);
+                let found = snapshot.find(&facts, &mut Nobody);
+                found.map(|(route, _)| (route, route.split.pick())).ok_or(Problem::NoRoute)
             }
         };
         Self { snapshot, decision }

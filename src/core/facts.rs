@@ -118,7 +118,7 @@ impl<'a> Facts<'a> {
     }
 
     /// The path as routes and expressions see it: decoded, folded, merged.
-    pub(crate) fn match_path(&self) -> Cow<'_, [u8]> {
+    pub(crate) fn match_path(&self) -> Cow<'a, [u8]> {
         match_path(&self.draft.path)
     }
 

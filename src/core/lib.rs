@@ -57,6 +57,7 @@ pub mod kind;
 pub mod fault;
 pub mod json;
 pub mod id;
+pub mod address;
 mod reader;
 pub mod wire;
 pub mod problem;

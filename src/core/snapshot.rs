@@ -13,12 +13,13 @@ use crate::catalog::{
 };
 use crate::config::{Published, Resources, SettingsWire};
 use crate::consumer::{self, Keys};
+use crate::facts::{Facts, Params};
 use crate::fault::{At, Report};
 use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
-use crate::resource::{GlobalRuleWire, PluginMetadataWire, RouteWire};
-use crate::route::{Conditions, Router};
+use crate::resource::{GlobalRuleWire, PluginMetadataWire, RouteWire, warn_of_mute};
+use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
 use crate::split::{PLUGIN, Split};
 use crate::wire::{self, Members};
 
@@ -108,9 +109,14 @@ impl Snapshot {
         self.proof_headers
     }
 
-    /// The route that takes a request for `host` (without port) and `path` (as routes match it).
-    pub(crate) fn find(&self, method: &str, host: &str, path: &[u8]) -> Option<&Route> {
-        self.routes.get(self.router.find(method, host, path)?)
+    /// The route that takes a request, and what the parameters in its path stand for.
+    pub(crate) fn find<'s: 'a, 'a>(
+        &'s self,
+        facts: &Facts<'a>,
+        witness: &mut dyn Witness,
+    ) -> Option<(&'s Route, Params<'a>)> {
+        let found = self.router.find(facts, witness)?;
+        Some((self.routes.get(found.route)?, found.params))
     }
 }
 
@@ -125,7 +131,8 @@ pub fn compile(
     report: &mut Report,
 ) -> Option<Snapshot> {
     let faults_before = report.faults.len();
-    let proof_headers = compile_settings(resources.settings, report);
+    let settings = compile_settings(resources.settings, report);
+    let kind = settings.router.unwrap_or_default();
     let catalog = Catalog::compile(resources, phase, report);
     consumer::check_all(resources, catalog.dangling, report);
     collect(resources, Kind::GlobalRule, report, check_global_rule);
@@ -135,11 +142,14 @@ pub fn compile(
         }
         check_plugin_metadata(value, at, report)
     });
-    let (conditions, routes) = compile_routes(resources.list(Kind::Route), &catalog, report);
+    let compiled = compile_routes(resources.list(Kind::Route), kind, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
-    let router = Router::new(conditions.iter().enumerate());
+    let (places, conditions, routes) = compiled;
+    let (router, unreached) = Router::new(kind, conditions);
+    warn_of_unreached(&unreached, &places, &routes, report);
+    let proof_headers = settings.proof_headers.unwrap_or(true);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
     Some(Snapshot { revision, published, proof_headers, routes, router })
@@ -150,7 +160,7 @@ pub fn check(kind: Kind, value: &Value, report: &mut Report) {
     let catalog = Catalog::empty();
     let at = At::Root;
     match kind {
-        Kind::Route => drop(compile_route(value, 0, &catalog, at, report)),
+        Kind::Route => drop(compile_route(value, 0, None, &catalog, at, report)),
         Kind::Service => drop(catalog.service(value, at, report)),
         Kind::Upstream => drop(catalog::upstream(value, at, report)),
         Kind::PluginConfig => drop(catalog.plugin_config(value, at, report)),
@@ -182,11 +192,11 @@ pub fn compile_json(text: &str, phase: u64, report: &mut Report) -> Option<Snaps
     }
 }
 
-fn compile_settings(settings: Option<&Value>, report: &mut Report) -> bool {
+fn compile_settings(settings: Option<&Value>, report: &mut Report) -> SettingsWire {
     let at = At::Root;
     let at = at.key("settings");
-    let proof_headers = |settings: SettingsWire, _: &mut Report| settings.proof_headers;
-    settings.and_then(|value| wire::read(value, at, report, proof_headers)).unwrap_or(true)
+    let whole = |settings: SettingsWire, _: &mut Report| Some(settings);
+    settings.and_then(|value| wire::read(value, at, report, whole)).unwrap_or_default()
 }
 
 fn check_global_rule(value: &Value, at: At<'_>, report: &mut Report) -> Option<()> {
@@ -205,12 +215,14 @@ fn check_plugin_metadata(value: &Value, at: At<'_>, report: &mut Report) -> Opti
     })
 }
 
+/// The routes that are there and enabled, with their places in the list and what they take.
 fn compile_routes(
     values: &[&Value],
+    router: RouterKind,
     catalog: &Catalog<'_>,
     report: &mut Report,
-) -> (Vec<Conditions>, Vec<Route>) {
-    let (mut conditions, mut routes) = (Vec::new(), Vec::new());
+) -> (Vec<usize>, Vec<Conditions>, Vec<Route>) {
+    let (mut places, mut conditions, mut routes) = (Vec::new(), Vec::new(), Vec::new());
     let mut ids = BTreeSet::new();
     let root = At::Root;
     let list = root.key(Kind::Route.plural());
@@ -221,12 +233,38 @@ fn compile_routes(
         {
             report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
         }
-        if let Some((condition, route)) = compile_route(value, index, catalog, at, report) {
+        let compiled = compile_route(value, index, Some(router), catalog, at, report);
+        if let Some((condition, route)) = compiled {
+            places.push(index);
             conditions.push(condition);
             routes.push(route);
         }
     }
-    (conditions, routes)
+    (places, conditions, routes)
+}
+
+/// Says which routes other routes leave nothing for.
+fn warn_of_unreached(
+    unreached: &[Unreached],
+    places: &[usize],
+    routes: &[Route],
+    report: &mut Report,
+) {
+    let list = At::Root;
+    let list = list.key(Kind::Route.plural());
+    for Unreached { route, by } in unreached {
+        let Some(place) = places.get(*route) else { continue };
+        let ids: Vec<String> = by
+            .iter()
+            .filter_map(|by| routes.get(*by))
+            .map(|route| format!("`{}`", route.id))
+            .collect();
+        let what = match &ids[..] {
+            [id] => format!("never reached: route {id} takes all of it"),
+            ids => format!("never reached: routes {} take all of it", ids.join(", ")),
+        };
+        report.warn(list.index(*place), what);
+    }
 }
 
 /// The route and what it takes, unless it is disabled or has faults. What a route says itself goes
@@ -234,18 +272,22 @@ fn compile_routes(
 fn compile_route(
     value: &Value,
     index: usize,
+    router: Option<RouterKind>,
     catalog: &Catalog<'_>,
     at: At<'_>,
     report: &mut Report,
 ) -> Option<(Conditions, Route)> {
     wire::read(value, at, report, |wire: RouteWire, report| {
         let is_enabled = wire.is_enabled();
-        let mut conditions = wire.conditions(at, report);
+        let mut conditions = wire.conditions(router, at, report);
         let timeout = wire.timeout.map(|timeout| timeout.compile(at.key("timeout"), report));
         let (service, config) = (wire.service_id.as_ref(), wire.plugin_config_id.as_ref());
         let inherited = catalog.inherited(service, config, at, report);
         if conditions.hosts.is_empty() {
             conditions.hosts = inherited.hosts.to_vec();
+        }
+        if router == Some(RouterKind::HostUri) {
+            warn_of_mute(&conditions.hosts, at, report);
         }
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
