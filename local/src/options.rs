@@ -64,6 +64,17 @@ pub struct ServeOptions {
     )]
     pub allow_admin: Vec<IpNet>,
 
+    /// Believe this address or network who asks (X-Forwarded-For) and from where (Cloudflare's
+    /// headers); may be given several times
+    #[arg(
+        long,
+        env = "SPLITWAY_TRUSTED_PROXY",
+        value_name = "ADDR[/BITS]",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub trusted_proxy: Vec<IpNet>,
+
     /// Keep so many revisions of the configuration
     #[arg(
         long,
@@ -128,6 +139,7 @@ impl Default for ServeOptions {
             resolve: Vec::new(),
             ca: None,
             allow_admin: Vec::new(),
+            trusted_proxy: Vec::new(),
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
             access_log: false,

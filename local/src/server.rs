@@ -19,6 +19,7 @@ use crate::database::{Database, DatabaseError};
 use crate::document::{self, Defect, Format};
 use crate::file::{FileError, WatchedFile};
 use crate::fleet::{FleetError, Footing, StoreAddress};
+use crate::front::Fronts;
 use crate::key::{self, KeyError, KeyFlaw};
 use crate::listen::{self, Phase};
 #[cfg(feature = "etcd")]
@@ -209,6 +210,7 @@ struct Start {
     listeners: Vec<StdListener>,
     tls: rustls::ClientConfig,
     overrides: Arc<[crate::resolve::Override]>,
+    fronts: Arc<Fronts>,
     store: Arc<Store>,
     log: Log,
 }
@@ -234,7 +236,8 @@ impl Start {
             writer: Some(writer),
         };
         let overrides = options.resolve.clone().into();
-        Ok(Self { server, listeners, tls, overrides, store: Arc::default(), log })
+        let fronts = Arc::new(Fronts::new(options.trusted_proxy.clone()));
+        Ok(Self { server, listeners, tls, overrides, fronts, store: Arc::default(), log })
     }
 
     fn with_file(&mut self, path: &Path) -> Result<(), StartError> {
@@ -346,15 +349,15 @@ impl Start {
 
     /// Starts the threads that take traffic.
     fn finish(self) -> Result<Server, StartError> {
-        let Self { mut server, listeners, tls, overrides, store, log } = self;
+        let Self { mut server, listeners, tls, overrides, store, fronts, log } = self;
         let port = server.listen_addr.port();
         for (number, listener) in listeners.into_iter().enumerate() {
             let (store, log, tls) = (Arc::clone(&store), log.clone(), tls.clone());
-            let overrides = Arc::clone(&overrides);
+            let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
                 let upstreams = Upstreams::new(tls, overrides);
-                let effects = Arc::new(Effects { store, upstreams, log: log.clone() });
+                let effects = Arc::new(Effects { store, upstreams, log: log.clone(), fronts });
                 let answer = move |client, request| {
                     reply::answer(Arc::clone(&effects), client, port, request)
                 };

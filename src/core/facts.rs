@@ -35,6 +35,17 @@ impl<'a> Draft<'a> {
             body: None,
         }
     }
+
+    /// Path and query as one.
+    pub(crate) fn target_of_parts(&self) -> Cow<'a, str> {
+        match &self.query {
+            None => self.path.clone(),
+            Some(query) => {
+                let mark = if self.path.contains('?') { '&' } else { '?' };
+                Cow::Owned(format!("{}{mark}{query}", self.path))
+            }
+        }
+    }
 }
 
 /// How much of the body of a request is known.
@@ -53,7 +64,7 @@ pub(crate) type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matched<'a> {
     pub(crate) id: &'a str,
-    pub(crate) name: &'a str,
+    pub(crate) name: Option<&'a str>,
     pub(crate) service_id: Option<&'a str>,
     pub(crate) service_name: Option<&'a str>,
     pub(crate) params: Params<'a>,
@@ -68,17 +79,24 @@ pub struct Facts<'a> {
     body: Body<'a>,
     /// The route, once one is found.
     pub(crate) route: Option<&'a Matched<'a>>,
+    /// The name of the consumer, once it is known who calls.
+    pub(crate) consumer: Option<&'a str>,
     wants_body: Cell<bool>,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(head: &'a dyn Head, draft: &'a Draft<'a>, body: Body<'a>) -> Self {
-        Self { head, draft, body, route: None, wants_body: Cell::new(false) }
+        Self { head, draft, body, route: None, consumer: None, wants_body: Cell::new(false) }
     }
 
     /// The same facts, for a request that `route` took.
     pub(crate) fn of_route(self, route: &'a Matched<'a>) -> Self {
         Self { route: Some(route), ..self }
+    }
+
+    /// The same facts, for a request of this consumer.
+    pub(crate) fn of_consumer(self, name: &'a str) -> Self {
+        Self { consumer: Some(name), ..self }
     }
 
     /// The body, if it is known. Where it is not, what is decided now will have to be decided again
@@ -117,6 +135,14 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// The value of the first cookie of this name.
+    pub(crate) fn cookie(&self, name: &str) -> Option<Cow<'a, str>> {
+        match self.header("cookie")? {
+            Cow::Borrowed(header) => cookies(header, name).next().map(Cow::Borrowed),
+            Cow::Owned(header) => cookies(&header, name).next().map(str::to_owned).map(Cow::Owned),
+        }
+    }
+
     /// The path as routes and expressions see it: decoded, folded, merged.
     pub(crate) fn match_path(&self) -> Cow<'_, [u8]> {
         match_path(&self.draft.path)
@@ -126,6 +152,13 @@ impl<'a> Facts<'a> {
     pub(crate) fn host(&self) -> &'a str {
         host_name(self.head.host())
     }
+}
+
+/// The values of the cookies of this name in the header `Cookie` (RFC 6265, section 4.2.1), quotes as
+/// written. There can be several, of different paths.
+pub(crate) fn cookies<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
+    let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
+    pairs.filter(move |(own, _)| own.trim() == name).map(|(_, value)| value.trim())
 }
 
 /// The host of an authority, without its port.

@@ -31,6 +31,12 @@ pub trait Head {
     /// The address of the client, as far as the runtime vouches for it.
     fn client(&self) -> Option<IpAddr>;
 
+    /// The address of whoever the connection is from, where that is another than the client: a proxy in
+    /// front that is trusted.
+    fn hop(&self) -> Option<IpAddr> {
+        self.client()
+    }
+
     /// `http` or `https`, as the client spoke to this hop.
     fn scheme(&self) -> &str;
 
@@ -68,6 +74,21 @@ pub struct Edits {
     pub add: Vec<(Cow<'static, str>, String)>,
 }
 
+impl Edits {
+    /// Makes the changes of `later`, too; where both name a header, `later` is right.
+    pub(crate) fn follow(&mut self, later: Self) {
+        let names = |name: &str| {
+            let sets = later.set.iter().any(|(own, _)| own == name);
+            sets || later.remove.iter().any(|own| own == name)
+        };
+        self.set.retain(|(name, _)| !names(name));
+        self.add.retain(|(name, _)| !names(name));
+        self.remove.extend(later.remove);
+        self.set.extend(later.set);
+        self.add.extend(later.add);
+    }
+}
+
 /// Headers that concern one connection only and never go further (RFC 9110, section 7.6.1).
 ///
 /// `expect` is among them because the hop that receives the request answers it (as nginx does);
@@ -101,14 +122,15 @@ pub(crate) fn remove_nominated(connection: Option<&str>, edits: &mut Edits) {
 
 /// Tells the upstream who asked, as APISIX does: `X-Real-IP`, `X-Forwarded-For` (extended),
 /// `X-Forwarded-Proto`, `-Host` and `-Port` (this hop's own values: the client's are not trusted).
-pub(crate) fn forward(head: &impl Head, edits: &mut Edits) {
+pub(crate) fn forward(head: &dyn Head, edits: &mut Edits) {
     let mut set = |name: &'static str, value: String| edits.set.push((Cow::Borrowed(name), value));
     if let Some(client) = head.client() {
         let client = client.to_canonical().to_string();
+        let hop = head.hop().map_or_else(|| client.clone(), |hop| hop.to_canonical().to_string());
         let hops = match head.header("x-forwarded-for") {
-            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &client) => hops.into_owned(),
-            Some(hops) if !hops.is_empty() => format!("{hops}, {client}"),
-            Some(_) | None => client.clone(),
+            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &hop) => hops.into_owned(),
+            Some(hops) if !hops.is_empty() => format!("{hops}, {hop}"),
+            Some(_) | None => hop,
         };
         set("x-forwarded-for", hops);
         set("x-real-ip", client);

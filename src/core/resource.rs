@@ -8,7 +8,7 @@ use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::node::is_host;
 #[cfg(feature = "schema")]
-use crate::plugin::{NoPlugins, PLUGINS, SplitPlugins};
+use crate::plugin::{PLUGINS, SplitPlugins};
 use crate::rewrite::URI_MAX;
 use crate::route::Conditions;
 use crate::wire::{Labels, Members, Remark, Unsupported};
@@ -143,7 +143,7 @@ pub(crate) struct GlobalRuleWire {
     id: Option<Id>,
     create_time: Option<u64>,
     update_time: Option<u64>,
-    #[cfg_attr(feature = "schema", schemars(with = "NoPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "SplitPlugins"))]
     pub(crate) plugins: Members,
 }
 
@@ -161,6 +161,11 @@ pub(crate) struct PluginMetadataWire {
 }
 
 impl RouteWire {
+    /// The name that expressions know the route by.
+    pub(crate) fn name(&self) -> Option<Box<str>> {
+        self.name.as_ref().map(|name| name.0.clone())
+    }
+
     /// Whether the route takes part at all.
     pub(crate) fn is_enabled(&self) -> bool {
         self.status != Some(0)
@@ -206,6 +211,11 @@ impl RouteWire {
 }
 
 impl ServiceWire {
+    /// The name that expressions know the service by.
+    pub(crate) fn name(&self) -> Option<Box<str>> {
+        self.name.as_ref().map(|name| name.0.clone())
+    }
+
     /// Checks the hosts of those routes that name none.
     pub(crate) fn hosts(&self, at: At<'_>, report: &mut Report) -> Vec<String> {
         let hosts = one_or_list(&None, &self.hosts, ("host", "hosts"), at, report);

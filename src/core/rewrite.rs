@@ -4,8 +4,10 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
 use crate::head::{Edits, HOP_BY_HOP, is_header_name, is_header_value};
+use crate::problem::Problem;
 use crate::wire::Unsupported;
 
 /// The most bytes of a path, as in APISIX.
@@ -60,31 +62,26 @@ impl Rewrite {
         Self { uri: uri.map(Box::from), headers: headers.unwrap_or_default() }
     }
 
-    /// The target to send for a request of `path` and `query`: the client's query is kept, behind
-    /// the rewrite's own if it has one.
-    pub(crate) fn target<'a>(&'a self, path: &'a str, query: Option<&'a str>) -> Cow<'a, str> {
-        let path = self.uri.as_deref().unwrap_or(path);
-        match query {
-            None => Cow::Borrowed(path),
-            Some(query) => {
-                let mark = if path.contains('?') { '&' } else { '?' };
-                Cow::Owned(format!("{path}{mark}{query}"))
-            }
-        }
+    /// Whether it changes the body of the request.
+    pub(crate) fn needs_body(&self) -> bool {
+        false
     }
 
-    /// Adds the branch's changes to the headers of a request to those that every request gets; where
-    /// both name a header, the branch is right.
-    pub(crate) fn edit(&self, edits: &mut Edits) {
-        let Edits { remove, set, add } = &self.headers;
-        let is_own = |name: &str| {
-            remove.iter().any(|own| own == name) || set.iter().any(|(own, _)| own == name)
-        };
-        edits.set.retain(|(name, _)| !is_own(name));
-        edits.remove.extend_from_slice(remove);
-        edits.set.extend_from_slice(set);
-        edits.add.extend_from_slice(add);
+    /// Makes the changes to a request.
+    pub(crate) fn apply<'a>(
+        &'a self,
+        _facts: &Facts<'_>,
+        draft: &mut Draft<'a>,
+    ) -> Result<(), Problem> {
+        if let Some(uri) = self.uri.as_deref() {
+            draft.path = Cow::Borrowed(uri);
+        }
+        draft.edits.follow(self.headers.clone());
+        Ok(())
     }
+
+    /// Adds the changes to the headers of the response.
+    pub(crate) fn response(&self, _facts: &Facts<'_>, _edits: &mut Edits) {}
 }
 
 /// Visible characters that RFC 3986 does not allow in path and query. Some runtimes would send them,
@@ -136,20 +133,5 @@ fn check_header(name: &str, value: &str, at: At<'_>, report: &mut Report) {
         report.fault(at, "expected visible ASCII as header value");
     } else if value.contains('$') {
         report.fault(at, "variables (`$`) are not supported yet");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_query_of_the_client_is_kept() {
-        let to = |uri: Option<&str>| Rewrite { uri: uri.map(Box::from), headers: Edits::default() };
-        assert_eq!(to(None).target("/a", None), "/a");
-        assert_eq!(to(None).target("/a", Some("")), "/a?");
-        assert_eq!(to(Some("/v1/a")).target("/a", Some("b=c")), "/v1/a?b=c");
-        assert_eq!(to(Some("/v1/a?x=y")).target("/a", Some("b=c")), "/v1/a?x=y&b=c");
-        assert_eq!(to(Some("/v1/a?x=y")).target("/a", None), "/v1/a?x=y");
     }
 }
