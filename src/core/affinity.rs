@@ -6,32 +6,22 @@
 //! cookie can be issued: its id is drawn here and signed, so that a client cannot make up ids until one
 //! falls on the branch it wants. It can still throw cookies away, and be drawn anew.
 
+pub(crate) mod cookie;
+mod place;
+
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::net::IpAddr;
 
-use crate::address::household;
-use crate::facts::{Facts, cookies};
-use crate::fault::{At, Report, did_you_mean};
-use crate::head::is_header_name;
-use crate::seal::{Purpose, Secret};
-use crate::variable::{Value, Variable};
+use self::cookie::{Cookie, CookieWire, Issued};
+use self::place::Place;
+use crate::facts::Facts;
+use crate::fault::{At, Report};
+use crate::seal::Secret;
 
 /// The most places to look for a key.
 const PLACES_MAX: usize = 8;
-/// The most bytes of such a place, of a salt and of the name of a cookie.
-const TEXT_MAX: usize = 256;
-/// The most bytes of the path of a cookie.
-const PATH_MAX: usize = 1024;
-/// The most bytes of a domain name (RFC 1035, section 2.3.4, as text).
-const DOMAIN_MAX: usize = 253;
-/// For how long browsers keep a cookie at most: 400 days (RFC 6265bis, section 5.5).
-const MAX_AGE_MAX: u32 = 34_560_000;
-
-/// How long an issued cookie is kept if nothing is said: 30 days.
-const MAX_AGE: u32 = 2_592_000;
-/// The name of an issued cookie if nothing is said.
-const COOKIE: &str = "splitway";
+/// The most bytes of a salt.
+const SALT_MAX: usize = 256;
 
 /// The member `sticky` of a rule.
 #[derive(Debug, Deserialize)]
@@ -47,50 +37,16 @@ pub(crate) struct StickyWire {
         schemars(
             length(min = 1, max = PLACES_MAX),
             inner(
-                length(max = TEXT_MAX),
+                length(max = place::PLACE_MAX),
                 regex(pattern = "^(consumer$|ip$|(header|cookie|arg):|body:/)")
             ),
             extend("uniqueItems" = true),
         )
     )]
     by: Option<Vec<String>>,
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = TEXT_MAX)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = SALT_MAX)))]
     salt: Option<String>,
     cookie: Option<CookieWire>,
-}
-
-/// The member `cookie` of `sticky`.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct CookieWire {
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = TEXT_MAX), regex(pattern = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))
-    )]
-    name: Option<String>,
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = MAX_AGE_MAX)))]
-    max_age: Option<u32>,
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = PATH_MAX), regex(pattern = "^/[!-:<-~]*$"))
-    )]
-    path: Option<String>,
-    #[cfg_attr(
-        feature = "schema",
-        schemars(length(max = DOMAIN_MAX), regex(pattern = "^[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*$"))
-    )]
-    domain: Option<String>,
-    same_site: Option<SameSite>,
-}
-
-/// With which requests from other sites a browser sends the cookie.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-enum SameSite {
-    Lax,
-    Strict,
-    None,
 }
 
 /// Where the keys of requests come from.
@@ -102,27 +58,6 @@ pub(crate) struct Affinity {
     cookie: Option<Cookie>,
 }
 
-/// One place of a request to look for a key.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    Arg(Variable),
-    /// A JSON pointer into a body of JSON.
-    Body(Box<str>),
-    Consumer,
-    Cookie(Box<str>),
-    /// By its lower-case name.
-    Header(Box<str>),
-    Ip,
-}
-
-/// The cookie to issue.
-#[derive(Debug)]
-struct Cookie {
-    name: Box<str>,
-    /// What stands behind the value.
-    attributes: Box<str>,
-}
-
 /// A key that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found<'a> {
@@ -130,15 +65,6 @@ pub(crate) struct Found<'a> {
     pub(crate) by: &'a str,
     /// Of any length; never empty.
     pub(crate) key: Cow<'a, str>,
-}
-
-/// A new key for a client that brings none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Issued {
-    /// The key that the client has from now on.
-    pub(crate) key: String,
-    /// The value of `Set-Cookie` for the response.
-    pub(crate) set_cookie: String,
 }
 
 impl Affinity {
@@ -157,19 +83,21 @@ impl Affinity {
             );
         }
         let places = compile_places(wire.by.as_deref(), at.key("by"), report);
-        if let Some(salt) = &wire.salt {
-            check_length(salt, TEXT_MAX, at.key("salt"), report);
+        let length = wire.salt.as_ref().map_or(1, String::len);
+        if !(1..=SALT_MAX).contains(&length) {
+            report.fault(at.key("salt"), format!("expected 1 to {SALT_MAX} bytes, found {length}"));
         }
-        let cookie = wire.cookie.as_ref().map(|cookie| cookie.compile(at.key("cookie"), report));
+        let salt = wire.salt.as_deref().unwrap_or(default_salt);
+        let cookie = wire.cookie.as_ref();
+        let cookie = cookie.map(|cookie| cookie.compile(salt, at.key("cookie"), report));
         let own = cookie.as_ref().map(|cookie| Place::Cookie(cookie.name.clone()));
         let is_own = |(_, place): &(Box<str>, Place)| own.as_ref() == Some(place);
         if let Some(index) = places.iter().position(is_own) {
             let what = "this cookie is issued and counts anyway, but only if it is signed";
             report.fault(at.key("by").index(index), what);
         }
-        let salt = wire.salt.as_deref().unwrap_or(default_salt).into();
         let is_sound = report.faults.len() == faults_before;
-        is_sound.then(|| Self { places: places.into(), salt, cookie })
+        is_sound.then(|| Self { places: places.into(), salt: salt.into(), cookie })
     }
 
     /// What keys are mixed with, so that different splits divide them differently.
@@ -191,38 +119,21 @@ impl Affinity {
         })
     }
 
-    /// The key that was issued to the client earlier: that of the first cookie with a sound signature.
+    /// The key that was issued to the client earlier.
     pub(crate) fn issued_key<'a>(
         &'a self,
-        facts: &Facts<'a>,
+        facts: &Facts<'_>,
         secret: &Secret,
     ) -> Option<Found<'a>> {
         let cookie = self.cookie.as_ref()?;
-        let header = facts.header("cookie")?;
-        let id = cookies(&header, &cookie.name).find_map(|value| {
-            let (id, signature) = value.split_once('.')?;
-            self.has_issued(cookie, id, signature, secret).then(|| id.to_owned())
-        });
-        Some(Found { by: &cookie.name, key: Cow::Owned(id?) })
+        let key = Cow::Owned(cookie.key(facts, &self.salt, secret)?);
+        Some(Found { by: &cookie.name, key })
     }
 
-    /// A new key from two random numbers, if there is a cookie to put it in.
-    pub(crate) fn issue(&self, [high, low]: [u64; 2], secret: &Secret) -> Option<Issued> {
-        let cookie = self.cookie.as_ref()?;
-        let Cookie { name, attributes } = cookie;
-        let key = format!("{high:016x}{low:016x}");
-        let signature = secret.sign(Purpose::Cookie, &self.signed(cookie, &key));
-        Some(Issued { set_cookie: format!("{name}={key}.{signature}{attributes}"), key })
-    }
-
-    fn has_issued(&self, cookie: &Cookie, id: &str, signature: &str, secret: &Secret) -> bool {
-        let is_id = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
-        is_id && secret.has_signed(Purpose::Cookie, &self.signed(cookie, id), signature)
-    }
-
-    /// With salt and name, the cookie of one split says nothing to another.
-    fn signed<'s>(&'s self, cookie: &'s Cookie, id: &'s str) -> [&'s str; 3] {
-        [&cookie.name, &self.salt, id]
+    /// A new key from two random numbers, if there is a cookie to put it in. Whoever asks has found no
+    /// other key, not in the body either.
+    pub(crate) fn issue(&self, draws: [u64; 2], secret: &Secret) -> Option<Issued> {
+        self.cookie.as_ref().map(|cookie| cookie.issue(draws, &self.salt, secret))
     }
 }
 
@@ -248,131 +159,262 @@ fn compile_places(
     places
 }
 
-fn check_length(text: &str, max: usize, at: At<'_>, report: &mut Report) {
-    if !(1..=max).contains(&text.len()) {
-        report.fault(at, format!("expected 1 to {max} bytes, found {}", text.len()));
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Body;
+    use crate::facts::fake::Asked;
+    use crate::fault::Fault;
+    use crate::wire;
+    use serde_json::{Value as Json, json};
 
-impl Place {
-    /// The place that a text names, or what is wrong with it.
-    fn parse(text: &str) -> Result<Self, String> {
-        const KINDS: [&str; 6] = ["arg:", "body:", "consumer", "cookie:", "header:", "ip"];
-        if text.len() > TEXT_MAX || text.chars().any(char::is_control) {
-            return Err(format!("expected up to {TEXT_MAX} bytes without control characters"));
-        }
-        let (kind, name) = match text.split_once(':') {
-            None => (text, None),
-            Some((kind, name)) => (kind, Some(name)),
+    fn compile(sticky: &Json) -> Result<Affinity, Vec<String>> {
+        let mut report = Report::default();
+        let affinity = wire::read(sticky, At::Root, &mut report, |wire: StickyWire, report| {
+            Affinity::compile(&wire, "chat", At::Root, report)
+        });
+        let faults: Vec<String> = report.faults.iter().map(Fault::to_string).collect();
+        assert_eq!(affinity.is_some(), faults.is_empty(), "{faults:?}");
+        affinity.ok_or(faults)
+    }
+
+    fn by(places: &[&str]) -> Affinity {
+        compile(&json!({"by": places})).expect("sound")
+    }
+
+    fn secret() -> Secret {
+        Secret::new("a secret for tests").expect("long enough")
+    }
+
+    /// The place and the key that are found.
+    fn key(affinity: &Affinity, asked: &Asked, body: Body<'_>) -> Option<(String, String)> {
+        asked.with(body, |facts| {
+            affinity.key(&facts).map(|found| (found.by.to_owned(), found.key.into_owned()))
+        })
+    }
+
+    fn key_in(place: &str, asked: &Asked, body: Body<'_>) -> Option<String> {
+        key(&by(&[place]), asked, body).map(|(_, key)| key)
+    }
+
+    #[test]
+    fn the_first_place_with_a_value_gives_the_key() {
+        let affinity = by(&["header:X-User-ID", "cookie:session", "consumer", "ip"]);
+        let asked = |user: &str, cookie: &str| {
+            let asked = Asked::default().header("x-user-id", user).header("cookie", cookie);
+            key(&affinity, &asked.from("192.0.2.7"), Body::Unread)
         };
-        match (kind, name) {
-            ("consumer", None) => Ok(Self::Consumer),
-            ("ip", None) => Ok(Self::Ip),
-            ("arg", Some(name)) => Variable::parse(&format!("arg_{name}")).map(Self::Arg),
-            ("cookie", Some(name)) if is_header_name(name) => Ok(Self::Cookie(name.into())),
-            ("header", Some(name)) if is_header_name(name) => {
-                Ok(Self::Header(name.to_ascii_lowercase().into()))
-            }
-            ("cookie" | "header", Some(_)) => Err(format!("expected the name of a {kind}")),
-            ("body", Some(pointer)) if is_pointer(pointer) => Ok(Self::Body(pointer.into())),
-            ("body", Some(_)) => {
-                Err("expected a JSON pointer such as `body:/user/id` (RFC 6901)".to_owned())
-            }
-            _ => {
-                let word = if name.is_some() { format!("{kind}:") } else { kind.to_owned() };
-                let hint = did_you_mean(&word, &KINDS);
-                Err(format!(
-                    "expected `consumer`, `ip`, or `header`, `cookie`, `arg`, `body` with `:` and a name{hint}"
-                ))
-            }
+        let pair = |place: &str, key: &str| Some((place.to_owned(), key.to_owned()));
+        assert_eq!(asked("u-17", "session=s"), pair("header:X-User-ID", "u-17"));
+        assert_eq!(asked("", "a=b; session=s"), pair("cookie:session", "s"));
+        assert_eq!(asked("", "session="), pair("ip", "192.0.2.7"));
+        assert_eq!(key(&affinity, &Asked::default(), Body::Unread), None);
+        let by_consumer = Asked::default().with(Body::Unread, |facts| {
+            let facts = facts.of_consumer("jack");
+            affinity.key(&facts).map(|found| (found.by.to_owned(), found.key.into_owned()))
+        });
+        assert_eq!(by_consumer, pair("consumer", "jack"));
+    }
+
+    #[test]
+    fn addresses_are_keys_in_one_form_each_and_ipv6_by_its_network() {
+        for (client, expected) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:0:1:aaaa::1", "2001:db8:0:1::"),
+            ("2001:db8:0:1:bbbb::2", "2001:db8:0:1::"),
+        ] {
+            let key = key_in("ip", &Asked::default().from(client), Body::Unread);
+            assert_eq!(key.as_deref(), Some(expected));
         }
     }
 
-    /// What a request has there; numbers, truth and addresses as text.
-    fn value<'a>(&self, facts: &Facts<'a>) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Arg(variable) => match variable.value(facts)? {
-                Value::Text(text) => Some(text),
-                // An argument without a value.
-                Value::Json(_) => None,
-            },
-            Self::Body(pointer) => in_body(facts.body()?, pointer).map(Cow::Owned),
-            Self::Consumer => facts.consumer.map(Cow::Borrowed),
-            Self::Cookie(name) => facts.cookie(name),
-            Self::Header(name) => facts.header(name),
-            Self::Ip => facts.head.client().map(|client| Cow::Owned(address_key(client))),
+    #[test]
+    fn a_body_gives_what_its_pointer_leads_to() {
+        let body =
+            r#"{"user": "u", "a/b": {"m~n": [1, 2.50, true]}, "no": null, "": "e", "x": ""}"#;
+        for (pointer, expected) in [
+            ("/user", Some("u")),
+            ("/a~1b/m~0n/0", Some("1")),
+            ("/a~1b/m~0n/1", Some("2.5")),
+            ("/a~1b/m~0n/2", Some("true")),
+            ("/", Some("e")),
+            ("/a~1b", None),
+            ("/a~1b/m~0n", None),
+            ("/a~1b/m~0n/3", None),
+            ("/a~1b/m~0n/00", None),
+            ("/no", None),
+            ("/x", None),
+            ("/user/u", None),
+        ] {
+            let place = format!("body:{pointer}");
+            let key = key_in(&place, &Asked::default(), Body::Whole(body.as_bytes()));
+            assert_eq!(key.as_deref(), expected, "{pointer}");
+        }
+        for body in ["", "user=u", "{\"user\": \"u\"", "\u{feff}{}"] {
+            let key = key_in("body:/user", &Asked::default(), Body::Whole(body.as_bytes()));
+            assert_eq!(key, None, "{body}");
         }
     }
-}
 
-/// The address of a client as its key. Of IPv6 it is the network of 64 bits: the rest of the address
-/// changes under one and the same client, and clients could choose it.
-fn address_key(client: IpAddr) -> String {
-    household(client).to_string()
-}
-
-/// Whether a text is a JSON pointer to something inside (RFC 6901, section 3).
-fn is_pointer(text: &str) -> bool {
-    let is_escape = |rest: &str| rest.starts_with(['0', '1']);
-    text.starts_with('/') && text.split('~').skip(1).all(is_escape)
-}
-
-/// What a body of JSON has at `pointer`, if that is a text, a number or a truth value.
-fn in_body(body: &[u8], pointer: &str) -> Option<String> {
-    use serde_json::Value::{Array, Bool, Null, Number, Object, String};
-    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    match body.pointer(pointer)? {
-        String(text) => Some(text.clone()),
-        Number(number) => Some(number.to_string()),
-        Bool(value) => Some(value.to_string()),
-        Null | Array(_) | Object(_) => None,
-    }
-}
-
-impl CookieWire {
-    fn compile(&self, at: At<'_>, report: &mut Report) -> Cookie {
-        let name = self.name.as_deref().unwrap_or(COOKIE);
-        let path = self.path.as_deref().unwrap_or("/");
-        let max_age = self.max_age.unwrap_or(MAX_AGE);
-        let same_site = match self.same_site.unwrap_or(SameSite::Lax) {
-            SameSite::Lax => "Lax",
-            SameSite::Strict => "Strict",
-            SameSite::None => "None",
+    #[test]
+    fn a_body_is_asked_for_only_if_nothing_before_it_has_a_key() {
+        let affinity = by(&["header:user", "body:/user", "ip"]);
+        assert!(affinity.needs_body() && !by(&["ip"]).needs_body());
+        let wants = |asked: Asked| {
+            asked.with(Body::Unread, |facts| {
+                affinity.key(&facts);
+                facts.wants_body()
+            })
         };
-        check_length(name, TEXT_MAX, at.key("name"), report);
-        if !name.is_empty() && !is_header_name(name) {
-            report.fault(at.key("name"), "expected a token (RFC 6265, section 4.1.1)");
+        assert!(!wants(Asked::default().header("user", "u")));
+        assert!(wants(Asked::default()));
+    }
+
+    #[test]
+    fn a_cookie_is_issued_once_and_known_again() {
+        let affinity = compile(&json!({"cookie": {}})).expect("sound");
+        let issued = affinity.issue([1, 0xabc], &secret()).expect("a cookie is set up");
+        assert_eq!(issued.key, "00000000000000010000000000000abc");
+        let (pair, attributes) = issued.set_cookie.split_once(';').expect("attributes");
+        assert_eq!(attributes, " Max-Age=2592000; Path=/; Secure; HttpOnly; SameSite=Lax");
+        let known = |affinity: &Affinity, cookie: &str, secret: &Secret| {
+            Asked::default().header("cookie", cookie).with(Body::Unread, |facts| {
+                affinity.issued_key(&facts, secret).map(|found| found.key.into_owned())
+            })
+        };
+        assert_eq!(known(&affinity, pair, &secret()).as_ref(), Some(&issued.key));
+        let second = format!("splitway-chat=forged.00; a=b; {pair}");
+        assert_eq!(known(&affinity, &second, &secret()), Some(issued.key), "of another path");
+
+        let other = Secret::new("another secret for tests").expect("long enough");
+        assert_eq!(known(&affinity, pair, &other), None);
+        for sticky in [json!({"cookie": {}, "salt": "s"}), json!({"cookie": {"name": "s"}})] {
+            let affinity = compile(&sticky).expect("sound");
+            let pair = pair
+                .replace("splitway-chat=", &format!("{}=", affinity.cookie.as_ref().unwrap().name));
+            assert_eq!(known(&affinity, &pair, &secret()), None, "of another split");
         }
-        if !(1..=MAX_AGE_MAX).contains(&max_age) {
-            let what = format!("expected 1 to {MAX_AGE_MAX} seconds, which are 400 days");
-            report.fault(at.key("max_age"), what);
+        for at in "splitway-chat=".len()..pair.len() {
+            for with in ["", "0", "1", "f", "A", ".", " "] {
+                let changed = format!("{}{with}{}", &pair[..at], &pair[at + 1..]);
+                let taken = changed != pair && known(&affinity, &changed, &secret()).is_some();
+                assert!(!taken, "{changed}");
+            }
         }
-        let is_path = path.starts_with('/') && path.len() <= PATH_MAX;
-        if !is_path || !path.bytes().all(|b| b.is_ascii_graphic() && b != b';') {
-            let what = format!("expected a path of up to {PATH_MAX} bytes that starts with `/`");
-            report.fault(at.key("path"), what);
-        }
-        if self.domain.as_deref().is_some_and(|domain| !is_domain(domain)) {
-            report.fault(at.key("domain"), "expected a domain name such as `example.com`");
-        }
-        if name.to_ascii_lowercase().starts_with("__host-")
-            && (self.domain.is_some() || path != "/")
-        {
-            let what = "browsers take `__Host-` only with the path `/` and without `domain`";
-            report.fault(at.key("name"), what);
-        }
-        let domain = self.domain.as_ref().map(|domain| format!("; Domain={domain}"));
-        let domain = domain.unwrap_or_default();
-        let attributes = format!(
-            "; Max-Age={max_age}; Path={path}{domain}; Secure; HttpOnly; SameSite={same_site}"
+        assert_eq!(by(&["ip"]).issue([1, 2], &secret()), None);
+    }
+
+    #[test]
+    fn all_of_a_cookie_can_be_said() {
+        let affinity = compile(&json!({"by": ["ip"], "salt": "s", "cookie": {
+            "name": "b", "max_age": 60, "path": "/v1", "domain": "example.com", "same_site": "None",
+        }}));
+        let affinity = affinity.expect("sound");
+        assert_eq!(affinity.salt(), "s");
+        assert_eq!(by(&["ip"]).salt(), "chat", "that of the caller");
+        let issued = affinity.issue([0, 0], &secret()).expect("a cookie is set up");
+        let attributes =
+            "; Max-Age=60; Path=/v1; Domain=example.com; Secure; HttpOnly; SameSite=None";
+        assert!(issued.set_cookie.starts_with("b=00000000000000000000000000000000."));
+        assert!(issued.set_cookie.ends_with(attributes), "{}", issued.set_cookie);
+    }
+
+    #[test]
+    fn faults_are_told_with_their_places() {
+        const FORMS: &str =
+            "expected `consumer`, `ip`, or `header`, `cookie`, `arg`, `body` with `:` and a name";
+        let check = |sticky: Json, expected: &[&str]| {
+            let faults = compile(&sticky).map(|_| ()).expect_err("faulty");
+            assert_eq!(faults, expected, "{sticky}");
+        };
+        check(
+            json!({}),
+            &["(document): `by` or `cookie` is missing: there is nothing to tell clients apart by"],
         );
-        Cookie { name: name.into(), attributes: attributes.into() }
+        check(json!({"by": []}), &["/by: expected 1 to 8 places, found 0"]);
+        let nine: Vec<String> = (0..9).map(|index| format!("header:h{index}")).collect();
+        check(json!({"by": nine}), &["/by: expected 1 to 8 places, found 9"]);
+        check(
+            json!({"by": ["hedaer:x", "header", "user", "ip:", "header:a b", "cookie:", "body:user", "body:/~2"]}),
+            &[
+                &format!("/by/0: {FORMS}; did you mean `header:`?"),
+                &format!("/by/1: {FORMS}; did you mean `header:`?"),
+                &format!("/by/2: {FORMS}"),
+                &format!("/by/3: {FORMS}; did you mean `ip`?"),
+                "/by/4: expected the name of a header",
+                "/by/5: expected the name of a cookie",
+                "/by/6: expected a JSON pointer such as `body:/user/id` (RFC 6901)",
+                "/by/7: expected a JSON pointer such as `body:/user/id` (RFC 6901)",
+            ],
+        );
+        check(
+            json!({"by": ["header:A", "ip", "header:a", "body:/\n"]}),
+            &[
+                "/by/2: `header:a` stands here twice",
+                "/by/3: expected up to 256 bytes without control characters",
+            ],
+        );
+        check(
+            json!({"by": ["ip", "cookie:splitway-chat"], "cookie": {}}),
+            &["/by/1: this cookie is issued and counts anyway, but only if it is signed"],
+        );
+        check(
+            json!({"by": ["ip"], "sallt": "", "salt": "", "cookie": {
+                "name": "a b", "max_age": 0, "path": "/;x", "domain": ".example.com", "same_site": "lax",
+            }}),
+            &[
+                "/cookie/same_site: unknown value `lax`, expected one of [\"Lax\", \"Strict\", \"None\"]; did you mean `Lax`?",
+                "/sallt: unknown key; did you mean `salt`?",
+                "/salt: expected 1 to 256 bytes, found 0",
+                "/cookie/name: expected a token of up to 512 bytes (RFC 6265)",
+                "/cookie/max_age: expected 1 to 34560000 seconds, which are 400 days",
+                "/cookie/path: expected a path of up to 1024 bytes that starts with `/`",
+                "/cookie/domain: expected a domain name such as `example.com`",
+            ],
+        );
+        check(
+            json!({"cookie": {"name": "__Host-a", "path": "/v1"}}),
+            &["/cookie/name: browsers take `__Host-` only with the path `/` and without `domain`"],
+        );
     }
-}
 
-fn is_domain(text: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    text.len() <= DOMAIN_MAX && text.split('.').all(is_label)
+    /// Whatever it reads it neither panics nor makes a header that is more than one line.
+    #[test]
+    fn garbage_is_refused_or_harmless() {
+        let mut state = 3_u64;
+        let mut draw = move |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(state >> 33).unwrap() % bound
+        };
+        let words = [
+            "header", "cookie", "ip", "body", ":", "/", "~", "~0", "1", "=", ";", ".", "", " ",
+            "\n", "\u{0}", "\u{fc}", "{", "}", "[", "\"", "a", "A", ",", "splitway", "__Host-",
+            "consumer",
+        ];
+        let mut text =
+            move || -> String { (0..draw(8)).map(|_| words[draw(words.len())]).collect() };
+        let (mut sound, mut found) = (0, 0);
+        for _ in 0..20_000 {
+            let sticky = json!({"by": [format!("cookie:{}", text())], "salt": text(), "cookie": {
+                "name": text(), "path": format!("/{}", text()), "domain": "example.com",
+            }});
+            if let Ok(affinity) = compile(&sticky) {
+                let issued = affinity.issue([0, 0], &secret()).expect("a cookie is set up");
+                assert!(!issued.set_cookie.contains(char::is_control));
+                sound += 1;
+            }
+            let affinity =
+                compile(&json!({"by": ["cookie:a", "body:/a", "header:a"], "cookie": {}}));
+            let asked = Asked::default().header("cookie", &text()).header("a", &text());
+            asked.with(Body::Whole(text().as_bytes()), |facts| {
+                let affinity = affinity.expect("sound");
+                found +=
+                    usize::from(affinity.key(&facts).is_some_and(|found| !found.key.is_empty()));
+                assert_eq!(affinity.issued_key(&facts, &secret()), None);
+            });
+            let _ = Place::parse(&text());
+        }
+        assert!(sound > 0 && found > 1000, "{sound} {found}");
+    }
 }

@@ -168,3 +168,90 @@ pub(crate) fn host_name(authority: &str) -> &str {
         Some(_) | None => authority,
     }
 }
+
+/// A request for tests of what is decided from facts.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+    use std::net::IpAddr;
+
+    /// A head of these headers, by lower-case name, from this client.
+    #[derive(Default)]
+    pub(crate) struct Asked {
+        pub(crate) headers: Vec<(&'static str, String)>,
+        pub(crate) client: Option<IpAddr>,
+        pub(crate) query: Option<String>,
+    }
+
+    impl Asked {
+        pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+            self.headers.push((name, value.to_owned()));
+            self
+        }
+
+        pub(crate) fn from(self, client: &str) -> Self {
+            Self { client: client.parse().ok(), ..self }
+        }
+
+        /// What `decide` makes of the request, with this body.
+        pub(crate) fn with<T>(&self, body: Body<'_>, decide: impl FnOnce(Facts<'_>) -> T) -> T {
+            let draft = Draft::of(self);
+            decide(Facts::new(self, &draft, body))
+        }
+    }
+
+    impl Head for Asked {
+        fn method(&self) -> &str {
+            "GET"
+        }
+
+        fn path(&self) -> &str {
+            "/"
+        }
+
+        fn query(&self) -> Option<&str> {
+            self.query.as_deref()
+        }
+
+        fn host(&self) -> &str {
+            "api.example.com"
+        }
+
+        fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+            let found = self.headers.iter().find(|(own, _)| *own == name);
+            found.map(|(_, value)| Cow::Borrowed(value.as_str()))
+        }
+
+        fn client(&self) -> Option<IpAddr> {
+            self.client
+        }
+
+        fn scheme(&self) -> &str {
+            "https"
+        }
+
+        fn port(&self) -> u16 {
+            443
+        }
+
+        fn is_fronted(&self) -> bool {
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_found_by_their_whole_names() {
+        let header = "a=1; ab=2;b = 3 ; a=4; =5; c; d=\"6=7\"";
+        let find = |name: &str| cookies(header, name).collect::<Vec<_>>();
+        assert_eq!(find("a"), ["1", "4"]);
+        assert_eq!(find("b"), ["3"]);
+        assert_eq!(find("c"), [""; 0]);
+        assert_eq!(find("A"), [""; 0]);
+        assert_eq!(find("d"), ["\"6=7\""]);
+    }
+}

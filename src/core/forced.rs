@@ -200,3 +200,186 @@ fn compile_networks(addresses: Option<&[String]>, at: At<'_>, report: &mut Repor
     }
     networks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Body;
+    use crate::facts::fake::Asked;
+    use crate::fault::Fault;
+    use crate::seal::token;
+    use crate::wire;
+    use serde_json::{Value, json};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_348_800_000);
+    const LATER: Timestamp = Timestamp::from_millis(1_795_348_801_000);
+
+    fn compile(text: &Value) -> (Option<Override>, Vec<String>, Vec<String>) {
+        let mut report = Report::default();
+        let compiled = wire::read(text, At::Root, &mut report, |wire: OverrideWire, report| {
+            Override::compile(&wire, At::Root, report)
+        });
+        let texts = |faults: &[Fault]| faults.iter().map(Fault::to_string).collect::<Vec<_>>();
+        assert_eq!(compiled.is_some(), report.faults.is_empty());
+        (compiled, texts(&report.faults), texts(&report.warnings))
+    }
+
+    fn sound(text: &Value) -> Override {
+        let (compiled, faults, _) = compile(text);
+        compiled.unwrap_or_else(|| panic!("{faults:?}"))
+    }
+
+    fn secret() -> Secret {
+        Secret::new("a secret for tests").expect("long enough")
+    }
+
+    /// What is asked for with these headers, on the route `chat`.
+    fn asked(
+        rule: &Override,
+        request: &Asked,
+        secret: Option<&Secret>,
+    ) -> Result<String, Option<Denied>> {
+        request.with(Body::Unread, |facts| match rule.asked(&facts, secret, "chat", NOW) {
+            Forced::Branch(name) => Ok(name.into_owned()),
+            Forced::Denied(why) => Err(Some(why)),
+            Forced::Unasked => Err(None),
+        })
+    }
+
+    #[test]
+    fn bare_names_are_taken_from_the_networks_of_the_rule_only() {
+        let rule = sound(&json!({"addresses": ["10.0.0.0/8", "2001:db8::1"]}));
+        let from = |client: &str, name: &str| {
+            asked(&rule, &Asked::default().header("x-splitway-branch", name).from(client), None)
+        };
+        for client in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"] {
+            assert_eq!(from(client, "v2"), Ok("v2".to_owned()), "{client}");
+        }
+        for client in ["192.0.2.1", "2001:db8::2", "nowhere"] {
+            assert_eq!(from(client, "v2"), Err(Some(Denied::Address)), "{client}");
+        }
+        assert_eq!(from("10.1.2.3", ""), Err(None));
+        assert_eq!(from("10.1.2.3", "v2, v3"), Err(Some(Denied::Nonsense)));
+        assert_eq!(from("10.1.2.3", "v2~1~*~0"), Err(Some(Denied::TokensOff)));
+        assert_eq!(asked(&rule, &Asked::default(), None), Err(None));
+    }
+
+    #[test]
+    fn tokens_are_taken_from_anybody() {
+        let rule = sound(&json!({"tokens": true}));
+        let with = |text: &str, secret: Option<&Secret>| {
+            let request = Asked::default().header("x-splitway-branch", text).from("192.0.2.1");
+            asked(&rule, &request, secret)
+        };
+        let ours = secret();
+        let chat = token(&ours, "v2", Some("chat"), LATER);
+        assert_eq!(with(&chat, Some(&ours)), Ok("v2".to_owned()));
+        assert_eq!(with(&token(&ours, "v2", None, LATER), Some(&ours)), Ok("v2".to_owned()));
+        assert_eq!(with(&chat, None), Err(Some(Denied::NoSecret)));
+        assert_eq!(with("v2", Some(&ours)), Err(Some(Denied::Address)));
+        let other = Secret::new("another secret for tests").expect("long enough");
+        for (text, refused) in [
+            (token(&ours, "v2", Some("chat"), NOW), Refused::Expired),
+            (token(&ours, "v2", Some("other"), LATER), Refused::OtherRoute),
+            (token(&other, "v2", Some("chat"), LATER), Refused::Forged),
+            ("~".to_owned(), Refused::Malformed),
+        ] {
+            assert_eq!(with(&text, Some(&ours)), Err(Some(Denied::Token(refused))), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_header_goes_before_the_cookie_and_is_not_made_up_beside_it() {
+        let both =
+            json!({"header": "X-Branch", "cookie": "branch", "addresses": ["::/0", "0.0.0.0/0"]});
+        let both = sound(&both);
+        let request = |header: &str| {
+            Asked::default().header("x-branch", header).header("cookie", "branch=c").from("::1")
+        };
+        assert_eq!(asked(&both, &request("h"), None), Ok("h".to_owned()));
+        assert_eq!(asked(&both, &request(""), None), Ok("c".to_owned()));
+        assert_eq!(asked(&both, &request("?"), None), Err(Some(Denied::Nonsense)));
+        let cookie = sound(&json!({"cookie": "branch", "addresses": ["::1"]}));
+        assert_eq!(cookie.header, None);
+        assert_eq!(asked(&cookie, &request("h"), None), Ok("c".to_owned()));
+    }
+
+    #[test]
+    fn faults_are_told_with_their_places() {
+        let check =
+            |text: Value, expected: &[&str]| assert_eq!(compile(&text).1, expected, "{text}");
+        let anybody = "(document): expected `addresses` or `tokens: true`: without them anybody could \
+                       choose a branch, or nobody";
+        check(json!({}), &[anybody]);
+        check(json!({"header": "x", "tokens": false}), &[anybody]);
+        check(json!({"addresses": []}), &["/addresses: expected 1 to 64 networks, found 0"]);
+        check(
+            json!({"addresses": ["10.1.0.0/8", "host", "10.0.0.0/8", "::1/129"]}),
+            &[
+                "/addresses/1: expected an address or a network such as `10.0.0.0/8`",
+                "/addresses/2: `10.0.0.0/8` stands here twice",
+                "/addresses/3: expected an address or a network such as `10.0.0.0/8`",
+            ],
+        );
+        check(
+            json!({"header": "a b", "cookie": "", "token": true, "tokens": "yes"}),
+            &[
+                "/token: unknown key; did you mean `tokens`?",
+                "/tokens: expected a boolean, found \"yes\"",
+                "/header: expected the name of a header",
+                "/cookie: expected the name of a cookie",
+            ],
+        );
+        let (_, faults, warnings) = compile(&json!({"addresses": ["0.0.0.0/0"]}));
+        assert!(faults.is_empty());
+        assert_eq!(warnings, ["/addresses/0: that is everybody: any client may choose its branch"]);
+    }
+
+    #[test]
+    fn garbage_is_refused_or_harmless() {
+        let mut state = 5_u64;
+        let mut draw = move |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(state >> 33).unwrap() % bound
+        };
+        let words = [
+            "v2",
+            "~",
+            "*",
+            "chat",
+            "1795348801",
+            ".",
+            "-",
+            ":",
+            "::",
+            "/",
+            "8",
+            "10",
+            "\u{fc}",
+            "\n",
+            " ",
+            "=",
+            ";",
+            "branch",
+            "",
+            "\u{0}",
+        ];
+        let mut text =
+            move || -> String { (0..draw(9)).map(|_| words[draw(words.len())]).collect() };
+        let rule = sound(
+            &json!({"cookie": "branch", "header": "b", "addresses": ["::1"], "tokens": true}),
+        );
+        let mut names = 0;
+        for _ in 0..20_000 {
+            compile(&json!({"header": text(), "cookie": text(), "addresses": [text(), text()]}));
+            let cookie = format!("branch={}", text());
+            let request =
+                Asked::default().header("b", &text()).header("cookie", &cookie).from("::1");
+            if let Ok(name) = asked(&rule, &request, Some(&secret())) {
+                assert!(Id::parse(&name).is_some(), "{name}");
+                names += 1;
+            }
+        }
+        assert!(names > 1000, "{names}");
+    }
+}
