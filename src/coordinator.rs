@@ -279,7 +279,7 @@ impl Control for Coordinator {
     }
 
     async fn buffer(&self, request: web_sys::Request, limit: usize) -> Option<Vec<u8>> {
-        buffer(request.body(), limit).await
+        buffer(request.body(), limit).await.ok()
     }
 
     async fn admit(&self, caller: Caller) -> std::result::Result<Box<str>, Refusal> {

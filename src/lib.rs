@@ -21,7 +21,7 @@ use worker::wasm_bindgen::JsCast;
 use worker::web_sys::{Headers, Request, Response, ResponseInit};
 use worker::{Context, Env, Result, event};
 
-use crate::platform::{EdgeHead, EdgePlatform};
+use crate::platform::{EdgeBody, EdgeHead, EdgePlatform};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
@@ -32,7 +32,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         Way::Past => {}
     }
     let platform = EdgePlatform::new(env, context);
-    match serve(&platform, &head, request).await {
+    match serve(&platform, &head, EdgeBody::Sent(request)).await {
         Reply::Relay(response, edits) => {
             // `new Response(body, response)` keeps status, reason, headers and the body as it is.
             let response = response.native();

@@ -2,14 +2,15 @@
 
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead};
-use splitway_core::platform::Platform;
+use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
+use splitway_core::seal::Secret;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use worker::js_sys::{Array, Function, JSON, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -36,6 +37,16 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(Date::now().as_millis())
 }
 
+/// What this deployment signs with.
+fn secret(env: &Env) -> Option<Secret> {
+    let text = setting(env, "SPLITWAY_SECRET")?;
+    let secret = Secret::new(&text);
+    if secret.is_err() {
+        telemetry::failure("SPLITWAY_SECRET has less than 16 bytes: nothing is signed");
+    }
+    secret.ok()
+}
+
 /// A variable or a secret of the deployment, if there is one. One that is no text is taken as the JSON
 /// that it is written as, so that it is judged and not overlooked.
 pub(crate) fn setting(env: &Env, name: &str) -> Option<String> {
@@ -54,34 +65,56 @@ pub(crate) fn call(
     function.apply(target, &arguments.iter().collect::<Array>())
 }
 
-/// All of a body, or `None` if it is longer than `limit` bytes or breaks off. What is too long is not
-/// read to its end.
-pub(crate) async fn buffer(body: Option<ReadableStream>, limit: usize) -> Option<Vec<u8>> {
+/// All of a body, unless it is longer than `limit` bytes or breaks off. What is too long is not read
+/// to its end.
+pub(crate) async fn buffer(body: Option<ReadableStream>, limit: usize) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
-    let Some(body) = body else { return Some(bytes) };
-    let reader = ReadableStreamDefaultReader::new(&body).ok()?;
-    loop {
-        let next = JsFuture::from(reader.read()).await.ok()?;
-        if Reflect::get(&next, &"done".into()).ok()?.is_truthy() {
-            return Some(bytes);
-        }
-        let chunk: Uint8Array = Reflect::get(&next, &"value".into()).ok()?.dyn_into().ok()?;
-        if bytes.len() + usize::try_from(chunk.length()).ok()? > limit {
+    let Some(body) = body else { return Ok(bytes) };
+    let reader = ReadableStreamDefaultReader::new(&body).map_err(|_| Unread::BrokenOff)?;
+    while let Some(chunk) = chunk(&reader).await.map_err(|_| Unread::BrokenOff)? {
+        let length = usize::try_from(chunk.length()).unwrap_or(usize::MAX);
+        if length > limit - bytes.len() {
             // The client need not send the rest; whether that is still heard is all the same.
             drop(reader.cancel());
-            return None;
+            return Err(Unread::TooLong);
         }
         bytes.extend(chunk.to_vec());
     }
+    Ok(bytes)
+}
+
+/// The next piece of a body, unless it is at its end.
+async fn chunk(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
+    let next = JsFuture::from(reader.read()).await?;
+    if Reflect::get(&next, &"done".into())?.is_truthy() {
+        return Ok(None);
+    }
+    Reflect::get(&next, &"value".into())?.dyn_into().map(Some)
+}
+
+/// The body of a request: in the request that came in, or bytes of our own.
+pub(crate) enum EdgeBody {
+    Sent(Request),
+    Bytes(Uint8Array),
 }
 
 impl Platform for EdgePlatform {
     type Head = EdgeHead;
-    type Body = Request;
+    type Body = EdgeBody;
     type Response = upstream::EdgeResponse;
 
     fn now(&self) -> Timestamp {
         now()
+    }
+
+    fn draw(&self) -> u64 {
+        getrandom::u64().unwrap_or_else(|_| now().as_millis())
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        /// The same for all requests of an isolate.
+        static SECRET: OnceLock<Option<Secret>> = OnceLock::new();
+        SECRET.get_or_init(|| secret(&self.env)).as_ref()
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -96,9 +129,20 @@ impl Platform for EdgePlatform {
         &self,
         attempt: &Attempt<'_>,
         head: &EdgeHead,
-        body: Request,
+        body: EdgeBody,
     ) -> Result<Self::Response, Failure> {
         upstream::send(attempt, head, &body).await
+    }
+
+    async fn buffer(&self, body: EdgeBody, limit: usize) -> Result<Vec<u8>, Unread> {
+        match body {
+            EdgeBody::Sent(request) => buffer(request.body(), limit).await,
+            EdgeBody::Bytes(bytes) => Ok(bytes.to_vec()),
+        }
+    }
+
+    fn body(&self, bytes: Vec<u8>) -> EdgeBody {
+        EdgeBody::Bytes(Uint8Array::from(bytes.as_slice()))
     }
 
     fn record(&self, record: &Record<'_>) {

@@ -1,7 +1,7 @@
 //! One attempt at the edge: one `fetch`, its failure named by an error type of RFC 9209.
 
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Edits, HOP_BY_HOP, Head};
+use splitway_core::head::{Edits, HOP_BY_HOP};
 use splitway_core::problem::Failure;
 use worker::js_sys::{self, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -10,7 +10,7 @@ use worker::web_sys::{
     AbortController, Headers, Request, RequestInit, RequestRedirect, Response, WorkerGlobalScope,
 };
 
-use crate::platform::EdgeHead;
+use crate::platform::{EdgeBody, EdgeHead};
 use crate::telemetry;
 
 /// The hop-by-hop headers that the runtime leaves in a request or a response; it removes the others
@@ -32,10 +32,17 @@ impl EdgeResponse {
 pub(crate) async fn send(
     attempt: &Attempt<'_>,
     head: &EdgeHead,
-    request: &Request,
+    body: &EdgeBody,
 ) -> Result<EdgeResponse, Failure> {
+    if let EdgeBody::Bytes(bytes) = body
+        && takes_no_body(attempt)
+        && bytes.length() > 0
+    {
+        // Only a request that came in so can carry it, and that one has been read.
+        return Err(Failure::HttpRequestError);
+    }
     let controller = AbortController::new().map_err(name)?;
-    let promise = start(attempt, head, request, &controller).map_err(name)?;
+    let promise = start(attempt, head, body, &controller).map_err(name)?;
     let aborting = Aborting::new(controller);
     let response = JsFuture::from(promise).await.map_err(name)?;
     aborting.disarm();
@@ -46,15 +53,17 @@ pub(crate) async fn send(
 fn start(
     attempt: &Attempt<'_>,
     head: &EdgeHead,
-    request: &Request,
+    body: &EdgeBody,
     controller: &AbortController,
 ) -> Result<js_sys::Promise, JsValue> {
     let url = [attempt.scheme.as_str(), "://", attempt.node.authority(), &attempt.target].concat();
     let global: WorkerGlobalScope = js_sys::global().unchecked_into();
     let init = RequestInit::new();
     init.set_signal(Some(&controller.signal()));
-    let body = request.body();
-    if body.is_some() && matches!(head.method(), "GET" | "HEAD") {
+    if let EdgeBody::Sent(request) = body
+        && takes_no_body(attempt)
+        && request.body().is_some()
+    {
         // An init with such a method and a body is refused; a request made from one that came in
         // keeps both, and its redirect mode, which is manual.
         let carrier = Request::new_with_str_and_init(&url, request.unchecked_ref())?;
@@ -63,13 +72,27 @@ fn start(
     }
     let headers = Headers::new_with_headers(head.headers())?;
     edit(&headers, &attempt.edits)?;
-    init.set_method(head.method());
+    init.set_method(&attempt.method);
     init.set_headers(&headers);
     init.set_redirect(RequestRedirect::Manual);
-    if let Some(body) = body {
-        init.set_body(&body);
+    match body {
+        EdgeBody::Sent(request) => {
+            if let Some(body) = request.body() {
+                init.set_body(&body);
+            }
+        }
+        EdgeBody::Bytes(bytes) if bytes.length() == 0 => {}
+        EdgeBody::Bytes(bytes) => {
+            headers.delete("content-length")?;
+            init.set_body(bytes);
+        }
     }
     Ok(global.fetch_with_str_and_init(&url, &init))
+}
+
+/// Whether the runtime makes no request with such a method and a body.
+fn takes_no_body(attempt: &Attempt<'_>) -> bool {
+    matches!(&*attempt.method, "GET" | "HEAD")
 }
 
 /// Applies changes to headers, after removing what belongs to one connection only.

@@ -15,6 +15,7 @@ use splitway_core::problem::Answer;
 use tower_service::Service;
 
 use crate::coordinator::Handle;
+use crate::front::Fronts;
 use crate::message;
 use crate::platform::RequestHead;
 use crate::reply::{last, whole};
@@ -59,7 +60,7 @@ async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     let Some(Client(client)) = parts.extensions.get().copied() else {
         return unknown().await.into_response();
     };
-    let head = RequestHead::new(parts, client, admin.port);
+    let head = RequestHead::new(parts, client, admin.port, &Fronts::default());
     let answer = admin::answer(&admin.coordinator, "", &head, body).await;
     whole(answer).map(Body::new)
 }

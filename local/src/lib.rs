@@ -38,6 +38,7 @@ mod database;
 mod etcd;
 mod failure;
 mod file;
+mod front;
 mod key;
 #[cfg(feature = "etcd")]
 mod last_good;

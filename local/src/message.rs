@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -71,13 +71,21 @@ pub(crate) fn forwarded(headers: &HeaderMap, edits: &Edits) -> HeaderMap {
 /// a body (GET).
 pub(crate) fn request_headers(client: &HeaderMap, attempt: &Attempt<'_>) -> HeaderMap {
     let mut headers = forwarded(client, &attempt.edits);
-    if let Ok(host) = HeaderValue::from_str(attempt.host) {
+    if let Ok(host) = HeaderValue::from_str(&attempt.host) {
         headers.insert(HOST, host);
     }
     if client.contains_key(TRANSFER_ENCODING) {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     headers
+}
+
+/// Says how long a body is that is sent as a whole, however the client framed its own.
+pub(crate) fn say_length(headers: &mut HeaderMap, length: u64) {
+    let was_coded = headers.remove(TRANSFER_ENCODING).is_some();
+    if length > 0 || was_coded || headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
 }
 
 /// The URI of an attempt, in the absolute form from which hyper takes the connection's address.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use splitway_core::address;
+use splitway_core::seal::{Secret, TooShort};
 use splitway_core::storage::Retention;
 
 use crate::fleet::StoreOptions;
@@ -64,6 +65,17 @@ pub struct ServeOptions {
     )]
     pub allow_admin: Vec<IpNet>,
 
+    /// Believe this address or network who asks (X-Forwarded-For) and from where (Cloudflare's
+    /// headers); may be given several times
+    #[arg(
+        long,
+        env = "SPLITWAY_TRUSTED_PROXY",
+        value_name = "ADDR[/BITS]",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub trusted_proxy: Vec<IpNet>,
+
     /// Keep so many revisions of the configuration
     #[arg(
         long,
@@ -94,6 +106,10 @@ pub struct ServeOptions {
     /// no flag: a command line is there for everybody to read.
     #[arg(skip)]
     pub admin_key: Option<String>,
+
+    /// What cookies and tokens are signed with, by `SPLITWAY_SECRET`; no flag, as the key.
+    #[arg(skip)]
+    pub secret: Option<String>,
 
     /// Whether standard error is left to others, as in a test that starts a server of its own.
     #[arg(skip)]
@@ -128,11 +144,13 @@ impl Default for ServeOptions {
             resolve: Vec::new(),
             ca: None,
             allow_admin: Vec::new(),
+            trusted_proxy: Vec::new(),
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
             access_log: false,
             store: StoreOptions::default(),
             admin_key: None,
+            secret: None,
             is_silent: false,
         }
     }
@@ -145,6 +163,11 @@ impl ServeOptions {
             true => ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect(),
             false => self.allow_admin.clone(),
         }
+    }
+
+    /// What cookies and tokens are signed with, if it was given.
+    pub(crate) fn secret(&self) -> Result<Option<Secret>, TooShort> {
+        self.secret.as_deref().map(Secret::new).transpose()
     }
 
     /// How much of the past is kept.

@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::Response;
 use hyper::body::Incoming;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead, normalise_target};
-use splitway_core::platform::Platform;
+use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::{Failure, Problem};
+use splitway_core::seal::Secret;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
+use crate::front::Fronts;
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
-use crate::upstream::Upstreams;
+use crate::upstream::{Upload, Upstreams};
 
 /// The effects of one thread.
 #[derive(Debug)]
@@ -28,15 +31,26 @@ pub(crate) struct Effects {
     pub(crate) store: Arc<Store>,
     pub(crate) upstreams: Upstreams,
     pub(crate) log: Log,
+    pub(crate) fronts: Arc<Fronts>,
+    pub(crate) secret: Option<Secret>,
 }
 
 impl Platform for Effects {
     type Head = RequestHead;
-    type Body = Incoming;
+    type Body = Upload;
     type Response = Received;
 
     fn now(&self) -> Timestamp {
         telemetry::now()
+    }
+
+    fn draw(&self) -> u64 {
+        // Without entropy, which a running system has, time is what is left to tell clients apart.
+        getrandom::u64().unwrap_or_else(|_| telemetry::now().as_millis())
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -51,9 +65,21 @@ impl Platform for Effects {
         &self,
         attempt: &Attempt<'_>,
         head: &RequestHead,
-        body: Incoming,
+        body: Upload,
     ) -> Result<Received, Failure> {
         self.upstreams.send(attempt, head, body).await
+    }
+
+    async fn buffer(&self, body: Upload, limit: usize) -> Result<Vec<u8>, Unread> {
+        match Limited::new(body, limit).collect().await {
+            Ok(whole) => Ok(whole.to_bytes().into()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+            Err(_) => Err(Unread::BrokenOff),
+        }
+    }
+
+    fn body(&self, bytes: Vec<u8>) -> Upload {
+        Either::Right(Full::from(bytes))
     }
 
     fn record(&self, record: &Record<'_>) {
@@ -69,17 +95,21 @@ pub(crate) struct RequestHead {
     folded: Option<Box<str>>,
     fault: Option<Problem>,
     client: IpAddr,
+    /// Who the connection is from, if it is a proxy that is trusted to say who asks.
+    front: Option<IpAddr>,
     port: u16,
 }
 
 impl RequestHead {
-    /// A request that came from `client` to `port`.
-    pub(crate) fn new(parts: Parts, client: IpAddr, port: u16) -> Self {
+    /// A request that came from `peer` to `port`.
+    pub(crate) fn new(parts: Parts, peer: IpAddr, port: u16, fronts: &Fronts) -> Self {
+        let client = fronts.client(peer, &parts.headers);
+        let front = fronts.trust(peer).then_some(peer);
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
         let fault = message::fault(&parts);
-        Self { parts, folded, fault, client, port }
+        Self { parts, folded, fault, client, front, port }
     }
 
     /// The head as it came.
@@ -122,6 +152,10 @@ impl Head for RequestHead {
 
     fn client(&self) -> Option<IpAddr> {
         Some(self.client)
+    }
+
+    fn hop(&self) -> Option<IpAddr> {
+        Some(self.front.unwrap_or(self.client))
     }
 
     fn scheme(&self) -> &str {

@@ -27,8 +27,8 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let (parts, body) = request.into_parts();
-    let head = RequestHead::new(parts, client, port);
-    Ok(match serve(&*effects, &head, body).await {
+    let head = RequestHead::new(parts, client, port, &effects.fronts);
+    Ok(match serve(&*effects, &head, Either::Left(body)).await {
         Reply::Relay(response, edits) => relay(response, &edits).map(Either::Left),
         Reply::Refuse(answer, _) if head.fault().is_some() => last(answer).map(Either::Right),
         Reply::Refuse(answer, _) => whole(answer).map(Either::Right),

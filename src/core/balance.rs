@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,12 +178,12 @@ impl Upstream {
         Arc::new(Self { scheme, nodes: Vec::new(), host, timeout: None })
     }
 
-    /// What the header `Host` says to `node`, for a client that said `client`.
-    pub(crate) fn host_for<'a>(&'a self, node: &'a Node, client: &'a str) -> &'a str {
+    /// What the header `Host` says to `node`, for a request that asks for `asked`.
+    pub(crate) fn host_for<'a>(&'a self, node: &'a Node, asked: Cow<'a, str>) -> Cow<'a, str> {
         match &self.host {
-            HostPolicy::Client if !client.is_empty() => client,
-            HostPolicy::Client | HostPolicy::Node => node.authority(),
-            HostPolicy::Fixed(host) => host,
+            HostPolicy::Client if !asked.is_empty() => asked,
+            HostPolicy::Client | HostPolicy::Node => Cow::Borrowed(node.authority()),
+            HostPolicy::Fixed(host) => Cow::Borrowed(host),
         }
     }
 

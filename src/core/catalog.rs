@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use crate::balance::{Upstream, UpstreamObject, UpstreamWire};
 use crate::config::Resources;
+use crate::deeds::{Deeds, TAKEN_OVER};
 use crate::fault::{At, Dangling, Fault, Report};
 use crate::id::Id;
 use crate::kind::Kind;
-use crate::plugin;
-use crate::resource::{PluginConfigWire, ServiceWire};
-use crate::split::{PLUGIN, Scope, Split, TrafficSplitWire};
+use crate::resource::{GlobalRuleWire, PluginConfigWire, ServiceWire};
+use crate::split::Scope;
 use crate::wire::{self, Members};
 
 /// Resources of one kind by id.
@@ -27,7 +27,9 @@ pub(crate) type ById<T> = BTreeMap<Id, Option<T>>;
 pub(crate) struct Catalog<'d> {
     upstreams: ById<Arc<Upstream>>,
     services: ById<Service<'d>>,
-    plugin_configs: ById<Option<Plugin<'d>>>,
+    plugin_configs: ById<Vec<Plugin<'d>>>,
+    /// The plugins of the global rules, which act on every route.
+    pub(crate) global: Vec<Plugin<'d>>,
     /// What becomes of a name that leads nowhere.
     pub(crate) dangling: Dangling,
     /// Where the walks start.
@@ -39,12 +41,14 @@ pub(crate) struct Catalog<'d> {
 pub(crate) struct Service<'d> {
     upstream: Option<Arc<Upstream>>,
     hosts: Vec<String>,
-    split: Option<Plugin<'d>>,
+    pub(crate) name: Option<Box<str>>,
+    plugins: Vec<Plugin<'d>>,
 }
 
-/// The split of a resource, which was checked where it stands.
+/// A plugin of a resource that others take it over from. It was checked where it stands.
 #[derive(Debug)]
 pub(crate) struct Plugin<'d> {
+    name: &'static str,
     value: &'d Value,
     at: String,
 }
@@ -56,8 +60,11 @@ pub(crate) struct Inherited<'c, 'd> {
     pub(crate) upstream: Own,
     /// For a route without hosts.
     pub(crate) hosts: &'c [String],
-    /// For a route without a split, and the key by which the route names where it is from.
-    pub(crate) split: Option<(&'c Plugin<'d>, &'static str)>,
+    /// The name of the service.
+    pub(crate) service_name: Option<&'c str>,
+    /// The plugins that the route takes over where it has none of the same name, each with the key by
+    /// which the route names where it is from; the nearest first.
+    pub(crate) plugins: Vec<(&'c Plugin<'d>, &'static str)>,
     /// Whether one of both has faults, which are reported where it stands.
     pub(crate) is_faulty: bool,
     /// Whether one of both does not exist, and that is tolerated.
@@ -89,6 +96,7 @@ impl<'d> Catalog<'d> {
             upstreams: BTreeMap::new(),
             services: BTreeMap::new(),
             plugin_configs: BTreeMap::new(),
+            global: Vec::new(),
             dangling: Dangling::Ignored,
             phase: 0,
         }
@@ -110,7 +118,12 @@ impl<'d> Catalog<'d> {
         let configs = collect(resources, Kind::PluginConfig, report, |value, at, report| {
             catalog.plugin_config(value, at, report)
         });
-        Self { services, plugin_configs: configs, ..catalog }
+        let rules = collect(resources, Kind::GlobalRule, report, |value, at, report| {
+            catalog.global_rule(value, at, report)
+        });
+        // The last one has the last word.
+        let global = rules.into_values().rev().flatten().flatten().collect();
+        Self { services, plugin_configs: configs, global, ..catalog }
     }
 
     /// What branches can refer to, for a route or service that has this upstream.
@@ -145,27 +158,27 @@ impl<'d> Catalog<'d> {
         report: &mut Report,
     ) -> Inherited<'_, 'd> {
         let mut inherited = Inherited::default();
+        if let Some(id) = plugin_config {
+            let at = at.key(PLUGIN_CONFIG_ID);
+            match self.named(&self.plugin_configs, Kind::PluginConfig, id, at, report) {
+                Named::Sound(plugins) => inherited.take(plugins, PLUGIN_CONFIG_ID),
+                Named::Faulty => inherited.is_faulty = true,
+                Named::Gone => inherited.is_gone = true,
+            }
+        }
         if let Some(id) = service {
             let at = at.key(SERVICE_ID);
             match self.named(&self.services, Kind::Service, id, at, report) {
                 Named::Sound(service) => {
                     inherited.upstream = service.upstream.clone().map(Some);
                     inherited.hosts = &service.hosts;
-                    inherited.split = service.split.as_ref().map(|split| (split, SERVICE_ID));
+                    inherited.service_name = service.name.as_deref();
+                    inherited.take(&service.plugins, SERVICE_ID);
                 }
                 Named::Faulty => (inherited.is_faulty, inherited.upstream) = (true, Some(None)),
                 Named::Gone => {
                     (inherited.is_gone, inherited.upstream) = (true, Some(Some(Upstream::gone())));
                 }
-            }
-        }
-        if let Some(id) = plugin_config {
-            let at = at.key(PLUGIN_CONFIG_ID);
-            match self.named(&self.plugin_configs, Kind::PluginConfig, id, at, report) {
-                Named::Sound(Some(split)) => inherited.split = Some((split, PLUGIN_CONFIG_ID)),
-                Named::Sound(None) => {}
-                Named::Faulty => inherited.is_faulty = true,
-                Named::Gone => inherited.is_gone = true,
             }
         }
         inherited
@@ -198,21 +211,34 @@ impl<'d> Catalog<'d> {
             let own = self.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
             let hosts = wire.hosts(at, report);
             self.check_plugins(wire.plugins.as_ref(), Kind::Service, own.as_ref(), at, report);
-            let split = Plugin::of(value, at);
-            Some(Service { upstream: own.flatten(), hosts, split })
+            let (plugins, name) = (Plugin::all_of(value, at), wire.name());
+            Some(Service { upstream: own.flatten(), hosts, name, plugins })
         })
     }
 
-    /// Checks a plugin config, which may have a split.
+    /// Checks a plugin config.
     pub(crate) fn plugin_config(
         &self,
         value: &'d Value,
         at: At<'_>,
         report: &mut Report,
-    ) -> Option<Option<Plugin<'d>>> {
+    ) -> Option<Vec<Plugin<'d>>> {
         self.checked(value, at, report, |wire: PluginConfigWire, report| {
             self.check_plugins(Some(&wire.plugins), Kind::PluginConfig, None, at, report);
-            Some(Plugin::of(value, at))
+            Some(Plugin::all_of(value, at))
+        })
+    }
+
+    /// Checks a global rule.
+    pub(crate) fn global_rule(
+        &self,
+        value: &'d Value,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Vec<Plugin<'d>>> {
+        self.checked(value, at, report, |wire: GlobalRuleWire, report| {
+            self.check_plugins(Some(&wire.plugins), Kind::GlobalRule, None, at, report);
+            Some(Plugin::all_of(value, at))
         })
     }
 
@@ -241,50 +267,48 @@ impl<'d> Catalog<'d> {
     ) {
         let of_route = Some(Upstream::gone());
         let scope = self.scope(own.or(Some(&of_route)));
-        plugins.inspect(|plugins| {
-            compile_plugins(plugins, holder, scope, at.key("plugins"), report);
-        });
+        if let Some(plugins) = plugins {
+            Deeds::compile(plugins, holder, scope, at.key("plugins"), report);
+        }
+    }
+}
+
+impl<'c, 'd> Inherited<'c, 'd> {
+    /// Takes over what nothing nearer says.
+    fn take(&mut self, plugins: &'c [Plugin<'d>], key: &'static str) {
+        for plugin in plugins {
+            if !self.plugins.iter().any(|(nearer, _)| nearer.name == plugin.name) {
+                self.plugins.push((plugin, key));
+            }
+        }
     }
 }
 
 impl<'d> Plugin<'d> {
-    /// The split of the resource at `at`, if it has one.
-    fn of(resource: &'d Value, at: At<'_>) -> Option<Self> {
-        let value = resource.get("plugins")?.get(PLUGIN)?;
-        Some(Self { value, at: at.key("plugins").key(PLUGIN).to_string() })
+    /// The plugins of the resource at `at` that can be taken over.
+    fn all_of(resource: &'d Value, at: At<'_>) -> Vec<Self> {
+        let plugins = resource.get("plugins");
+        let plugin = |name: &'static str| {
+            let value = plugins?.get(name)?;
+            Some(Self { name, value, at: at.key("plugins").key(name).to_string() })
+        };
+        TAKEN_OVER.into_iter().filter_map(plugin).collect()
     }
 
-    /// The split for one of the routes that take it over. What was said where it stands is not said
-    /// again: only that the route brings no upstream for it, at the name by which the route takes it.
-    pub(crate) fn compile(
-        &self,
-        scope: Scope<'_>,
-        at: At<'_>,
-        report: &mut Report,
-    ) -> Option<Split> {
+    /// The name of the plugin.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Has it act for one of the routes that take it over, which names it at `at`. What was said where it
+    /// stands is not said again: only that the route brings no upstream for it.
+    pub(crate) fn act(&self, deeds: &mut Deeds, scope: Scope<'_>, at: At<'_>, report: &mut Report) {
         let mut again = Report::default();
-        let compile =
-            |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, At::Root, report);
-        let split = wire::read(self.value, At::Root, &mut again, compile);
+        deeds.add(self.name, self.value, scope, At::Root, &mut again);
         for Fault { at: inner, what, .. } in again.faults {
             report.fault(at, format!("{what} ({}{inner})", self.at));
         }
-        split
     }
-}
-
-/// The split that these plugins describe; it is the one plugin that decides something.
-pub(crate) fn compile_plugins(
-    plugins: &Members,
-    holder: Kind,
-    scope: Scope<'_>,
-    at: At<'_>,
-    report: &mut Report,
-) -> Option<Split> {
-    plugin::check_names(plugins, holder, at, report);
-    let at = at.key(PLUGIN);
-    let compile = |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, at, report);
-    wire::read(plugins.get(PLUGIN)?, at, report, compile)
 }
 
 /// Checks an upstream that has a place of its own, where APISIX's short form does not do: it has no

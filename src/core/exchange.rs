@@ -1,11 +1,12 @@
 //! One request from its decision to its end, as a state machine that is fed with outcomes.
 //!
-//! | input                    | what follows                                       |
-//! |--------------------------|----------------------------------------------------|
-//! | a request head           | [`Exchange::decide`]: route and branch are fixed   |
-//! | a decision               | [`Exchange::attempt`]: send this, or a [`Problem`] |
-//! | the head of a response   | [`Exchange::relay`]: these edits, or a [`Problem`]  |
-//! | a [`Problem`]            | [`Exchange::refuse`]: give this answer             |
+//! | input                    | what follows                                                      |
+//! |--------------------------|-------------------------------------------------------------------|
+//! | a request head           | [`Exchange::decide`]: route, rule and branch are fixed, or        |
+//! |                          | [`NeedsBody`]: to be decided again, with the body                 |
+//! | a decision               | [`Exchange::attempt`]: send this, or a [`Problem`]                |
+//! | the head of a response   | [`Exchange::relay`]: these edits, or a [`Problem`]                |
+//! | a [`Problem`]            | [`Exchange::refuse`]: give this answer                            |
 //!
 //! It holds no clock and performs nothing; [`serve`](crate::serve::serve) walks it.
 
@@ -13,7 +14,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::balance::TIMEOUT_DEFAULT;
-use crate::facts::{Body, Draft, Facts};
+use crate::facts::{Body, Draft, Facts, Matched};
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
@@ -30,46 +31,91 @@ pub struct Attempt<'a> {
     /// Where to connect to, and the name its certificate must carry.
     pub node: &'a Node,
     /// The header `Host`.
-    pub host: &'a str,
+    pub host: Cow<'a, str>,
+    /// The method.
+    pub method: Cow<'a, str>,
     /// Path and query.
     pub target: Cow<'a, str>,
     /// The changes to the client's headers.
     pub edits: Edits,
+    /// The body in place of the client's; its length goes before what the client said.
+    pub body: Option<Vec<u8>>,
     /// How long it may take until the head of the response is there.
     pub timeout: Duration,
 }
 
+/// What a decision is made from.
+#[derive(Clone, Copy)]
+pub struct Inquiry<'a> {
+    /// The configuration, where there is one.
+    pub snapshot: Option<&'a Snapshot>,
+    /// The head of the request.
+    pub head: &'a dyn Head,
+}
+
+impl<'a> Inquiry<'a> {
+    /// What `snapshot` makes of `head`, at the beginning of time and with no secret.
+    pub fn of(snapshot: &'a Snapshot, head: &'a dyn Head) -> Self {
+        Self { snapshot: Some(snapshot), head }
+    }
+}
+
+/// The decision depends on the body of the request, which has not been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeedsBody;
+
 /// A request for which everything is decided.
-#[derive(Debug)]
 pub struct Exchange<'a> {
     snapshot: Option<&'a Snapshot>,
-    decision: Result<(&'a Route, &'a Branch), Problem>,
+    decision: Result<Decision<'a>, Problem>,
+}
+
+/// Where a request goes.
+struct Decision<'a> {
+    route: &'a Route,
+    matched: Matched<'a>,
+    /// The request as the plugins of the route leave it to the branch.
+    draft: Draft<'a>,
+    branch: &'a Branch,
+    /// What the branch changes in the response.
+    response: Edits,
 }
 
 impl<'a> Exchange<'a> {
-    /// Decides: matches the route and picks the branch.
-    pub fn decide(snapshot: Option<&'a Snapshot>, head: &impl Head) -> Self {
-        let decision = match (head.fault(), snapshot) {
+    /// Decides: matches the route and picks the branch. What depends on a body that has not been read
+    /// is not decided, and no share has counted the request yet.
+    pub fn decide(inquiry: Inquiry<'a>, body: Body<'_>) -> Result<Self, NeedsBody> {
+        let decision = match (inquiry.head.fault(), inquiry.snapshot) {
             (Some(problem), _) => Err(problem),
             (None, None) => Err(Problem::NoConfiguration),
-            (None, Some(snapshot)) => {
-                let draft = Draft::of(head);
-                let facts = Facts::new(head, &draft, Body::Unread);
-                let found = snapshot.find(&facts, &mut Nobody);
-                found.map(|(route, _)| (route, route.split.pick())).ok_or(Problem::NoRoute)
-            }
+            (None, Some(snapshot)) => Decision::make(snapshot, inquiry.head, body)?,
         };
-        Self { snapshot, decision }
+        Ok(Self { snapshot: inquiry.snapshot, decision })
+    }
+
+    /// An exchange that ends with `problem` before anything is decided.
+    pub fn failed(snapshot: Option<&'a Snapshot>, problem: Problem) -> Self {
+        Self { snapshot, decision: Err(problem) }
+    }
+
+    /// The most bytes of a body that are read.
+    pub fn body_max(&self) -> usize {
+        self.snapshot.map_or(0, Snapshot::body_max)
+    }
+
+    /// Whether the branch changes the body, so that it must have been read before the attempt.
+    pub fn changes_body(&self) -> bool {
+        self.decision.as_ref().is_ok_and(|decision| decision.branch.rewrite.needs_body())
     }
 
     /// The id of the route that took the request.
     pub fn route(&self) -> Option<&'a str> {
-        self.decision.ok().map(|(route, _)| &*route.id)
+        self.decision.as_ref().ok().map(|decision| &*decision.route.id)
     }
 
     /// The name of the branch that was picked.
     pub fn branch(&self) -> Option<&'a str> {
-        self.decision.ok().map(|(_, branch)| &*branch.name)
+        self.decision.as_ref().ok().map(|decision| &*decision.branch.name)
     }
 
     /// The revision of the configuration that decided.
@@ -78,20 +124,26 @@ impl<'a> Exchange<'a> {
     }
 
     /// The attempt to make, or why there is none to make.
-    pub fn attempt(&self, head: &'a impl Head) -> Result<Attempt<'a>, Problem> {
-        let (route, branch) = self.decision?;
+    pub fn attempt(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Attempt<'a>, Problem> {
+        let decision = self.decision.as_mut().map_err(|problem| *problem)?;
+        let Decision { route, branch, .. } = *decision;
         let upstream = &*branch.balancer.upstream;
         let node = branch.balancer.next().ok_or(Problem::UpstreamGone)?;
+        let draft = decision.rewritten(head, body)?;
+        let target = draft.target();
+        let Draft { method, host, edits: own, body, .. } = draft;
         let mut edits = Edits::default();
         remove_nominated(head.header("connection").as_deref(), &mut edits);
         forward(head, &mut edits);
-        branch.rewrite.edit(&mut edits);
+        edits.follow(own);
         Ok(Attempt {
             scheme: upstream.scheme,
             node,
-            host: upstream.host_for(node, head.host()),
-            target: branch.rewrite.target(head.path(), head.query()),
+            host: upstream.host_for(node, host.unwrap_or(Cow::Borrowed(head.host()))),
+            method,
+            target,
             edits,
+            body,
             timeout: route.timeout.or(upstream.timeout).unwrap_or(TIMEOUT_DEFAULT),
         })
     }
@@ -99,13 +151,17 @@ impl<'a> Exchange<'a> {
     /// The changes to the headers of the upstream's response, if it is one that can be relayed:
     /// statuses from 600 are not HTTP (RFC 9110, section 15), and nobody asked to switch protocols,
     /// because `Upgrade` goes no further.
-    pub fn relay(&self, response: &impl ResponseHead) -> Result<Edits, Problem> {
+    pub fn relay(&mut self, response: &impl ResponseHead) -> Result<Edits, Problem> {
         if !(200..600).contains(&response.status()) {
             return Err(Problem::Upstream(Failure::HttpProtocolError));
         }
         let mut edits = Edits::default();
         remove_nominated(response.header("connection").as_deref(), &mut edits);
-        edits.set = self.proof().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+        if let Ok(decision) = &mut self.decision {
+            edits.follow(std::mem::take(&mut decision.response));
+        }
+        // Last, so that no branch can claim to be another.
+        edits.set.extend(self.proof().map(|(name, value)| (Cow::Borrowed(name), value)));
         Ok(edits)
     }
 
@@ -128,5 +184,42 @@ impl<'a> Exchange<'a> {
             ]
         });
         headers.into_iter().flatten()
+    }
+}
+
+impl<'a> Decision<'a> {
+    fn make(
+        snapshot: &'a Snapshot,
+        head: &'a dyn Head,
+        body: Body<'_>,
+    ) -> Result<Result<Self, Problem>, NeedsBody> {
+        let draft = Draft::of(head);
+        let asked = Facts::new(head, &draft, body);
+        let found = snapshot.find(&asked, &mut Nobody);
+        if asked.wants_body() {
+            return Err(NeedsBody);
+        }
+        let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute)) };
+        let matched = route.matched(params);
+        let facts = asked.of_route(&matched);
+        let rule = route.split.rule(&facts);
+        if facts.wants_body() {
+            return Err(NeedsBody);
+        }
+        let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };
+        let branch = rule.branches.next();
+        let response = Edits::default();
+        Ok(Ok(Self { route, matched, draft, branch, response }))
+    }
+
+    /// The request as the branch sends it.
+    fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
+        let facts = Facts::new(head, &self.draft, body).of_route(&self.matched);
+        let mut draft = self.draft.clone();
+        self.branch.rewrite.apply(&facts, &mut draft)?;
+        let mut response = Edits::default();
+        self.branch.rewrite.response(&facts, &mut response);
+        self.response = response;
+        Ok(draft)
     }
 }

@@ -35,6 +35,14 @@ impl<'a> Draft<'a> {
             body: None,
         }
     }
+
+    /// Path and query as they are to be sent.
+    pub fn target(&self) -> Cow<'a, str> {
+        match &self.query {
+            None => self.path.clone(),
+            Some(query) => Cow::Owned(format!("{}?{query}", self.path)),
+        }
+    }
 }
 
 /// How much of the body of a request is known.
@@ -53,7 +61,7 @@ pub(crate) type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matched<'a> {
     pub(crate) id: &'a str,
-    pub(crate) name: &'a str,
+    pub(crate) name: Option<&'a str>,
     pub(crate) service_id: Option<&'a str>,
     pub(crate) service_name: Option<&'a str>,
     pub(crate) params: Params<'a>,

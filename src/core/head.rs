@@ -31,6 +31,12 @@ pub trait Head {
     /// The address of the client, as far as the runtime vouches for it.
     fn client(&self) -> Option<IpAddr>;
 
+    /// The address of whoever the connection is from, where that is another than the client: a proxy in
+    /// front that is trusted.
+    fn hop(&self) -> Option<IpAddr> {
+        self.client()
+    }
+
     /// `http` or `https`, as the client spoke to this hop.
     fn scheme(&self) -> &str;
 
@@ -68,6 +74,43 @@ pub struct Edits {
     pub add: Vec<(Cow<'static, str>, String)>,
 }
 
+impl Edits {
+    /// Adds a value beside what these changes leave of a header.
+    pub(crate) fn append(&mut self, name: Cow<'static, str>, value: String) {
+        self.add.push((name, value));
+    }
+
+    /// Sets a header in place of all that these changes leave of it.
+    pub(crate) fn replace(&mut self, name: Cow<'static, str>, value: String) {
+        self.forget(&name);
+        self.set.push((name, value));
+    }
+
+    /// Removes all that these changes leave of a header.
+    pub(crate) fn erase(&mut self, name: Cow<'static, str>) {
+        self.forget(&name);
+        self.remove.push(name);
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.set.retain(|(own, _)| own != name);
+        self.add.retain(|(own, _)| own != name);
+    }
+
+    /// Makes the changes of `later`, too; where both name a header, `later` is right.
+    pub(crate) fn follow(&mut self, later: Self) {
+        let names = |name: &str| {
+            let sets = later.set.iter().any(|(own, _)| own == name);
+            sets || later.remove.iter().any(|own| own == name)
+        };
+        self.set.retain(|(name, _)| !names(name));
+        self.add.retain(|(name, _)| !names(name));
+        self.remove.extend(later.remove);
+        self.set.extend(later.set);
+        self.add.extend(later.add);
+    }
+}
+
 /// Headers that concern one connection only and never go further (RFC 9110, section 7.6.1).
 ///
 /// `expect` is among them because the hop that receives the request answers it (as nginx does);
@@ -101,14 +144,15 @@ pub(crate) fn remove_nominated(connection: Option<&str>, edits: &mut Edits) {
 
 /// Tells the upstream who asked, as APISIX does: `X-Real-IP`, `X-Forwarded-For` (extended),
 /// `X-Forwarded-Proto`, `-Host` and `-Port` (this hop's own values: the client's are not trusted).
-pub(crate) fn forward(head: &impl Head, edits: &mut Edits) {
+pub(crate) fn forward(head: &dyn Head, edits: &mut Edits) {
     let mut set = |name: &'static str, value: String| edits.set.push((Cow::Borrowed(name), value));
     if let Some(client) = head.client() {
         let client = client.to_canonical().to_string();
+        let hop = head.hop().map_or_else(|| client.clone(), |hop| hop.to_canonical().to_string());
         let hops = match head.header("x-forwarded-for") {
-            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &client) => hops.into_owned(),
-            Some(hops) if !hops.is_empty() => format!("{hops}, {client}"),
-            Some(_) | None => client.clone(),
+            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &hop) => hops.into_owned(),
+            Some(hops) if !hops.is_empty() => format!("{hops}, {hop}"),
+            Some(_) | None => hop,
         };
         set("x-forwarded-for", hops);
         set("x-real-ip", client);
@@ -178,6 +222,19 @@ fn dots(segment: &str) -> usize {
         ".." => 2,
         _ => 0,
     }
+}
+
+/// A path without the segments `.` and `..` and their escaped forms: they are left out, not followed, so
+/// that what stands before them cannot be left.
+pub(crate) fn without_dot_segments(path: String) -> String {
+    if !has_dot_segment(&path) {
+        return path;
+    }
+    let mut kept: Vec<&str> = path.split('/').filter(|segment| dots(segment) == 0).collect();
+    if path.rsplit('/').next().is_some_and(|last| dots(last) > 0) {
+        kept.push("");
+    }
+    kept.join("/")
 }
 
 /// RFC 3986, section 5.2.4, on segments.
@@ -264,6 +321,34 @@ mod tests {
             ("//", "/"),
         ] {
             assert_eq!(match_path(sent), matched.as_bytes(), "{sent}");
+        }
+    }
+
+    #[test]
+    fn changes_of_one_header_are_made_in_their_order() {
+        let name = || Cow::Borrowed("x-a");
+        let mut edits = Edits::default();
+        edits.append(name(), "1".to_owned());
+        edits.replace(name(), "2".to_owned());
+        edits.append(name(), "3".to_owned());
+        let two_and_three = (vec![(name(), "2".to_owned())], vec![(name(), "3".to_owned())]);
+        assert_eq!((edits.set.clone(), edits.add.clone()), two_and_three);
+        edits.erase(name());
+        assert_eq!(edits, Edits { remove: vec![name()], ..Edits::default() });
+        edits.append(name(), "4".to_owned());
+        assert_eq!((edits.remove.len(), edits.add.len()), (1, 1));
+    }
+
+    #[test]
+    fn dot_segments_are_left_out_and_not_followed() {
+        for (path, left) in [
+            ("/a/b", "/a/b"),
+            ("/a/../../b", "/a/b"),
+            ("/a/%2e./b/.", "/a/b/"),
+            ("/..", "/"),
+            ("/.a/..b/...", "/.a/..b/..."),
+        ] {
+            assert_eq!(without_dot_segments(path.to_owned()), left, "{path}");
         }
     }
 

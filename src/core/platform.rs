@@ -7,11 +7,30 @@ use crate::access::Caller;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
-use crate::problem::Failure;
+use crate::problem::{Failure, Problem};
+use crate::seal::Secret;
 use crate::snapshot::Snapshot;
 use crate::storage::DOCUMENT_MAX;
 use crate::telemetry::Record;
 use crate::time::Timestamp;
+
+/// Why a body was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is longer than it may be.
+    TooLong,
+    /// It broke off, or is not what its framing says.
+    BrokenOff,
+}
+
+impl From<Unread> for Problem {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::TooLong => Self::BodyTooLarge,
+            Unread::BrokenOff => Self::Upstream(Failure::HttpRequestError),
+        }
+    }
+}
 
 /// What serving a request needs of a runtime.
 ///
@@ -29,11 +48,23 @@ pub trait Platform {
     /// The wall clock. In a Worker it moves only with I/O.
     fn now(&self) -> Timestamp;
 
+    /// A random number, from whatever the runtime has for keys.
+    fn draw(&self) -> u64;
+
+    /// What this deployment signs with, if it was given something.
+    fn secret(&self) -> Option<&Secret>;
+
     /// Resolves after `duration`. Dropping it ends the timer.
     async fn sleep(&self, duration: Duration);
 
     /// The last good configuration, at once where there is one; `None` where there never was one.
     async fn snapshot(&self) -> Option<Arc<Snapshot>>;
+
+    /// The whole body of a request, unless it is longer than `limit` bytes or breaks off.
+    async fn buffer(&self, body: Self::Body, limit: usize) -> Result<Vec<u8>, Unread>;
+
+    /// A body of these bytes.
+    fn body(&self, bytes: Vec<u8>) -> Self::Body;
 
     /// Makes one attempt and resolves when the head of the response is there. Redirects are
     /// responses. Dropping it cancels the attempt.

@@ -42,7 +42,8 @@ pub(crate) fn check_names(plugins: &Members, holder: Kind, at: At<'_>, report: &
 
 /// Why this plugin cannot stand there, if it cannot.
 fn misplaced(name: &str, holder: Kind) -> Option<String> {
-    let takes_splits = matches!(holder, Kind::Route | Kind::Service | Kind::PluginConfig);
+    let takes_splits =
+        matches!(holder, Kind::Route | Kind::Service | Kind::PluginConfig | Kind::GlobalRule);
     let takes_keys = matches!(holder, Kind::Consumer | Kind::Credential);
     match name {
         split::PLUGIN if takes_splits => None,

@@ -67,6 +67,14 @@ pub enum Problem {
     /// The body of the request comes in a transfer coding that cannot be forwarded (RFC 9112,
     /// section 6.1).
     UnknownTransferCoding,
+    /// The body of the request comes in a content coding, so that nothing can be changed in it.
+    BodyEncoded,
+    /// The body of the request is no JSON object, so that nothing can be changed in it.
+    BodyNotJson,
+    /// The body of the request is longer than what is read of one for a decision.
+    BodyTooLarge,
+    /// No rule of the route takes the request, and the route has no upstream of its own.
+    NoUpstream,
     /// The upstream brought no response.
     Upstream(Failure),
     /// What the route names was deleted while the route still needed it.
@@ -77,9 +85,11 @@ impl Problem {
     /// The status of the response.
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadRequest | Self::Upstream(Failure::HttpRequestError) => 400,
+            Self::BadRequest | Self::BodyNotJson | Self::Upstream(Failure::HttpRequestError) => 400,
+            Self::BodyEncoded => 415,
+            Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
-            Self::NoConfiguration | Self::UpstreamGone => 503,
+            Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => 503,
             Self::NoRoute => 404,
             Self::UnknownTransferCoding => 501,
             Self::Upstream(failure) if failure.is_timeout() => 504,
@@ -90,10 +100,15 @@ impl Problem {
     /// The error type of RFC 9209.
     pub const fn token(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::MethodNotAllowed | Self::UnknownTransferCoding => {
-                Failure::HttpRequestError.token()
+            Self::BadRequest
+            | Self::BodyEncoded
+            | Self::BodyNotJson
+            | Self::BodyTooLarge
+            | Self::MethodNotAllowed
+            | Self::UnknownTransferCoding => Failure::HttpRequestError.token(),
+            Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => {
+                "proxy_configuration_error"
             }
-            Self::NoConfiguration | Self::UpstreamGone => "proxy_configuration_error",
             Self::NoRoute => "destination_not_found",
             Self::Upstream(failure) => failure.token(),
         }
@@ -102,8 +117,12 @@ impl Problem {
     const fn title(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is not sound HTTP",
+            Self::BodyEncoded => "The content coding of the body is not known here",
+            Self::BodyNotJson => "The body of the request is no JSON object",
+            Self::BodyTooLarge => "The body of the request is longer than this route can look at",
             Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
+            Self::NoUpstream => "No rule of this route takes this request",
             Self::NoRoute => "No route takes this request",
             Self::UnknownTransferCoding => "The transfer coding of the body is not known here",
             Self::Upstream(Failure::HttpRequestError) => "The body of the request broke off",
@@ -118,8 +137,12 @@ impl Problem {
         match self {
             Self::NoRoute => "404 Route Not Found",
             Self::BadRequest
+            | Self::BodyEncoded
+            | Self::BodyNotJson
+            | Self::BodyTooLarge
             | Self::MethodNotAllowed
             | Self::NoConfiguration
+            | Self::NoUpstream
             | Self::UnknownTransferCoding
             | Self::Upstream(_)
             | Self::UpstreamGone => self.title(),

@@ -12,7 +12,7 @@ use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::node::is_host;
 #[cfg(feature = "schema")]
-use crate::plugin::{NoPlugins, PLUGINS, SplitPlugins};
+use crate::plugin::{PLUGINS, SplitPlugins};
 use crate::rewrite::URI_MAX;
 use crate::route::{Conditions, METHODS, Pattern, RouterKind, Vars, is_mute};
 use crate::wire::{Labels, Lua, Members, Remark, Unsupported};
@@ -151,7 +151,7 @@ pub(crate) struct GlobalRuleWire {
     id: Option<Id>,
     create_time: Option<u64>,
     update_time: Option<u64>,
-    #[cfg_attr(feature = "schema", schemars(with = "NoPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "SplitPlugins"))]
     pub(crate) plugins: Members,
 }
 
@@ -169,6 +169,11 @@ pub(crate) struct PluginMetadataWire {
 }
 
 impl RouteWire {
+    /// The name that expressions know the route by.
+    pub(crate) fn name(&self) -> Option<Box<str>> {
+        self.name.as_ref().map(|name| name.0.clone())
+    }
+
     /// Whether the route takes part at all.
     pub(crate) fn is_enabled(&self) -> bool {
         self.status != Some(0)
@@ -251,6 +256,11 @@ impl RouteWire {
 }
 
 impl ServiceWire {
+    /// The name that expressions know the service by.
+    pub(crate) fn name(&self) -> Option<Box<str>> {
+        self.name.as_ref().map(|name| name.0.clone())
+    }
+
     /// Checks the hosts of those routes that name none.
     pub(crate) fn hosts(&self, at: At<'_>, report: &mut Report) -> Vec<String> {
         let hosts = one_or_list(&None, &self.hosts, HOSTS, at, report);
@@ -313,9 +323,22 @@ fn warn_of_stars(uris: &[String], at: At<'_>, report: &mut Report) {
     }
 }
 
-/// What the router that goes by hosts never finds.
-pub(crate) fn warn_of_mute(hosts: &[String], at: At<'_>, report: &mut Report) {
-    for host in hosts.iter().filter(|host| is_mute(host)) {
+/// How many places a route may have in the index: one for each host under which its paths stand.
+const PLACES_MAX: usize = 100_000;
+
+/// Checks what a route has with its hosts, which may be a service's.
+pub(crate) fn check_reach(
+    conditions: &Conditions,
+    router: Option<RouterKind>,
+    at: At<'_>,
+    report: &mut Report,
+) {
+    let Conditions { hosts, uris, .. } = conditions;
+    if hosts.len().saturating_mul(uris.len()) > PLACES_MAX {
+        report.fault(at, format!("expected at most {PLACES_MAX} combinations of host and path"));
+    }
+    let is_by_host = router == Some(RouterKind::HostUri);
+    for host in hosts.iter().filter(|host| is_by_host && is_mute(host)) {
         let what = "compares hosts in lower case and without ports";
         report.warn(at, format!("`{host}` takes nothing: the router `radixtree_host_uri` {what}"));
     }

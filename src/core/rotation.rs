@@ -79,10 +79,18 @@ impl Rotation {
 
     /// Takes the next step of the walk and says which choice it falls on.
     pub fn next(&self) -> usize {
-        if self.period == 1 {
-            return self.at(Point(0));
+        match self.period {
+            1 => self.at(Point(0)),
+            _ => self.choice(self.position.fetch_add(1, Ordering::Relaxed)),
         }
-        let step = self.position.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which choice the next step falls on, without taking it.
+    pub fn peek(&self) -> usize {
+        self.choice(self.position.load(Ordering::Relaxed))
+    }
+
+    fn choice(&self, step: u64) -> usize {
         // Both factors are below 2^32, so the product cannot overflow.
         self.at(Point((step % self.period) * self.stride % self.period))
     }

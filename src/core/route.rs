@@ -166,7 +166,7 @@ impl Router {
     /// where that is written with escapes.
     pub(crate) fn find<'a>(
         &'a self,
-        facts: &Facts<'a>,
+        facts: &Facts<'_>,
         witness: &mut dyn Witness,
     ) -> Option<Found<'a>> {
         let path = facts.match_path();

@@ -5,10 +5,12 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Inquiry};
+use crate::facts::Body;
 use crate::head::{Edits, ResponseHead};
-use crate::platform::Platform;
+use crate::platform::{Platform, Unread};
 use crate::problem::{Answer, Failure, Problem};
+use crate::snapshot::Snapshot;
 use crate::telemetry::Record;
 
 /// What the client gets.
@@ -24,8 +26,13 @@ pub enum Reply<R> {
 pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> Reply<P::Response> {
     let at = platform.now();
     let snapshot = platform.snapshot().await;
-    let exchange = Exchange::decide(snapshot.as_deref(), head);
-    let reply = walk(platform, &exchange, head, body).await;
+    let snapshot = snapshot.as_deref();
+    let mut upload = Upload::Coming(body);
+    let mut exchange = match decide(platform, snapshot, head, &mut upload).await {
+        Ok(exchange) => exchange,
+        Err(problem) => Exchange::failed(snapshot, problem),
+    };
+    let reply = walk(platform, &mut exchange, head, upload).await;
     let (status, problem) = match &reply {
         Reply::Relay(response, _) => (response.status(), None),
         Reply::Refuse(answer, problem) => (answer.status, Some(problem.token())),
@@ -42,26 +49,87 @@ pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> 
     reply
 }
 
-async fn walk<P: Platform>(
+/// The body of a request: as it comes, or read because something had to look at it.
+enum Upload<B> {
+    Coming(B),
+    Read(Vec<u8>),
+    /// It could not be read.
+    Gone,
+}
+
+impl<B> Upload<B> {
+    fn known(&self) -> Body<'_> {
+        match self {
+            Self::Read(bytes) => Body::Whole(bytes),
+            Self::Coming(_) | Self::Gone => Body::Unread,
+        }
+    }
+
+    async fn read<P: Platform<Body = B>>(
+        &mut self,
+        platform: &P,
+        max: usize,
+    ) -> Result<(), Unread> {
+        if let Self::Coming(body) = std::mem::replace(self, Self::Gone) {
+            *self = Self::Read(platform.buffer(body, max).await?);
+        }
+        Ok(())
+    }
+}
+
+/// The exchange that the configuration decides on, with the body where it asks for it.
+async fn decide<'a, P: Platform>(
     platform: &P,
-    exchange: &Exchange<'_>,
-    head: &P::Head,
-    body: P::Body,
+    snapshot: Option<&'a Snapshot>,
+    head: &'a P::Head,
+    upload: &mut Upload<P::Body>,
+) -> Result<Exchange<'a>, Problem> {
+    let inquiry = |head| Inquiry { snapshot, head };
+    if let Ok(exchange) = Exchange::decide(inquiry(head), upload.known()) {
+        return Ok(exchange);
+    }
+    upload.read(platform, snapshot.map_or(0, Snapshot::body_max)).await?;
+    let Ok(exchange) = Exchange::decide(inquiry(head), upload.known()) else {
+        unreachable!("a body that was read is not asked for again")
+    };
+    Ok(exchange)
+}
+
+async fn walk<'a, P: Platform>(
+    platform: &P,
+    exchange: &mut Exchange<'a>,
+    head: &'a P::Head,
+    upload: Upload<P::Body>,
 ) -> Reply<P::Response> {
-    let refuse = |problem| Reply::Refuse(exchange.refuse(problem), problem);
-    let attempt = match exchange.attempt(head) {
-        Ok(attempt) => attempt,
-        Err(problem) => return refuse(problem),
+    match send(platform, exchange, head, upload).await {
+        Ok((response, edits)) => Reply::Relay(response, edits),
+        Err(problem) => Reply::Refuse(exchange.refuse(problem), problem),
+    }
+}
+
+async fn send<'a, P: Platform>(
+    platform: &P,
+    exchange: &mut Exchange<'a>,
+    head: &'a P::Head,
+    mut upload: Upload<P::Body>,
+) -> Result<(P::Response, Edits), Problem> {
+    if exchange.changes_body() {
+        upload.read(platform, exchange.body_max()).await?;
+    }
+    let mut attempt = exchange.attempt(head, upload.known())?;
+    let body = match (attempt.body.take(), upload) {
+        (Some(bytes), _) | (None, Upload::Read(bytes)) => platform.body(bytes),
+        (None, Upload::Coming(body)) => body,
+        (None, Upload::Gone) => platform.body(Vec::new()),
     };
     let sending = platform.send(&attempt, head, body);
-    match within(sending, platform.sleep(attempt.timeout)).await {
-        Some(Ok(response)) => match exchange.relay(&response) {
-            Ok(edits) => Reply::Relay(response, edits),
-            Err(problem) => refuse(problem),
-        },
-        Some(Err(failure)) => refuse(Problem::Upstream(failure)),
-        None => refuse(Problem::Upstream(Failure::HttpResponseTimeout)),
-    }
+    let response = match within(sending, platform.sleep(attempt.timeout)).await {
+        Some(Ok(response)) => response,
+        Some(Err(failure)) => return Err(Problem::Upstream(failure)),
+        None => return Err(Problem::Upstream(Failure::HttpResponseTimeout)),
+    };
+    let edits = exchange.relay(&response)?;
+    Ok((response, edits))
 }
 
 /// The output of `future`, unless `deadline` resolves first; the other is dropped, which cancels it.

@@ -20,6 +20,7 @@ use crate::plugin::KEY_AUTH;
 use crate::resource::{
     GlobalRuleWire, PluginConfigWire, PluginMetadataWire, RouteWire, ServiceWire,
 };
+use crate::rewrite::Values;
 use crate::split::{PLUGIN, TrafficSplitWire};
 use crate::wire::{Label, Lua, REMARK_MAX, Remark, Unsupported};
 
@@ -79,6 +80,14 @@ shape!(
     })
 );
 shape!(Key, _, json_schema!({"type": "string", "minLength": 1}));
+shape!(
+    Values,
+    _,
+    json_schema!({"anyOf": [
+        {"type": ["string", "number"]},
+        {"type": "array", "minItems": 1, "items": {"type": ["string", "number"]}},
+    ]})
+);
 shape!(
     UpstreamWire,
     generator,

@@ -8,19 +8,18 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::balance::Upstream;
-use crate::catalog::{
-    self, Catalog, Inherited, Own, collect, compile_plugins, id_of, positional_id,
-};
-use crate::config::{Published, Resources, SettingsWire};
+use crate::catalog::{self, Catalog, Inherited, Own, collect, id_of, positional_id};
+use crate::config::{Published, Resources, Settings, SettingsWire};
 use crate::consumer::{self, Keys};
-use crate::facts::{Facts, Params};
+use crate::deeds::Deeds;
+use crate::facts::{Facts, Matched, Params};
 use crate::fault::{At, Report};
 use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
-use crate::resource::{GlobalRuleWire, PluginMetadataWire, RouteWire, warn_of_mute};
+use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
 use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
-use crate::split::{PLUGIN, Split};
+use crate::split::{Section, Split};
 use crate::wire::{self, Members};
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -60,7 +59,7 @@ impl fmt::Display for Revision {
 pub struct Snapshot {
     revision: Revision,
     published: Option<Published>,
-    proof_headers: bool,
+    settings: Settings,
     routes: Vec<Route>,
     router: Router,
 }
@@ -69,9 +68,26 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) id: Box<str>,
+    name: Option<Box<str>>,
+    /// Id and name.
+    service: Option<(Box<str>, Option<Box<str>>)>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
     pub(crate) timeout: Option<Duration>,
+}
+
+impl Route {
+    /// What expressions can ask about it, for a request whose path it takes so.
+    pub(crate) fn matched<'a>(&'a self, params: Params<'a>) -> Matched<'a> {
+        let service = self.service.as_ref();
+        Matched {
+            id: &self.id,
+            name: self.name.as_deref(),
+            service_id: service.map(|(id, _)| &**id),
+            service_name: service.and_then(|(_, name)| name.as_deref()),
+            params,
+        }
+    }
 }
 
 impl Snapshot {
@@ -106,15 +122,25 @@ impl Snapshot {
 
     /// Whether responses say which route, branch and revision served them.
     pub(crate) fn proof_headers(&self) -> bool {
-        self.proof_headers
+        self.settings.proof_headers
     }
 
-    /// The route that takes a request, and what the parameters in its path stand for.
-    pub(crate) fn find<'s: 'a, 'a>(
-        &'s self,
-        facts: &Facts<'a>,
+    /// The most bytes of a request's body that are read for a decision.
+    pub(crate) fn body_max(&self) -> usize {
+        self.settings.body_max
+    }
+
+    /// The enabled routes, in the order of the document.
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The route that takes a request, and what its path parameters stand for.
+    pub(crate) fn find<'a>(
+        &'a self,
+        facts: &Facts<'_>,
         witness: &mut dyn Witness,
-    ) -> Option<(&'s Route, Params<'a>)> {
+    ) -> Option<(&'a Route, Params<'a>)> {
         let found = self.router.find(facts, witness)?;
         Some((self.routes.get(found.route)?, found.params))
     }
@@ -132,27 +158,25 @@ pub fn compile(
 ) -> Option<Snapshot> {
     let faults_before = report.faults.len();
     let settings = compile_settings(resources.settings, report);
-    let kind = settings.router.unwrap_or_default();
     let catalog = Catalog::compile(resources, phase, report);
     consumer::check_all(resources, catalog.dangling, report);
-    collect(resources, Kind::GlobalRule, report, check_global_rule);
     collect(resources, Kind::PluginMetadata, report, |value, at, report| {
         if value.get("id").is_none() {
             report.fault(at, "`id` is missing, the name of a plugin");
         }
         check_plugin_metadata(value, at, report)
     });
-    let compiled = compile_routes(resources.list(Kind::Route), kind, &catalog, report);
+    let router = settings.router;
+    let compiled = compile_routes(resources.list(Kind::Route), router, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
     let (places, conditions, routes) = compiled;
-    let (router, unreached) = Router::new(kind, conditions);
+    let (router, unreached) = Router::new(router, conditions);
     warn_of_unreached(&unreached, &places, &routes, report);
-    let proof_headers = settings.proof_headers.unwrap_or(true);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
-    Some(Snapshot { revision, published, proof_headers, routes, router })
+    Some(Snapshot { revision, published, settings, routes, router })
 }
 
 /// Checks one resource by itself. The other resources that it names are not looked for.
@@ -171,7 +195,7 @@ pub fn check(kind: Kind, value: &Value, report: &mut Report) {
             drop(consumer::check_credential(value, &mut Keys::default(), at, report));
         }
         Kind::ConsumerGroup => drop(consumer::check_group(value, at, report)),
-        Kind::GlobalRule => drop(check_global_rule(value, at, report)),
+        Kind::GlobalRule => drop(catalog.global_rule(value, at, report)),
         Kind::PluginMetadata => drop(check_plugin_metadata(value, at, report)),
     }
 }
@@ -192,18 +216,11 @@ pub fn compile_json(text: &str, phase: u64, report: &mut Report) -> Option<Snaps
     }
 }
 
-fn compile_settings(settings: Option<&Value>, report: &mut Report) -> SettingsWire {
+fn compile_settings(settings: Option<&Value>, report: &mut Report) -> Settings {
     let at = At::Root;
     let at = at.key("settings");
-    let whole = |settings: SettingsWire, _: &mut Report| Some(settings);
-    settings.and_then(|value| wire::read(value, at, report, whole)).unwrap_or_default()
-}
-
-fn check_global_rule(value: &Value, at: At<'_>, report: &mut Report) -> Option<()> {
-    wire::read(value, at, report, |wire: GlobalRuleWire, report| {
-        plugin::check_names(&wire.plugins, Kind::GlobalRule, at.key("plugins"), report);
-        Some(())
-    })
+    let compile = |wire: SettingsWire, report: &mut Report| Some(wire.compile(at, report));
+    settings.and_then(|value| wire::read(value, at, report, compile)).unwrap_or_default()
 }
 
 fn check_plugin_metadata(value: &Value, at: At<'_>, report: &mut Report) -> Option<()> {
@@ -254,11 +271,8 @@ fn warn_of_unreached(
     let list = list.key(Kind::Route.plural());
     for Unreached { route, by } in unreached {
         let Some(place) = places.get(*route) else { continue };
-        let ids: Vec<String> = by
-            .iter()
-            .filter_map(|by| routes.get(*by))
-            .map(|route| format!("`{}`", route.id))
-            .collect();
+        let ids = by.iter().filter_map(|by| routes.get(*by));
+        let ids: Vec<String> = ids.map(|route| format!("`{}`", route.id)).collect();
         let what = match &ids[..] {
             [id] => format!("never reached: route {id} takes all of it"),
             ids => format!("never reached: routes {} take all of it", ids.join(", ")),
@@ -286,18 +300,19 @@ fn compile_route(
         if conditions.hosts.is_empty() {
             conditions.hosts = inherited.hosts.to_vec();
         }
-        if router == Some(RouterKind::HostUri) {
-            warn_of_mute(&conditions.hosts, at, report);
-        }
+        check_reach(&conditions, router, at, report);
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
         let split = compile_split(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
-        let id = wire.id.unwrap_or_else(|| positional_id(index));
-        is_enabled.then(|| (conditions, Route { id: id.as_str().into(), split, timeout }))
+        let name = wire.name();
+        let service =
+            service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));
+        let id = wire.id.unwrap_or_else(|| positional_id(index)).as_str().into();
+        is_enabled.then_some((conditions, Route { id, name, service, split, timeout }))
     })
 }
 
-/// The split of a route: its own plugin's, else an inherited one, else all to the route's upstream.
+/// The split of a route by its own plugins, those it inherits and the global ones, in this order.
 fn compile_split(
     plugins: Option<&Members>,
     inherited: &Inherited<'_, '_>,
@@ -308,26 +323,36 @@ fn compile_split(
 ) -> Option<Split> {
     let faults_before = report.faults.len();
     let scope = catalog.scope(own.as_ref());
-    let mut split = plugins
-        .and_then(|list| compile_plugins(list, Kind::Route, scope, at.key("plugins"), report));
-    if !plugins.is_some_and(|list| list.contains_key(PLUGIN))
-        && let Some((plugin, key)) = inherited.split
-    {
-        split = plugin.compile(scope, at.key(key), report);
+    let mut deeds = match plugins {
+        Some(list) => Deeds::compile(list, Kind::Route, scope, at.key("plugins"), report),
+        None => Deeds::default(),
+    };
+    for (plugin, key) in &inherited.plugins {
+        if !plugins.is_some_and(|list| list.contains_key(plugin.name())) {
+            plugin.act(&mut deeds, scope, at.key(key), report);
+        }
+    }
+    for plugin in &catalog.global {
+        plugin.act(&mut deeds, scope, at, report);
     }
     if report.faults.len() > faults_before || inherited.is_faulty {
         return None;
     }
     if inherited.is_gone {
         // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
-        return Split::whole(Upstream::gone(), catalog.phase).ok();
+        return Split::new(Vec::new(), Some(Upstream::gone()), catalog.phase).ok();
     }
-    match (split, own) {
-        (Some(split), _) => Some(split),
-        (None, Some(own)) => Split::whole(own.clone()?, catalog.phase).ok(),
-        (None, None) => {
-            report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
-            None
-        }
+    if deeds.sections.is_empty() && own.is_none() {
+        report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
+        return None;
     }
+    if own.is_none() && !deeds.sections.iter().any(Section::takes_all) {
+        report.warn(at, "a request that no rule takes has no upstream: it is answered 503");
+    }
+    // An upstream with faults of its own is reported there.
+    let own = match own {
+        Some(own) => Some(own.clone()?),
+        None => None,
+    };
+    Split::new(deeds.sections, own, catalog.phase).ok()
 }

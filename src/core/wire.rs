@@ -117,15 +117,15 @@ impl<'de> Deserialize<'de> for Lua {
 /// How many characters a `name`, a `desc` and the value of a label may have, as in APISIX.
 pub(crate) const REMARK_MAX: usize = 256;
 
-/// Text that is kept and shown and has no effect: `desc`, `name` of a resource.
+/// Text about a resource, of bounded length: its `desc` or `name`.
 #[derive(Debug)]
-pub(crate) struct Remark;
+pub(crate) struct Remark(pub(crate) Box<str>);
 
 impl<'de> Deserialize<'de> for Remark {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
         match text.chars().count() {
-            0..=REMARK_MAX => Ok(Self),
+            0..=REMARK_MAX => Ok(Self(text.into())),
             length => Err(de::Error::custom(format_args!(
                 "expected at most {REMARK_MAX} characters, found {length}"
             ))),

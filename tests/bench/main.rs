@@ -11,7 +11,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use splitway_core::exchange::Exchange;
+use splitway_core::exchange::{Exchange, Inquiry};
+use splitway_core::facts::Body;
 use splitway_core::fault::Report;
 use splitway_core::head::Head;
 use splitway_core::snapshot::{Snapshot, compile_json};
@@ -102,12 +103,14 @@ fn decide(criterion: &mut Criterion) {
         let prefix = Chat::new(format!("/tenant-{odd}/chat/completions/x"));
         for (kind, head) in [("exact", &exact), ("prefix", &prefix)] {
             let run = || {
-                let exchange = Exchange::decide(Some(&snapshot), black_box(head));
-                black_box(exchange.attempt(head)).expect("the route takes the request").timeout
+                let mut exchange = exchange(&snapshot, black_box(head));
+                black_box(exchange.attempt(head, Body::Unread))
+                    .expect("the route takes the request")
+                    .timeout
             };
             criterion.bench_function(&format!("decide/{kind}/{count} routes"), |b| b.iter(run));
         }
-        let matching = || Exchange::decide(Some(&snapshot), black_box(&exact)).branch().is_some();
+        let matching = || exchange(&snapshot, black_box(&exact)).branch().is_some();
         criterion.bench_function(&format!("match and pick/{count} routes"), |b| b.iter(matching));
     }
 }
@@ -226,3 +229,8 @@ fn worker_size(_: &mut Criterion) {
 
 criterion_group!(figures, decide, find, compile_documents, worker_size);
 criterion_main!(figures);
+
+fn exchange<'a>(snapshot: &'a Snapshot, head: &'a dyn Head) -> Exchange<'a> {
+    let decided = Exchange::decide(Inquiry::of(snapshot, head), Body::Unread);
+    decided.unwrap_or_else(|_| panic!("nothing here looks at a body"))
+}

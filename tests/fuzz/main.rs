@@ -17,7 +17,8 @@ mod memory;
 mod requests;
 
 use serde_json::Value;
-use splitway_core::exchange::Exchange;
+use splitway_core::exchange::{Exchange, Inquiry};
+use splitway_core::facts::Body;
 use splitway_core::fault::Report;
 use splitway_core::head::{Head, normalise_target};
 use splitway_core::snapshot::{Snapshot, compile_json};
@@ -126,8 +127,10 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
         assert!(head.target == "*" || head.target.starts_with('/'), "{:?}", head.target);
         let again = normalise_target(&head.target).into_owned();
         assert_eq!(again, head.target, "normalising twice is normalising once");
-        let exchange = Exchange::decide(Some(snapshot), &head);
-        match exchange.attempt(&head) {
+        let body = Body::Whole(b"{\"model\": \"x\"}");
+        let mut exchange =
+            Exchange::decide(Inquiry::of(snapshot, &head), body).expect("there is the body");
+        match exchange.attempt(&head, body) {
             Ok(attempt) => {
                 assert!(attempt.target.starts_with('/'), "{}", attempt.target);
                 assert!(!attempt.node.host().is_empty());

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head, ResponseHead, normalise_target};
-use splitway_core::platform::Platform;
+use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
+use splitway_core::seal::Secret;
 use splitway_core::serve::{Reply as Served, serve};
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
@@ -32,6 +34,8 @@ pub(crate) struct Memory<'n> {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) clock: Clock,
     pub(crate) records: &'n Mutex<Vec<Noted>>,
+    pub(crate) draws: &'n AtomicU64,
+    pub(crate) secret: Secret,
 }
 
 /// A [`Record`] to keep.
@@ -130,6 +134,14 @@ impl Platform for Memory<'_> {
         Timestamp::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap())
     }
 
+    fn draw(&self) -> u64 {
+        self.draws.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        Some(&self.secret)
+    }
+
     async fn sleep(&self, duration: Duration) {
         self.clock.sleep(duration).await;
     }
@@ -150,8 +162,12 @@ impl Platform for Memory<'_> {
         headers.remove("host");
         headers.0.insert(0, (b"Host".to_vec(), attempt.host.as_bytes().to_vec()));
         edit(&mut headers, &attempt.edits);
+        if headers.has("content-length") {
+            headers.remove("content-length");
+            headers.push("Content-Length", body.as_ref().map_or(0, Vec::len).to_string());
+        }
         let request = Received {
-            method: head.call.method.clone(),
+            method: attempt.method.clone().into_owned(),
             target: attempt.target.clone().into_owned(),
             headers,
             body: body.unwrap_or_default(),
@@ -169,6 +185,15 @@ impl Platform for Memory<'_> {
                 std::future::pending().await
             }
         }
+    }
+
+    async fn buffer(&self, body: Self::Body, limit: usize) -> Result<Vec<u8>, Unread> {
+        let body = body.unwrap_or_default();
+        if body.len() > limit { Err(Unread::TooLong) } else { Ok(body) }
+    }
+
+    fn body(&self, bytes: Vec<u8>) -> Self::Body {
+        Some(bytes)
     }
 
     fn record(&self, record: &Record<'_>) {

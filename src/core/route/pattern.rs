@@ -115,19 +115,10 @@ impl Pattern {
     }
 
     /// What the parameters stand for in a path that is one of those meant.
-    pub(crate) fn params<'a>(&'a self, path: &Cow<'a, [u8]>) -> Params<'a> {
+    pub(crate) fn params(&self, path: &[u8]) -> Params<'_> {
         let mut params = Params::new();
-        match path {
-            Cow::Borrowed(path) => {
-                self.bind(path, &mut |name, value| {
-                    params.push((name, String::from_utf8_lossy(value)))
-                });
-            }
-            Cow::Owned(path) => {
-                let own = |value| Cow::Owned(String::from_utf8_lossy(value).into_owned());
-                self.bind(path, &mut |name, value| params.push((name, own(value))));
-            }
-        }
+        let own = |value| Cow::Owned(String::from_utf8_lossy(value).into_owned());
+        self.bind(path, &mut |name, value| params.push((name, own(value))));
         params
     }
 
@@ -179,8 +170,8 @@ mod tests {
 
     fn check(uri: &str, path: &str, expected: Option<&[(&str, &str)]>) {
         let pattern = Pattern::parse(uri).unwrap();
-        let path = Cow::Borrowed(path.as_bytes());
-        let found = pattern.matches(&path).then(|| pattern.params(&path));
+        let path = path.as_bytes();
+        let found = pattern.matches(path).then(|| pattern.params(path));
         let expected = expected.map(|list| {
             list.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))).collect::<Params<'_>>()
         });
@@ -224,7 +215,7 @@ mod tests {
     #[test]
     fn what_was_escaped_is_told_as_it_was_meant() {
         let pattern = Pattern::parse("/:a").unwrap();
-        let params = pattern.params(&Cow::Owned(b"/\xff b".to_vec()));
+        let params = pattern.params(b"/\xff b");
         assert_eq!(params, [("a", Cow::Borrowed("\u{fffd} b"))]);
     }
 

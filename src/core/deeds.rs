@@ -1,0 +1,55 @@
+//! What the plugins of a route do to its requests, from wherever the route has them.
+
+use serde_json::Value;
+
+use crate::fault::{At, Report};
+use crate::kind::Kind;
+use crate::plugin;
+use crate::split::{self, Scope, Section, TrafficSplitWire};
+use crate::wire::{self, Members};
+
+/// The plugins that a route takes over from other resources.
+pub(crate) const TAKEN_OVER: [&str; 1] = [split::PLUGIN];
+
+/// Plugins, compiled for one route.
+#[derive(Debug, Default)]
+pub(crate) struct Deeds {
+    /// The rules by which requests are divided, in the order in which they are asked.
+    pub(crate) sections: Vec<Section>,
+}
+
+impl Deeds {
+    /// Checks the plugins that stand in a resource.
+    pub(crate) fn compile(
+        plugins: &Members,
+        holder: Kind,
+        scope: Scope<'_>,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Self {
+        plugin::check_names(plugins, holder, at, report);
+        let mut deeds = Self::default();
+        for name in TAKEN_OVER {
+            if let Some(value) = plugins.get(name) {
+                deeds.add(name, value, scope, at.key(name), report);
+            }
+        }
+        deeds
+    }
+
+    /// Adds what the plugin `name` does, which stands at `at`.
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        value: &Value,
+        scope: Scope<'_>,
+        at: At<'_>,
+        report: &mut Report,
+    ) {
+        if name == split::PLUGIN {
+            let compile =
+                |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, at, report);
+            self.sections.extend(wire::read(value, at, report, compile));
+        }
+    }
+}

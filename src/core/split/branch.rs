@@ -1,0 +1,209 @@
+//! Branches as documents write them, and the list that the requests of a rule are divided among.
+
+use serde::Deserialize;
+use std::sync::Arc;
+
+use super::{OWN_BRANCH, Scope};
+use crate::balance::{Balancer, Upstream, UpstreamWire};
+use crate::fault::{At, Report};
+use crate::id::Id;
+use crate::node::Scheme;
+use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
+use crate::rotation::{Rotation, Unpickable, Weight};
+use crate::telemetry::proof;
+
+/// The most branches of one list, as in APISIX.
+pub(super) const LISTED_MAX: usize = 20;
+
+/// The most branches that rules of the rule form can be together. Nothing costs more with many of
+/// them but the assignment of keys, which looks at each.
+const BRANCHES_MAX: usize = 256;
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct BranchWire {
+    pub(super) name: Option<Id>,
+    pub(super) weight: Option<u32>,
+    pub(super) upstream: Option<UpstreamWire>,
+    pub(super) upstream_id: Option<Id>,
+    pub(super) rewrite: Option<RewriteWire>,
+    pub(super) headers: Option<HeadersWire>,
+    pub(super) response_headers: Option<HeadersWire>,
+}
+
+/// One weighted share of a split.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) name: Box<str>,
+    pub(crate) weight: Weight,
+    pub(crate) balancer: Balancer,
+    pub(crate) rewrite: Rewrite,
+}
+
+/// The branches that the requests of a rule are divided among.
+#[derive(Debug)]
+pub(crate) struct Branches {
+    list: Box<[Branch]>,
+    rotation: Rotation,
+}
+
+impl Branches {
+    /// Everything to one upstream: the route's own.
+    pub(super) fn own(upstream: Arc<Upstream>, phase: u64) -> Result<Self, Unpickable> {
+        let (name, weight) = (OWN_BRANCH.into(), Weight(1));
+        let balancer = Balancer::new(upstream, phase)?;
+        let branch = Branch { name, weight, balancer, rewrite: Rewrite::default() };
+        Ok(Self { list: Box::new([branch]), rotation: Rotation::new(&[weight], phase)? })
+    }
+
+    /// All of them, in the order of the document.
+    pub(crate) fn list(&self) -> &[Branch] {
+        &self.list
+    }
+
+    /// The branch with this name, whatever its weight.
+    pub(crate) fn named(&self, name: &str) -> Option<&Branch> {
+        self.list.iter().find(|branch| *branch.name == *name)
+    }
+
+    /// The branch whose turn it is.
+    pub(crate) fn next(&self) -> &Branch {
+        self.at(self.rotation.next())
+    }
+
+    /// The branch whose turn is next; nothing moves.
+    pub(crate) fn peek(&self) -> &Branch {
+        self.at(self.rotation.peek())
+    }
+
+    /// A walk of its own over the same weights, from the beginning.
+    pub(crate) fn walk(&self) -> Rotation {
+        let weights: Vec<Weight> = self.list.iter().map(|branch| branch.weight).collect();
+        Rotation::new(&weights, 0).expect("these weights were picked from before")
+    }
+
+    fn at(&self, index: usize) -> &Branch {
+        self.list.get(index).expect("the rotation was laid out over these branches")
+    }
+
+    /// Goes on where `earlier`, the same branches, has come to.
+    pub(super) fn follow(&mut self, earlier: &Self) {
+        self.rotation.follow(&earlier.rotation);
+        for (branch, earlier) in self.list.iter_mut().zip(&earlier.list) {
+            branch.balancer.follow(&earlier.balancer);
+        }
+    }
+
+    /// Whether both have branches of the same names, in the same order.
+    pub(super) fn has_names_of(&self, other: &Self) -> bool {
+        let names = |all: &Self| all.list.iter().map(|branch| branch.name.clone()).collect();
+        let (own, others): (Vec<Box<str>>, Vec<Box<str>>) = (names(self), names(other));
+        own == others
+    }
+
+    /// Checks a list of branches, each with the place where it stands.
+    pub(super) fn compile(
+        wires: Vec<(BranchWire, At<'_>)>,
+        scope: Scope<'_>,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let faults_before = report.faults.len();
+        let count = wires.len();
+        if !(1..=BRANCHES_MAX).contains(&count) {
+            report.fault(at, format!("expected 1 to {BRANCHES_MAX} branches, found {count}"));
+            return None;
+        }
+        let weight = |wire: &BranchWire| Weight(wire.weight.unwrap_or(1));
+        let weights: Vec<Weight> = wires.iter().map(|(wire, _)| weight(wire)).collect();
+        let rotation = Rotation::new(&weights, scope.phase);
+        match rotation {
+            Err(Unpickable::NoWeight) => {
+                report.fault(at, "all weights are 0: no branch can be picked");
+            }
+            Err(Unpickable::TooHeavy) => {
+                report.fault(at, "the weights add up to more than 4294967295");
+            }
+            Ok(_) => {}
+        }
+        let mut list: Vec<Branch> = Vec::with_capacity(count);
+        for (index, (wire, at)) in wires.into_iter().enumerate() {
+            let name = wire.name(index, &list, at, report);
+            let weight = weight(&wire);
+            let (headers, response) = (wire.headers.as_ref(), wire.response_headers.as_ref());
+            let rewrite = Rewrite::compile(wire.rewrite.as_ref(), headers, response, at, report);
+            let upstream = wire.upstream(scope, at, report);
+            if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
+                list.push(Branch { name, weight, balancer, rewrite });
+            }
+        }
+        // A branch can also be missing because the upstream it names has faults of its own.
+        let sound = report.faults.len() == faults_before && list.len() == count;
+        rotation.ok().filter(|_| sound).map(|rotation| Self { list: list.into(), rotation })
+    }
+}
+
+/// What APISIX does differently with a list of branches.
+pub(super) fn warn_of_branches(branches: &[BranchWire], at: At<'_>, report: &mut Report) {
+    for (index, branch) in branches.iter().enumerate() {
+        let at = at.index(index);
+        let has_headers = branch.headers.is_some() || branch.response_headers.is_some();
+        if branch.name.is_some() || branch.rewrite.is_some() || has_headers {
+            report.warn(at, "APISIX ignores `name`, `rewrite` and `headers` of a branch");
+        }
+        let again = branches.iter().take(index).any(|earlier| earlier.is_same_target(branch));
+        if again {
+            report.warn(at, "APISIX counts only the last of several branches with the same target");
+        }
+    }
+}
+
+/// The route's own upstream, or a fault.
+pub(super) fn own(scope: Scope<'_>, at: At<'_>, report: &mut Report) -> Option<Arc<Upstream>> {
+    if scope.own.is_none() {
+        report.fault(at, "there is no upstream here, and the route has none either");
+    }
+    scope.own.cloned().flatten()
+}
+
+impl BranchWire {
+    /// The name of the branch, by its number where it has none; none of `earlier` may have it.
+    fn name(&self, index: usize, earlier: &[Branch], at: At<'_>, report: &mut Report) -> Box<str> {
+        let by_number = || format!("b{index}");
+        let name = self.name.as_ref().map_or_else(by_number, |id| id.as_str().into());
+        if [OWN_BRANCH, proof::NONE].contains(&name.as_str()) {
+            report.fault(at.key("name"), format!("`{name}` is what responses of no branch say"));
+        }
+        if earlier.iter().any(|earlier| *earlier.name == *name) {
+            report.fault(at, format!("another branch of this split is named `{name}`"));
+        }
+        name.into()
+    }
+
+    /// Whether APISIX's picker takes both for one: it tells branches apart by id, else by object.
+    fn is_same_target(&self, other: &Self) -> bool {
+        let inline = self.upstream.is_some() || other.upstream.is_some();
+        self.upstream_id == other.upstream_id && (self.upstream_id.is_some() || !inline)
+    }
+
+    fn upstream(&self, scope: Scope<'_>, at: At<'_>, report: &mut Report) -> Option<Arc<Upstream>> {
+        if let Some(id) = &self.upstream_id {
+            if let Some(wire) = &self.upstream {
+                Upstream::check_unused(wire, at.key("upstream"), report);
+            }
+            return scope.named(id, at.key("upstream_id"), report);
+        }
+        if let Some(wire) = &self.upstream {
+            let upstream = Upstream::compile(wire, at.key("upstream"), report)?;
+            if upstream.scheme == Scheme::Http && upstream.sends_port() {
+                report.warn(
+                    at.key("upstream"),
+                    "APISIX sends the node's name without its port as `Host`",
+                );
+            }
+            return Some(Arc::new(upstream));
+        }
+        own(scope, at, report)
+    }
+}

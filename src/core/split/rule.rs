@@ -1,0 +1,177 @@
+//! Rules: which requests are divided among which branches, in both forms a document may write them.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::branch::{BranchWire, Branches, LISTED_MAX, own, warn_of_branches};
+use super::{Rule, Scope};
+use crate::balance::UpstreamWire;
+use crate::expr::Expr;
+use crate::fault::{At, Report};
+use crate::id::Id;
+use crate::rewrite::{HeadersWire, RewriteWire};
+
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleWire {
+    r#match: Option<Vec<MatchWire>>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = LISTED_MAX)))]
+    weighted_upstreams: Option<Vec<BranchWire>>,
+    name: Option<Id>,
+    weight: Option<u32>,
+    upstream: Option<UpstreamWire>,
+    upstream_id: Option<Id>,
+    rewrite: Option<RewriteWire>,
+    headers: Option<HeadersWire>,
+    response_headers: Option<HeadersWire>,
+}
+
+/// A group of expressions: one of the groups of a rule must hold.
+#[derive(Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct MatchWire {
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Value>"))]
+    vars: Value,
+}
+
+/// The rules of a split, in the order in which they are asked.
+pub(super) fn compile(
+    rules: Vec<RuleWire>,
+    scope: Scope<'_>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Vec<Rule> {
+    let has_lists = rules.iter().any(|rule| rule.weighted_upstreams.is_some());
+    let compiled = match (has_lists, rules.iter().any(RuleWire::is_branch)) {
+        (true, true) => {
+            report.fault(at, "rules with `weighted_upstreams` and rules that are branches themselves cannot be mixed");
+            return Vec::new();
+        }
+        (false, true) => {
+            report.warn(at, "APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten");
+            compile_groups(rules, scope, at, report)
+        }
+        (_, false) => compile_lists(rules, scope, at, report),
+    };
+    warn_of_unreached(&compiled, at, report);
+    compiled.into_iter().flat_map(|(_, rule)| rule).collect()
+}
+
+/// A rule, or nothing where it has faults, and its number in the document.
+type Numbered = (usize, Option<Rule>);
+
+/// The form of APISIX: each rule has a list of branches.
+fn compile_lists(
+    rules: Vec<RuleWire>,
+    scope: Scope<'_>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Vec<Numbered> {
+    let mut compiled = Vec::new();
+    for (number, rule) in rules.into_iter().enumerate() {
+        let at = at.index(number);
+        let groups = compile_match(rule.r#match.as_deref(), at, report);
+        let branches = match rule.weighted_upstreams {
+            Some(list) => compile_list(list, scope, at.key("weighted_upstreams"), report),
+            // APISIX's default: everything to the route's upstream.
+            None => own(scope, at, report).and_then(|own| Branches::own(own, scope.phase).ok()),
+        };
+        let rule = branches.map(|branches| Rule { number: Some(number), groups, branches });
+        compiled.push((number, rule));
+    }
+    compiled
+}
+
+fn compile_list(
+    list: Vec<BranchWire>,
+    scope: Scope<'_>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Branches> {
+    warn_of_branches(&list, at, report);
+    if list.len() > LISTED_MAX {
+        report.fault(at, format!("expected 1 to {LISTED_MAX} branches, found {}", list.len()));
+        return None;
+    }
+    let placed = list.into_iter().enumerate().map(|(index, wire)| (wire, at.index(index)));
+    Branches::compile(placed.collect(), scope, at, report)
+}
+
+/// The rule form: rules with the same `match`, or with none, are the branches of one split, which
+/// stands where the first of them does.
+fn compile_groups(
+    rules: Vec<RuleWire>,
+    scope: Scope<'_>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Vec<Numbered> {
+    let mut groups: Vec<(usize, Option<Vec<MatchWire>>, Vec<(BranchWire, At<'_>)>)> = Vec::new();
+    for (number, rule) in rules.into_iter().enumerate() {
+        let at = at.index(number);
+        let (condition, branch) = rule.into_branch();
+        // No condition and no groups mean the same.
+        let condition = condition.filter(|groups| !groups.is_empty());
+        match groups.iter_mut().find(|(_, earlier, _)| *earlier == condition) {
+            Some((_, _, branches)) => branches.push((branch, at)),
+            None => groups.push((number, condition, vec![(branch, at)])),
+        }
+    }
+    let mut compiled = Vec::new();
+    for (number, condition, branches) in groups {
+        let groups = compile_match(condition.as_deref(), at.index(number), report);
+        let branches = Branches::compile(branches, scope, at, report);
+        let rule = branches.map(|branches| Rule { number: Some(number), groups, branches });
+        compiled.push((number, rule));
+    }
+    compiled
+}
+
+/// The groups of a rule; none, where it takes every request.
+fn compile_match(groups: Option<&[MatchWire]>, rule: At<'_>, report: &mut Report) -> Box<[Expr]> {
+    let at = rule.key("match");
+    if groups.is_some_and(<[MatchWire]>::is_empty) {
+        report.warn(
+            at,
+            "no groups: the rule takes every request; in APISIX it does so only as long as no rule before it was passed over",
+        );
+    }
+    let mut compiled = Vec::new();
+    for (index, group) in groups.into_iter().flatten().enumerate() {
+        let at = at.index(index);
+        compiled.extend(Expr::compile(&group.vars, at.key("vars"), report));
+    }
+    compiled.into()
+}
+
+/// The first rule that takes every request leaves nothing to those behind it.
+fn warn_of_unreached(rules: &[Numbered], at: At<'_>, report: &mut Report) {
+    let takes_all = |rule: &Option<Rule>| rule.as_ref().is_some_and(|rule| rule.groups.is_empty());
+    let first = rules.iter().position(|(_, rule)| takes_all(rule));
+    for (number, _) in rules.iter().skip(first.map_or(rules.len(), |first| first + 1)) {
+        let what = "never reached: a rule before it has no `match` and takes everything";
+        report.warn(at.index(*number), what);
+    }
+}
+
+impl RuleWire {
+    fn is_branch(&self) -> bool {
+        self.name.is_some()
+            || self.weight.is_some()
+            || self.upstream.is_some()
+            || self.upstream_id.is_some()
+            || self.rewrite.is_some()
+            || self.headers.is_some()
+            || self.response_headers.is_some()
+    }
+
+    fn into_branch(self) -> (Option<Vec<MatchWire>>, BranchWire) {
+        let Self {
+            name, weight, upstream, upstream_id, rewrite, headers, response_headers, ..
+        } = self;
+        let wire =
+            BranchWire { name, weight, upstream, upstream_id, rewrite, headers, response_headers };
+        (self.r#match, wire)
+    }
+}
