@@ -36,14 +36,11 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Path and query as one.
-    pub(crate) fn target_of_parts(&self) -> Cow<'a, str> {
+    /// Path and query as they are to be sent.
+    pub fn target(&self) -> Cow<'a, str> {
         match &self.query {
             None => self.path.clone(),
-            Some(query) => {
-                let mark = if self.path.contains('?') { '&' } else { '?' };
-                Cow::Owned(format!("{}{mark}{query}", self.path))
-            }
+            Some(query) => Cow::Owned(format!("{}?{query}", self.path)),
         }
     }
 }
@@ -58,7 +55,7 @@ pub enum Body<'a> {
 }
 
 /// What a path parameter of a route stands for in a request: name and value, in order.
-pub(crate) type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
+pub(crate) type Params<'a> = Vec<(&'a str, String)>;
 
 /// What of a route its expressions can ask for.
 #[derive(Clone, Debug, Default)]
@@ -144,7 +141,7 @@ impl<'a> Facts<'a> {
     }
 
     /// The path as routes and expressions see it: decoded, folded, merged.
-    pub(crate) fn match_path(&self) -> Cow<'_, [u8]> {
+    pub(crate) fn match_path(&self) -> Cow<'a, [u8]> {
         match_path(&self.draft.path)
     }
 

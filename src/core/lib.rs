@@ -74,6 +74,7 @@ pub mod seal;
 mod affinity;
 mod forced;
 pub mod rewrite;
+mod proxy_rewrite;
 pub mod node;
 pub mod balance;
 pub mod split;
