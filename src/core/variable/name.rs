@@ -45,7 +45,7 @@ const FAMILIES: [(&str, &str); 6] = [
 ];
 
 /// Variables of APISIX and nginx that cannot be had on both runtimes, or not when decisions are made.
-const NOT_HERE: [&str; 44] = [
+const NOT_HERE: [&str; 41] = [
     "apisix_upstream_response_time",
     "balancer_ip",
     "balancer_port",
@@ -76,7 +76,6 @@ const NOT_HERE: [&str; 44] = [
     "request_filename",
     "request_id",
     "request_length",
-    "request_line",
     "request_time",
     "resp_body",
     "rpc_time",
@@ -87,16 +86,13 @@ const NOT_HERE: [&str; 44] = [
     "status",
     "time_iso8601",
     "time_local",
-    "uri_path",
     "var_x_forwarded_proto",
-    "x_forwarded_proto",
 ];
 
-const NOT_HERE_FAMILIES: [&str; 11] = [
+const NOT_HERE_FAMILIES: [&str; 10] = [
     "dubbo_",
     "geoip_",
     "geoip2_",
-    "kafka_",
     "llm_",
     "proxy_",
     "realip_",
