@@ -61,6 +61,8 @@ pub struct Snapshot {
     published: Option<Published>,
     settings: Settings,
     routes: Vec<Route>,
+    /// What each of the routes takes.
+    conditions: Vec<Conditions>,
     router: Router,
 }
 
@@ -135,6 +137,11 @@ impl Snapshot {
         &self.routes
     }
 
+    /// What the enabled routes take, in the same order.
+    pub(crate) fn conditions(&self) -> &[Conditions] {
+        &self.conditions
+    }
+
     /// The route that takes a request, and what its path parameters stand for.
     pub(crate) fn find<'a>(&'a self, facts: &Facts<'_>) -> Option<(&'a Route, Params<'a>)> {
         let (method, path) = (&facts.draft.method, facts.match_path());
@@ -170,7 +177,7 @@ pub fn compile(
     let router = Router::new(conditions.iter().enumerate());
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
-    Some(Snapshot { revision, published, settings, routes, router })
+    Some(Snapshot { revision, published, settings, routes, conditions, router })
 }
 
 /// Checks one resource by itself. The other resources that it names are not looked for.
