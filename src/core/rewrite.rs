@@ -206,8 +206,13 @@ impl RewriteWire {
     /// Checks the changes of everything but headers.
     pub(crate) fn compile(&self, at: At<'_>, report: &mut Report) -> Rewrite {
         let target = Target::compile(self, at, report);
-        if self.host.as_deref().is_some_and(|host| !is_host(host)) {
-            report.fault(at.key("host"), "expected `host` or `host:port`");
+        match self.host.as_deref().map(is_host) {
+            Some(true) => report.warn(
+                at.key("host"),
+                "at the edge `Host` is always the node's name: a Worker cannot send another",
+            ),
+            Some(false) => report.fault(at.key("host"), "expected `host` or `host:port`"),
+            None => {}
         }
         Rewrite {
             target,
