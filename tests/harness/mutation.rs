@@ -18,7 +18,11 @@ pub fn sound() -> Value {
                     {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1?x=y"}},
                     {"weight": 5, "upstream": {"nodes": [{"host": "a", "port": 1, "weight": 1}]},
                      "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]}},
-                    {"upstream_id": "provider", "weight": 0},
+                    {"upstream_id": "provider", "weight": 0, "rewrite": {
+                        "regex_uri": ["^/(a|b)/(.*)$", "/$1?rest=$2", "/c", "/${arg_a ?? d}"],
+                        "host": "h:1", "method": "PUT", "query": {"set": {"a": ["b", 1]}, "remove": ["c"]},
+                        "body": {"a": {"b": null}},
+                     }, "response_headers": {"set": {"a": ["b", 2]}, "add": {"c": 0.5}, "remove": ["e"]}},
                 ]}]}},
             },
             {"uri": "/s", "service_id": "s", "plugin_config_id": "p"},
