@@ -494,5 +494,10 @@ mod tests {
         assert_eq!(faults.len(), expected.len() + 1, "{faults:#?}");
         let (_, report) = compile(&json!({"rewrite": {"uri": "/a$helle/b"}}));
         assert_eq!((report.faults.len(), report.warnings.len()), (0, 1));
+        let (_, report) = compile(&json!({"rewrite": {"regex_uri": ["^/(a)", "/$1?b=$2"]}}));
+        let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
+        let expected =
+            "/rewrite/regex_uri/1: nothing is filled in here: the pattern has no group 2";
+        assert_eq!(warnings, [expected]);
     }
 }

@@ -166,6 +166,14 @@ impl Template {
         })
     }
 
+    /// The numbers of the captures in it.
+    pub(crate) fn captures(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Capture { number, .. } => Some(*number),
+            Part::Text(_) | Part::Variable { .. } => None,
+        })
+    }
+
     /// Whether a value in it is in the body of the request.
     pub(crate) fn needs_body(&self) -> bool {
         self.parts.iter().any(|part| match part {

@@ -189,7 +189,10 @@ fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(R
         let uri =
             Uri::compile_as(Dialect::Replacement, replacement, at.index(2 * index + 1), report);
         match Regex::new(pattern) {
-            Ok(pattern) => Some((pattern, uri)),
+            Ok(pattern) => {
+                uri.check_captures(pattern.captures_len(), at.index(2 * index + 1), report);
+                Some((pattern, uri))
+            }
             Err(error) => {
                 let what = format!("cannot be used as a regular expression: {error}");
                 report.fault(at.index(2 * index), what);
@@ -223,6 +226,16 @@ impl Uri {
         }
         let (path, query) = template.split_at_mark();
         Self { path, query }
+    }
+
+    /// Warns of numbers that no group of a pattern with `count` groups has.
+    fn check_captures(&self, count: usize, at: At<'_>, report: &mut Report) {
+        let templates = [Some(&self.path), self.query.as_ref()];
+        let numbers = templates.into_iter().flatten().flat_map(Template::captures);
+        for number in numbers.filter(|number| *number >= count) {
+            let what = format!("nothing is filled in here: the pattern has no group {number}");
+            report.warn(at, what);
+        }
     }
 
     fn needs_body(&self) -> bool {
