@@ -200,9 +200,19 @@ impl<'a> Decision<'a> {
         }
         let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute)) };
         let matched = route.matched(params);
-        let facts = asked.of_route(&matched);
+        let mut draft = draft.clone();
+        let mut wants_body = false;
+        for rewrite in &route.rewrites {
+            let before = draft.clone();
+            let facts = Facts::new(head, &before, body).of_route(&matched);
+            if let Err(problem) = rewrite.apply(&facts, &mut draft) {
+                return Ok(Err(problem));
+            }
+            wants_body |= facts.wants_body();
+        }
+        let facts = Facts::new(head, &draft, body).of_route(&matched);
         let rule = route.split.rule(&facts);
-        if facts.wants_body() {
+        if wants_body || facts.wants_body() {
             return Err(NeedsBody);
         }
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };

@@ -17,6 +17,7 @@ use crate::fault::{At, Report};
 use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
+use crate::proxy_rewrite::ProxyRewrite;
 use crate::resource::{PluginMetadataWire, RouteWire};
 use crate::route::{Conditions, Router};
 use crate::split::{Section, Split};
@@ -71,6 +72,8 @@ pub(crate) struct Route {
     name: Option<Box<str>>,
     /// Id and name.
     service: Option<(Box<str>, Option<Box<str>>)>,
+    /// What is changed in its requests before they are split.
+    pub(crate) rewrites: Box<[ProxyRewrite]>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
     pub(crate) timeout: Option<Duration>,
@@ -270,24 +273,25 @@ fn compile_route(
         }
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
-        let split = compile_split(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
+        let (rewrites, split) =
+            compile_plugins(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
         let name = wire.name();
         let service =
             service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));
         let id = wire.id.unwrap_or_else(|| positional_id(index)).as_str().into();
-        is_enabled.then_some((conditions, Route { id, name, service, split, timeout }))
+        is_enabled.then_some((conditions, Route { id, name, service, rewrites, split, timeout }))
     })
 }
 
-/// The split of a route by its own plugins, those it inherits and the global ones, in this order.
-fn compile_split(
+/// What is done to the requests of a route, by its own plugins, those it inherits and the global ones.
+fn compile_plugins(
     plugins: Option<&Members>,
     inherited: &Inherited<'_, '_>,
     own: &Own,
     catalog: &Catalog<'_>,
     at: At<'_>,
     report: &mut Report,
-) -> Option<Split> {
+) -> Option<(Box<[ProxyRewrite]>, Split)> {
     let faults_before = report.faults.len();
     let scope = catalog.scope(own.as_ref());
     let mut deeds = match plugins {
@@ -299,15 +303,18 @@ fn compile_split(
             plugin.act(&mut deeds, scope, at.key(key), report);
         }
     }
+    let mut global = Deeds::default();
     for plugin in &catalog.global {
-        plugin.act(&mut deeds, scope, at, report);
+        plugin.act(&mut global, scope, at, report);
     }
+    let deeds = deeds.after(global);
     if report.faults.len() > faults_before || inherited.is_faulty {
         return None;
     }
     if inherited.is_gone {
         // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
-        return Split::new(Vec::new(), Some(Upstream::gone()), catalog.phase).ok();
+        let nowhere = Split::new(Vec::new(), Some(Upstream::gone()), catalog.phase);
+        return nowhere.ok().map(|split| (Box::default(), split));
     }
     if deeds.sections.is_empty() && own.is_none() {
         report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
@@ -321,5 +328,6 @@ fn compile_split(
         Some(own) => Some(own.clone()?),
         None => None,
     };
-    Split::new(deeds.sections, own, catalog.phase).ok()
+    let split = Split::new(deeds.sections, own, catalog.phase).ok()?;
+    Some((deeds.rewrites.into(), split))
 }
