@@ -2,7 +2,7 @@
 //!
 //! Both lower to one [`Rewrite`]. What it changes:
 //!
-//! - the target ([`target`]): a new path, by template or by pattern, and arguments of the query;
+//! - the target ([`target`]): a new path, by template or by pattern, and arguments ([`query`]);
 //! - the method, and the host that is asked for;
 //! - headers of the request and of the response ([`headers`]);
 //! - members of a JSON object that is the body ([`body`]).
@@ -10,9 +10,11 @@
 //! Values are those of the request before the rewrite: no change of one rewrite sees another of it.
 
 mod body;
+mod escape;
 #[cfg(test)]
 pub(crate) mod fake;
 mod headers;
+mod query;
 mod target;
 
 use serde::Deserialize;
@@ -27,8 +29,9 @@ use crate::wire::Members;
 
 use headers::HeaderRules;
 pub(crate) use headers::{HeadersWire, Values};
+pub(crate) use query::QueryWire;
+pub(crate) use target::URI_MAX;
 use target::{Matched, Target, match_text};
-pub(crate) use target::{QueryWire, URI_MAX};
 
 /// The member `rewrite` of a branch.
 #[derive(Debug, Default, Deserialize)]
