@@ -1,11 +1,11 @@
 //! What is changed in a request on its way: by a branch, or by the plugin `proxy-rewrite`.
 //!
-//! Both lower to one [`Rewrite`]. What it changes:
+//! Both lower to one `Rewrite`. What it changes:
 //!
-//! - the target ([`target`]): a new path, by template or by pattern, and arguments ([`query`]);
+//! - the target (`target`): a new path, by template or by pattern, and arguments (`query`);
 //! - the method, and the host that is asked for;
-//! - headers of the request and of the response ([`headers`]);
-//! - members of a JSON object that is the body ([`body`]).
+//! - headers of the request and of the response (`headers`);
+//! - members of a JSON object that is the body (`body`).
 //!
 //! Values are those of the request before the rewrite: no change of one rewrite sees another of it.
 

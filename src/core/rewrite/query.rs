@@ -26,8 +26,15 @@ pub(crate) struct QueryWire {
 pub(super) struct Query {
     /// Names as arguments have them when they are decoded.
     removed: Box<[Box<str>]>,
-    /// Names, escaped, with their values.
-    set: Box<[(Box<str>, Box<[Template]>)]>,
+    set: Box<[Argument]>,
+}
+
+/// An argument that is set, once for each of its values.
+#[derive(Debug)]
+struct Argument {
+    /// Escaped.
+    name: Box<str>,
+    values: Box<[Template]>,
 }
 
 impl Query {
@@ -48,14 +55,14 @@ impl Query {
         let set = wire.set.iter().flatten().map(|(name, values)| {
             removed.push(name.as_str().into());
             let values = values.compile(dialect, at.key("set").key(name), report);
-            (utf8_percent_encode(name, QUERY.value).to_string().into(), values)
+            Argument { name: utf8_percent_encode(name, QUERY.value).to_string().into(), values }
         });
         let set = set.collect();
         Self { removed: removed.into(), set }
     }
 
     pub(super) fn needs_body(&self) -> bool {
-        self.set.iter().flat_map(|(_, values)| values).any(Template::needs_body)
+        self.set.iter().flat_map(|argument| &argument.values).any(Template::needs_body)
     }
 
     /// The query with these changes, if anything is left of it.
@@ -67,7 +74,7 @@ impl Query {
     ) -> Option<String> {
         let client = query.into_iter().flat_map(|query| query.split('&'));
         let kept = client.filter(|argument| !self.removes(argument)).map(Cow::Borrowed);
-        let set = self.set.iter().flat_map(|(name, values)| {
+        let set = self.set.iter().flat_map(|Argument { name, values }| {
             values.iter().map(move |value| {
                 let value = value.fill_with(facts, captures);
                 Cow::Owned(format!("{name}={}", utf8_percent_encode(&value, QUERY.value)))

@@ -7,7 +7,7 @@
 //!   again. Where none matches, the path goes as the client has written it, which APISIX would
 //!   escape anew. Patterns are those of `regex-lite`: without look-around and back references.
 //! - The client's query stands behind the query of `uri` or of the replacement.
-//! - The arguments that it then has are changed as `query` says ([`query`](super::query)).
+//! - The arguments that it then has are changed as `query` says (`query`).
 //!
 //! A value that was filled from a request stays a piece of the path, or of the query, that it was put
 //! in: what would end it there is escaped. The variables that stand for parts of the target as written
@@ -156,7 +156,7 @@ fn captures<'h>(pattern: &Regex, text: &'h str) -> Option<(Range<usize>, Vec<Opt
 }
 
 fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(Regex, Uri)]> {
-    if list.is_empty() || list.len() % 2 != 0 {
+    if list.is_empty() || !list.len().is_multiple_of(2) {
         report.fault(at, "expected pairs of a pattern and a replacement");
     }
     let pairs = list.chunks_exact(2).enumerate().filter_map(|(index, pair)| {
