@@ -18,6 +18,7 @@ use crate::facts::{Body, Draft, Facts, Matched};
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
+use crate::route::Nobody;
 use crate::snapshot::{Route, Snapshot};
 use crate::split::Branch;
 use crate::telemetry::proof;
@@ -194,7 +195,7 @@ impl<'a> Decision<'a> {
     ) -> Result<Result<Self, Problem>, NeedsBody> {
         let draft = Draft::of(head);
         let asked = Facts::new(head, &draft, body);
-        let found = snapshot.find(&asked);
+        let found = snapshot.find(&asked, &mut Nobody);
         if asked.wants_body() {
             return Err(NeedsBody);
         }

@@ -55,7 +55,7 @@ pub enum Body<'a> {
 }
 
 /// What a path parameter of a route stands for in a request: name and value, in order.
-pub(crate) type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
+pub(crate) type Params<'a> = Vec<(&'a str, String)>;
 
 /// What of a route its expressions can ask for.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +126,7 @@ impl<'a> Facts<'a> {
     }
 
     /// The path as routes and expressions see it: decoded, folded, merged.
-    pub(crate) fn match_path(&self) -> Cow<'_, [u8]> {
+    pub(crate) fn match_path(&self) -> Cow<'a, [u8]> {
         match_path(&self.draft.path)
     }
 

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::balance::{UpstreamObject, UpstreamWire};
+use crate::config::SettingsWire;
 use crate::consumer::{
     ConsumerGroupWire, ConsumerWire, CredentialId, CredentialWire, Key, KeyAuthWire, Username,
 };
@@ -22,7 +23,7 @@ use crate::resource::{
 };
 use crate::rewrite::Values;
 use crate::split::{self, TrafficSplitWire};
-use crate::wire::{Label, REMARK_MAX, Remark, Unsupported};
+use crate::wire::{Label, Lua, REMARK_MAX, Remark, Unsupported};
 
 /// Marks the schema of what is refused by name, until it is left out.
 const REFUSED: &str = "x-refused";
@@ -47,6 +48,7 @@ macro_rules! shape {
 }
 
 shape!(Unsupported, _, json_schema!({REFUSED: true}));
+shape!(Lua, _, json_schema!({REFUSED: true}));
 shape!(Remark, _, json_schema!({"type": "string", "maxLength": REMARK_MAX}));
 shape!(
     Label,
@@ -120,6 +122,7 @@ pub(crate) fn text() -> String {
         ("global_rule", of::<GlobalRuleWire>()),
         ("plugin_config", of::<PluginConfigWire>()),
         ("plugin_metadata", of::<PluginMetadataWire>()),
+        ("settings", of::<SettingsWire>()),
         (&*format!("plugins/{}", split::PLUGIN), of::<TrafficSplitWire>()),
         (&*format!("plugins/{}", proxy_rewrite::PLUGIN), of::<ProxyRewriteWire>()),
         (&*format!("plugins/{KEY_AUTH}/consumer"), of::<KeyAuthWire>()),

@@ -18,8 +18,8 @@ use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
-use crate::resource::{PluginMetadataWire, RouteWire};
-use crate::route::{Conditions, Router};
+use crate::resource::{PluginMetadataWire, RouteWire, warn_of_mute};
+use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
 use crate::split::{Section, Split};
 use crate::wire::{self, Members};
 
@@ -138,11 +138,14 @@ impl Snapshot {
         &self.routes
     }
 
-    /// The route that takes a request, and what its path parameters stand for.
-    pub(crate) fn find<'a>(&'a self, facts: &Facts<'_>) -> Option<(&'a Route, Params<'a>)> {
-        let (method, path) = (&facts.draft.method, facts.match_path());
-        let route = self.routes.get(self.router.find(method, facts.host(), &path)?)?;
-        Some((route, Params::new()))
+    /// The route that takes a request, and what the parameters in its path stand for.
+    pub(crate) fn find(
+        &self,
+        facts: &Facts<'_>,
+        witness: &mut dyn Witness,
+    ) -> Option<(&Route, Params<'_>)> {
+        let found = self.router.find(facts, witness)?;
+        Some((self.routes.get(found.route)?, found.params))
     }
 }
 
@@ -166,11 +169,13 @@ pub fn compile(
         }
         check_plugin_metadata(value, at, report)
     });
-    let (conditions, routes) = compile_routes(resources.list(Kind::Route), &catalog, report);
+    let compiled = compile_routes(resources.list(Kind::Route), settings.router, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
-    let router = Router::new(conditions.iter().enumerate());
+    let (places, conditions, routes) = compiled;
+    let (router, unreached) = Router::new(settings.router, conditions);
+    warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
     Some(Snapshot { revision, published, settings, routes, router })
@@ -181,7 +186,7 @@ pub fn check(kind: Kind, value: &Value, report: &mut Report) {
     let catalog = Catalog::empty();
     let at = At::Root;
     match kind {
-        Kind::Route => drop(compile_route(value, 0, &catalog, at, report)),
+        Kind::Route => drop(compile_route(value, 0, None, &catalog, at, report)),
         Kind::Service => drop(catalog.service(value, at, report)),
         Kind::Upstream => drop(catalog::upstream(value, at, report)),
         Kind::PluginConfig => drop(catalog.plugin_config(value, at, report)),
@@ -229,12 +234,14 @@ fn check_plugin_metadata(value: &Value, at: At<'_>, report: &mut Report) -> Opti
     })
 }
 
+/// The routes that are there and enabled, with their places in the list and what they take.
 fn compile_routes(
     values: &[&Value],
+    router: RouterKind,
     catalog: &Catalog<'_>,
     report: &mut Report,
-) -> (Vec<Conditions>, Vec<Route>) {
-    let (mut conditions, mut routes) = (Vec::new(), Vec::new());
+) -> (Vec<usize>, Vec<Conditions>, Vec<Route>) {
+    let (mut places, mut conditions, mut routes) = (Vec::new(), Vec::new(), Vec::new());
     let mut ids = BTreeSet::new();
     let root = At::Root;
     let list = root.key(Kind::Route.plural());
@@ -245,12 +252,38 @@ fn compile_routes(
         {
             report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
         }
-        if let Some((condition, route)) = compile_route(value, index, catalog, at, report) {
+        let compiled = compile_route(value, index, Some(router), catalog, at, report);
+        if let Some((condition, route)) = compiled {
+            places.push(index);
             conditions.push(condition);
             routes.push(route);
         }
     }
-    (conditions, routes)
+    (places, conditions, routes)
+}
+
+/// Says which routes other routes leave nothing for.
+fn warn_of_unreached(
+    unreached: &[Unreached],
+    places: &[usize],
+    routes: &[Route],
+    report: &mut Report,
+) {
+    let list = At::Root;
+    let list = list.key(Kind::Route.plural());
+    for Unreached { route, by } in unreached {
+        let Some(place) = places.get(*route) else { continue };
+        let ids: Vec<String> = by
+            .iter()
+            .filter_map(|by| routes.get(*by))
+            .map(|route| format!("`{}`", route.id))
+            .collect();
+        let what = match &ids[..] {
+            [id] => format!("never reached: route {id} takes all of it"),
+            ids => format!("never reached: routes {} take all of it", ids.join(", ")),
+        };
+        report.warn(list.index(*place), what);
+    }
 }
 
 /// The route and what it takes, unless it is disabled or has faults. What a route says itself goes
@@ -258,18 +291,22 @@ fn compile_routes(
 fn compile_route(
     value: &Value,
     index: usize,
+    router: Option<RouterKind>,
     catalog: &Catalog<'_>,
     at: At<'_>,
     report: &mut Report,
 ) -> Option<(Conditions, Route)> {
     wire::read(value, at, report, |wire: RouteWire, report| {
         let is_enabled = wire.is_enabled();
-        let mut conditions = wire.conditions(at, report);
+        let mut conditions = wire.conditions(router, at, report);
         let timeout = wire.timeout.map(|timeout| timeout.compile(at.key("timeout"), report));
         let (service, config) = (wire.service_id.as_ref(), wire.plugin_config_id.as_ref());
         let inherited = catalog.inherited(service, config, at, report);
         if conditions.hosts.is_empty() {
             conditions.hosts = inherited.hosts.to_vec();
+        }
+        if router == Some(RouterKind::HostUri) {
+            warn_of_mute(&conditions.hosts, at, report);
         }
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
