@@ -5,7 +5,7 @@
 //! - `regex_uri` are pairs of a pattern and a replacement. The first pattern that matches the path, as
 //!   routes see it (decoded, folded, merged), has its match replaced, once; the whole is escaped
 //!   again. Where none matches, the path goes as the client has written it, which APISIX would
-//!   escape anew. Patterns are those of `regex-lite`: without look-around and back references.
+//!   escape anew. Patterns are those of `pattern`: without look-around and back references.
 //! - The client's query stands behind the query of `uri` or of the replacement.
 //! - The arguments that it then has are changed as `query` says (`query`).
 //!
@@ -14,7 +14,6 @@
 //! (`args`, `request_uri`) keep their escapes, and in a query their `&` and `=`. Segments `.` and `..` of
 //! a filled path are left out, so that it stays below what is written before them.
 
-use regex_lite::Regex;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -24,6 +23,7 @@ use super::query::Query;
 use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
 use crate::head::{match_path, without_dot_segments};
+use crate::pattern::Pattern;
 use crate::template::{Captures, Dialect, Template};
 
 /// The most characters of a path, as in APISIX.
@@ -41,7 +41,7 @@ enum Path {
     #[default]
     Kept,
     Uri(Uri),
-    Patterns(Box<[(Regex, Uri)]>),
+    Patterns(Box<[(Pattern, Uri)]>),
 }
 
 /// A path and its own query.
@@ -148,14 +148,13 @@ impl Target {
 }
 
 /// Where a pattern matches a text first, and what its groups capture.
-fn captures<'h>(pattern: &Regex, text: &'h str) -> Option<(Range<usize>, Vec<Option<&'h str>>)> {
+fn captures<'h>(pattern: &Pattern, text: &'h str) -> Option<(Range<usize>, Vec<Option<&'h str>>)> {
     let captures = pattern.captures(text)?;
-    let range = captures.get(0)?.range();
-    let groups = captures.iter().map(|group| group.map(|group| group.as_str()));
-    Some((range, groups.collect()))
+    let groups = (0..pattern.captures_count()).map(|number| captures.get(number));
+    Some((captures.range(), groups.collect()))
 }
 
-fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(Regex, Uri)]> {
+fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(Pattern, Uri)]> {
     if list.is_empty() || !list.len().is_multiple_of(2) {
         report.fault(at, "expected pairs of a pattern and a replacement");
     }
@@ -163,13 +162,13 @@ fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(R
         let [pattern, replacement] = pair else { return None };
         let uri =
             Uri::compile_as(Dialect::Replacement, replacement, at.index(2 * index + 1), report);
-        match Regex::new(pattern) {
+        match Pattern::compile(pattern, false) {
             Ok(pattern) => {
-                uri.check_captures(pattern.captures_len(), at.index(2 * index + 1), report);
+                uri.check_captures(pattern.captures_count(), at.index(2 * index + 1), report);
                 Some((pattern, uri))
             }
-            Err(error) => {
-                let what = format!("cannot be used as a regular expression: {error}");
+            Err(what) => {
+                let what = format!("cannot be used as a regular expression: {what}");
                 report.fault(at.index(2 * index), what);
                 None
             }
