@@ -196,7 +196,7 @@ fn find(criterion: &mut Criterion) {
             let mut turns = requests.iter().cycle();
             let mut run = || {
                 let head = turns.next().expect("there are requests, in a cycle");
-                assert!(Exchange::decide(Some(&snapshot), black_box(head)).route().is_some());
+                assert!(exchange(&snapshot, black_box(head)).route().is_some());
             };
             group.bench_function(format!("{}/{count} routes", kind.name), |b| b.iter(&mut run));
         }
