@@ -41,7 +41,13 @@ pub fn sound() -> Value {
         "settings": {"proof_headers": true},
         "services": [{
             "id": "s", "name": "n", "labels": {"a": "b"}, "hosts": ["s.example.com"], "upstream_id": "provider",
-            "plugins": {"traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]}},
+            "plugins": {
+                "traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]},
+                "proxy-rewrite": {
+                    "uri": "/a/$uri", "headers": {"set": {"a": "$1"}, "add": {"c": [1]}, "remove": ["e"]},
+                    "use_real_request_uri_unsafe": false, "_meta": {"disable": false},
+                },
+            },
         }],
         "plugin_configs": [{"id": "p", "plugins": {"traffic-split": {"rules": [{"weight": 1}]}}}],
         "consumer_groups": [{"id": "g", "plugins": {}}],
@@ -49,7 +55,9 @@ pub fn sound() -> Value {
             {"username": "jack", "group_id": "g", "plugins": {"key-auth": {"key": "k"}}},
             {"id": "jack/credentials/c1", "name": "n", "plugins": {"key-auth": {"key": "l"}}},
         ],
-        "global_rules": [{"id": 1, "plugins": {}}],
+        "global_rules": [{"id": 1, "plugins": {"proxy-rewrite": {
+            "regex_uri": ["a", "/b"], "host": "h", "method": "GET", "headers": {"a": "b", "c": ["d", 1]},
+        }}}],
         "plugin_metadata": [{"id": "traffic-split"}],
         "ssls": [],
     })
