@@ -347,6 +347,7 @@ mod tests {
                 ("/a?p=%5C%C3%A9+", "/v/%5C%C3%A9%20/end?q=none&r=1&p=%5C%C3%A9+"),
             ],
         );
+        check(&json!({"uri": "/old$uri"}), &[("/%252e%252e/%2525%20", "/old/%252e%252e/%2525%20")]);
         check(&json!({"uri": "/log?$args"}), &[("/a?b=%20&c=#", "/log?b=%20&c=%23&b=%20&c=#")]);
     }
 

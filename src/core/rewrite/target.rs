@@ -11,7 +11,7 @@
 //!
 //! A value that was filled from a request stays a piece of the path, or of the query, that it was put
 //! in: what would end it there is escaped. The variables that stand for parts of the target as written
-//! (`args`, `request_uri`) keep their escapes, and in a query their `&` and `=`. Segments `.` and `..` of
+//! (`args`, `real_request_uri`) keep their escapes, and in a query their `&` and `=`. Segments `.` and `..` of
 //! a filled path are left out, so that it stays below what is written before them.
 
 use std::borrow::Cow;
