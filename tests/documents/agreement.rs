@@ -12,7 +12,7 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 27] = [
+const REASONS: [&str; 28] = [
     // How things are written.
     "expected a path",
     "expected a host name",
@@ -25,6 +25,7 @@ const REASONS: [&str; 27] = [
     "cannot be used as a regular expression",
     "behind `$` a number",
     "this argument is also set",
+    "the raw target cannot be had",
     "references to secrets are not supported yet",
     // Bytes, where schemas count characters.
     "expected at most 4096 characters",

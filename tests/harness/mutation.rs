@@ -18,7 +18,11 @@ pub fn sound() -> Value {
                     {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1?x=y"}},
                     {"weight": 5, "upstream": {"nodes": [{"host": "a", "port": 1, "weight": 1}]},
                      "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]}},
-                    {"upstream_id": "provider", "weight": 0},
+                    {"upstream_id": "provider", "weight": 0, "rewrite": {
+                        "regex_uri": ["^/(a|b)/(.*)$", "/$1?rest=$2", "/c", "/${arg_a ?? d}"],
+                        "host": "h:1", "method": "PUT", "query": {"set": {"a": ["b", 1]}, "remove": ["c"]},
+                        "body": {"a": {"b": null}},
+                     }, "response_headers": {"set": {"a": ["b", 2]}, "add": {"c": 0.5}, "remove": ["e"]}},
                 ]}]}},
             },
             {"uri": "/s", "service_id": "s", "plugin_config_id": "p"},
@@ -37,7 +41,13 @@ pub fn sound() -> Value {
         "settings": {"proof_headers": true},
         "services": [{
             "id": "s", "name": "n", "labels": {"a": "b"}, "hosts": ["s.example.com"], "upstream_id": "provider",
-            "plugins": {"traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]}},
+            "plugins": {
+                "traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]},
+                "proxy-rewrite": {
+                    "uri": "/a/$uri", "headers": {"set": {"a": "$1"}, "add": {"c": [1]}, "remove": ["e"]},
+                    "use_real_request_uri_unsafe": false, "_meta": {"disable": false},
+                },
+            },
         }],
         "plugin_configs": [{"id": "p", "plugins": {"traffic-split": {"rules": [{"weight": 1}]}}}],
         "consumer_groups": [{"id": "g", "plugins": {}}],
@@ -45,7 +55,9 @@ pub fn sound() -> Value {
             {"username": "jack", "group_id": "g", "plugins": {"key-auth": {"key": "k"}}},
             {"id": "jack/credentials/c1", "name": "n", "plugins": {"key-auth": {"key": "l"}}},
         ],
-        "global_rules": [{"id": 1, "plugins": {}}],
+        "global_rules": [{"id": 1, "plugins": {"proxy-rewrite": {
+            "regex_uri": ["a", "/b"], "host": "h", "method": "GET", "headers": {"a": "b", "c": ["d", 1]},
+        }}}],
         "plugin_metadata": [{"id": "traffic-split"}],
         "ssls": [],
     })
