@@ -12,10 +12,11 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 27] = [
+const REASONS: [&str; 28] = [
     // How things are written.
     "expected a path",
     "expected a host name",
+    "expected an address, or a network",
     "expected `host` or `host:port`",
     "expected `http://host[:port]`",
     "expected a header name",
