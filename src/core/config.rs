@@ -187,6 +187,7 @@ fn published(value: &Value, at: At<'_>, report: &mut Report) -> Option<Published
 pub(crate) struct SettingsWire {
     pub(crate) router: Option<RouterKind>,
     pub(crate) proof_headers: Option<bool>,
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = BODY_MAX)))]
     pub(crate) body_max: Option<usize>,
 }
 
@@ -207,11 +208,12 @@ impl Default for Settings {
     }
 }
 
+/// The most that `body_max` can be: so much a Worker can hold several times over.
+const BODY_MAX: usize = 16 * 1024 * 1024;
+
 impl SettingsWire {
     /// Checks the settings.
     pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> Settings {
-        /// So much a Worker can hold several times over.
-        const BODY_MAX: usize = 16 * 1024 * 1024;
         let default = Settings::default();
         if !self.body_max.is_none_or(|max| (1..=BODY_MAX).contains(&max)) {
             report.fault(at.key("body_max"), format!("expected 1 to {BODY_MAX} bytes"));

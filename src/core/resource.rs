@@ -12,7 +12,7 @@ use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::node::is_host;
 #[cfg(feature = "schema")]
-use crate::plugin::{PLUGINS, SplitPlugins};
+use crate::plugin::{PLUGINS, TrafficPlugins};
 use crate::rewrite::URI_MAX;
 use crate::route::{Conditions, METHODS, Pattern, RouterKind, Vars, is_mute};
 use crate::wire::{Labels, Lua, Members, Remark, Unsupported};
@@ -81,7 +81,7 @@ pub(crate) struct RouteWire {
     pub(crate) upstream_id: Option<Id>,
     pub(crate) service_id: Option<Id>,
     pub(crate) plugin_config_id: Option<Id>,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<SplitPlugins>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<TrafficPlugins>"))]
     pub(crate) plugins: Option<Members>,
     enable_websocket: Option<Unsupported>,
     filter_func: Option<Lua>,
@@ -120,7 +120,7 @@ pub(crate) struct ServiceWire {
     hosts: Option<Vec<String>>,
     pub(crate) upstream: Option<UpstreamWire>,
     pub(crate) upstream_id: Option<Id>,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<SplitPlugins>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<TrafficPlugins>"))]
     pub(crate) plugins: Option<Members>,
     enable_websocket: Option<Unsupported>,
     script: Option<Lua>,
@@ -138,7 +138,7 @@ pub(crate) struct PluginConfigWire {
     labels: Option<Labels>,
     create_time: Option<u64>,
     update_time: Option<u64>,
-    #[cfg_attr(feature = "schema", schemars(with = "SplitPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "TrafficPlugins"))]
     pub(crate) plugins: Members,
 }
 
@@ -151,7 +151,7 @@ pub(crate) struct GlobalRuleWire {
     id: Option<Id>,
     create_time: Option<u64>,
     update_time: Option<u64>,
-    #[cfg_attr(feature = "schema", schemars(with = "SplitPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "TrafficPlugins"))]
     pub(crate) plugins: Members,
 }
 

@@ -17,11 +17,12 @@ use crate::consumer::{
 use crate::id::{ID_MAX, Id};
 use crate::node::{NodeWire, NodesWire};
 use crate::plugin::KEY_AUTH;
+use crate::proxy_rewrite::{self, ProxyRewriteWire};
 use crate::resource::{
     GlobalRuleWire, PluginConfigWire, PluginMetadataWire, RouteWire, ServiceWire,
 };
 use crate::rewrite::Values;
-use crate::split::{PLUGIN, TrafficSplitWire};
+use crate::split::{self, TrafficSplitWire};
 use crate::wire::{Label, Lua, REMARK_MAX, Remark, Unsupported};
 
 /// Marks the schema of what is refused by name, until it is left out.
@@ -122,7 +123,8 @@ pub(crate) fn text() -> String {
         ("plugin_config", of::<PluginConfigWire>()),
         ("plugin_metadata", of::<PluginMetadataWire>()),
         ("settings", of::<SettingsWire>()),
-        (&*format!("plugins/{PLUGIN}"), of::<TrafficSplitWire>()),
+        (&*format!("plugins/{}", split::PLUGIN), of::<TrafficSplitWire>()),
+        (&*format!("plugins/{}", proxy_rewrite::PLUGIN), of::<ProxyRewriteWire>()),
         (&*format!("plugins/{KEY_AUTH}/consumer"), of::<KeyAuthWire>()),
     ];
     let lines = schemas.map(|(name, schema)| format!("\"{name}\":{schema}"));

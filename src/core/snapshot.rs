@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::balance::Upstream;
-use crate::catalog::{self, Catalog, Inherited, Own, collect, id_of, positional_id};
+use crate::catalog::{self, Catalog, Inherited, Plugin, collect, id_of, positional_id};
 use crate::config::{Published, Resources, Settings, SettingsWire};
 use crate::consumer::{self, Keys};
 use crate::deeds::Deeds;
@@ -17,9 +17,10 @@ use crate::fault::{At, Report};
 use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
+use crate::proxy_rewrite::ProxyRewrite;
 use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
 use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
-use crate::split::{Section, Split};
+use crate::split::{Scope, Section, Split};
 use crate::wire::{self, Members};
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -61,6 +62,7 @@ pub struct Snapshot {
     published: Option<Published>,
     settings: Settings,
     routes: Vec<Route>,
+    /// What each of the routes takes.
     router: Router,
 }
 
@@ -71,6 +73,8 @@ pub(crate) struct Route {
     name: Option<Box<str>>,
     /// Id and name.
     service: Option<(Box<str>, Option<Box<str>>)>,
+    /// What is changed in its requests before they are split.
+    pub(crate) rewrites: Box<[ProxyRewrite]>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
     pub(crate) timeout: Option<Duration>,
@@ -135,12 +139,17 @@ impl Snapshot {
         &self.routes
     }
 
-    /// The route that takes a request, and what its path parameters stand for.
-    pub(crate) fn find<'a>(
-        &'a self,
+    /// What the enabled routes take, in the same order.
+    pub(crate) fn conditions(&self) -> &[Conditions] {
+        self.router.conditions()
+    }
+
+    /// The route that takes a request, and what the parameters in its path stand for.
+    pub(crate) fn find(
+        &self,
         facts: &Facts<'_>,
         witness: &mut dyn Witness,
-    ) -> Option<(&'a Route, Params<'a>)> {
+    ) -> Option<(&Route, Params<'_>)> {
         let found = self.router.find(facts, witness)?;
         Some((self.routes.get(found.route)?, found.params))
     }
@@ -166,13 +175,12 @@ pub fn compile(
         }
         check_plugin_metadata(value, at, report)
     });
-    let router = settings.router;
-    let compiled = compile_routes(resources.list(Kind::Route), router, &catalog, report);
+    let compiled = compile_routes(resources.list(Kind::Route), settings.router, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
     let (places, conditions, routes) = compiled;
-    let (router, unreached) = Router::new(router, conditions);
+    let (router, unreached) = Router::new(settings.router, conditions);
     warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
@@ -303,26 +311,29 @@ fn compile_route(
         check_reach(&conditions, router, at, report);
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
-        let split = compile_split(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
+        let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
+        let salt = catalog::salt(Kind::Route, id.as_str());
+        let scope = Scope { salt: &salt, ..catalog.scope(own.as_ref()) };
+        let (global, plugins) = (&catalog.global, wire.plugins.as_ref());
+        let (rewrites, split) = compile_plugins(plugins, &inherited, global, scope, at, report)?;
         let name = wire.name();
         let service =
             service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));
-        let id = wire.id.unwrap_or_else(|| positional_id(index)).as_str().into();
-        is_enabled.then_some((conditions, Route { id, name, service, split, timeout }))
+        let id = id.as_str().into();
+        is_enabled.then_some((conditions, Route { id, name, service, rewrites, split, timeout }))
     })
 }
 
-/// The split of a route by its own plugins, those it inherits and the global ones, in this order.
-fn compile_split(
+/// What is done to the requests of a route, by its own plugins, those it inherits and the global ones.
+fn compile_plugins(
     plugins: Option<&Members>,
     inherited: &Inherited<'_, '_>,
-    own: &Own,
-    catalog: &Catalog<'_>,
+    global: &[Plugin<'_>],
+    scope: Scope<'_>,
     at: At<'_>,
     report: &mut Report,
-) -> Option<Split> {
+) -> Option<(Box<[ProxyRewrite]>, Split)> {
     let faults_before = report.faults.len();
-    let scope = catalog.scope(own.as_ref());
     let mut deeds = match plugins {
         Some(list) => Deeds::compile(list, Kind::Route, scope, at.key("plugins"), report),
         None => Deeds::default(),
@@ -332,27 +343,31 @@ fn compile_split(
             plugin.act(&mut deeds, scope, at.key(key), report);
         }
     }
-    for plugin in &catalog.global {
-        plugin.act(&mut deeds, scope, at, report);
+    let mut of_all = Deeds::default();
+    for plugin in global {
+        plugin.act(&mut of_all, scope, at, report);
     }
+    let deeds = deeds.after(of_all);
     if report.faults.len() > faults_before || inherited.is_faulty {
         return None;
     }
     if inherited.is_gone {
         // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
-        return Split::new(Vec::new(), Some(Upstream::gone()), catalog.phase).ok();
+        let nowhere = Split::new(Vec::new(), Some(Upstream::gone()), scope.phase);
+        return nowhere.ok().map(|split| (Box::default(), split));
     }
-    if deeds.sections.is_empty() && own.is_none() {
+    if deeds.sections.is_empty() && scope.own.is_none() {
         report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
         return None;
     }
-    if own.is_none() && !deeds.sections.iter().any(Section::takes_all) {
+    if scope.own.is_none() && !deeds.sections.iter().any(Section::takes_all) {
         report.warn(at, "a request that no rule takes has no upstream: it is answered 503");
     }
     // An upstream with faults of its own is reported there.
-    let own = match own {
+    let own = match scope.own {
         Some(own) => Some(own.clone()?),
         None => None,
     };
-    Split::new(deeds.sections, own, catalog.phase).ok()
+    let split = Split::new(deeds.sections, own, scope.phase).ok()?;
+    Some((deeds.rewrites.into(), split))
 }

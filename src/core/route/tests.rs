@@ -79,7 +79,7 @@ type Told = Option<(usize, Vec<(String, String)>)>;
 fn find(router: &Router, ask: &Ask, witness: &mut dyn Witness) -> Told {
     let draft = Draft::of(ask);
     let found = router.find(&Facts::new(ask, &draft, Body::Unread), witness)?;
-    let own = |(name, value): &(&str, Cow<'_, str>)| ((*name).to_owned(), value.to_string());
+    let own = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
     Some((found.route, found.params.iter().map(own).collect()))
 }
 
