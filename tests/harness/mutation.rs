@@ -11,7 +11,8 @@ pub fn sound() -> Value {
             {
                 "id": "chat", "name": "n", "desc": "d", "labels": {"a": "b"},
                 "uris": ["/chat/*", "/chat"], "hosts": ["*.example.com", "api.example.com"],
-                "methods": ["GET", "POST"], "priority": 3, "status": 1,
+                "methods": ["GET", "POST"], "priority": 3,
+                "remote_addrs": ["10.0.0.0/8", "::1"], "vars": [["arg_v", "==", "2"]], "status": 1,
                 "timeout": {"connect": 1, "send": 2.5, "read": 3},
                 "upstream_id": "provider",
                 "plugins": {"traffic-split": {"_meta": {"disable": false}, "rules": [{"weighted_upstreams": [
@@ -25,7 +26,7 @@ pub fn sound() -> Value {
                      }, "response_headers": {"set": {"a": ["b", 2]}, "add": {"c": 0.5}, "remove": ["e"]}},
                 ]}]}},
             },
-            {"uri": "/s", "service_id": "s", "plugin_config_id": "p"},
+            {"uri": "/s", "remote_addr": "192.0.2.1", "service_id": "s", "plugin_config_id": "p"},
             {
                 "uri": "/*", "upstream": "https://api.example.com:8443",
                 "plugins": {"traffic-split": {"rules": [
@@ -38,7 +39,7 @@ pub fn sound() -> Value {
             "id": "provider", "type": "roundrobin", "scheme": "https", "pass_host": "rewrite",
             "upstream_host": "h:1", "nodes": {"a:1": 1, "b": 2}, "timeout": {"connect": 1, "send": 1, "read": 1},
         }],
-        "settings": {"proof_headers": true},
+        "settings": {"router": "radixtree_uri", "proof_headers": true},
         "services": [{
             "id": "s", "name": "n", "labels": {"a": "b"}, "hosts": ["s.example.com"], "upstream_id": "provider",
             "plugins": {
