@@ -8,6 +8,9 @@ use crate::origin::Origin;
 use crate::script::Script;
 use crate::wire::{self, Connection};
 
+/// What every environment signs with.
+pub const SECRET: &str = "what the tests sign with, in every environment";
+
 /// A Splitway to be tested, in one environment, and the upstreams it can reach there.
 pub trait Target: Sync + Sized {
     /// The scenarios that this environment cannot run, each with the reason.
