@@ -12,7 +12,7 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 28] = [
+const REASONS: [&str; 29] = [
     // How things are written.
     "expected a path",
     "expected a host name",
