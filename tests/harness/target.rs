@@ -8,6 +8,10 @@ use crate::origin::Origin;
 use crate::script::Script;
 use crate::wire::{self, Connection};
 
+/// The secret that every environment signs with: cookies that keep a client on its branch, tokens
+/// that choose one.
+pub const SECRET: &str = "a secret of the tests, 32 bytes.";
+
 /// A Splitway to be tested, in one environment, and the upstreams it can reach there.
 pub trait Target: Sync + Sized {
     /// The scenarios that this environment cannot run, each with the reason.
