@@ -1,0 +1,143 @@
+//! Who may choose a branch, and how.
+
+use serde_json::{Value, json};
+
+use crate::document::{split, upstream};
+use crate::message::Call;
+use crate::origin::Origin;
+use crate::script::Reply;
+use crate::target::Target;
+
+/// Starts with the branches `stable`, which has all the weight, and `canary`, which has none.
+fn start(target: &mut impl Target, choosing: Option<&Value>) -> Origin {
+    let origin = target.origin(Reply::ok(""));
+    let mut rule = json!({"weighted_upstreams": [
+        {"name": "stable", "weight": 1, "upstream": upstream(&origin)},
+        {"name": "canary", "weight": 0, "upstream": upstream(&origin)},
+    ]});
+    if let Some(choosing) = choosing {
+        rule["override"] = choosing.clone();
+    }
+    target.start(&split(&[rule]));
+    origin
+}
+
+/// Branches may be chosen by header and by cookie, by whoever is at one of these addresses.
+fn from(addresses: &[&str]) -> Value {
+    json!({
+        "header": "x-splitway-branch",
+        "cookie": "splitway-branch",
+        "addresses": addresses,
+        "tokens": true,
+    })
+}
+
+fn by_header(value: &str) -> Call {
+    Call::get("/x").header("X-Splitway-Branch", value)
+}
+
+fn by_cookie(value: &str) -> Call {
+    Call::get("/x").header("Cookie", format!("a=b; splitway-branch={value}"))
+}
+
+/// Checks where a choice leads, made either way.
+fn check(target: &impl Target, choice: &str, expected: &str) {
+    for call in [by_header(choice), by_cookie(choice)] {
+        let answer = target.call(&call);
+        let branch = answer.branch();
+        assert_eq!((answer.status, branch.as_deref()), (200, Some(expected)), "{call:?}");
+    }
+}
+
+/// From an address that may, the name of a branch leads to it, whatever its weight.
+pub(crate) fn whoever_may_chooses_by_name(target: &mut impl Target) {
+    let origin = start(target, Some(&from(&["10.0.0.0/8", "127.0.0.1"])));
+
+    check(target, "canary", "canary");
+    check(target, "stable", "stable");
+    assert_eq!(target.call(&Call::get("/x")).branch().as_deref(), Some("stable"));
+    assert_eq!(origin.count(), 5);
+}
+
+/// From any other address it leads nowhere, whatever the client says about its address.
+pub(crate) fn nobody_else_chooses_by_name(target: &mut impl Target) {
+    let _origin = start(target, Some(&from(&["10.0.0.0/8", "127.0.0.2", "::1"])));
+
+    check(target, "canary", "stable");
+    let call = by_header("canary").header("X-Forwarded-For", "10.0.0.1").header("X-Real-IP", "::1");
+    assert_eq!(target.call(&call).branch().as_deref(), Some("stable"));
+}
+
+/// Where nobody is named, nobody chooses by name.
+pub(crate) fn without_addresses_nobody_chooses_by_name(target: &mut impl Target) {
+    let _origin = start(target, Some(&json!({"header": "x-splitway-branch", "tokens": true})));
+
+    let answer = target.call(&by_header("canary"));
+    assert_eq!((answer.status, answer.branch().as_deref()), (200, Some("stable")));
+}
+
+/// A name that is no branch's leads nowhere, and is no error.
+pub(crate) fn names_of_no_branch_mean_nothing(target: &mut impl Target) {
+    let _origin = start(target, Some(&from(&["127.0.0.1"])));
+
+    for choice in ["Canary", "canary2", "", "b1", "route", "none", "*", "can%61ry", "~~~"] {
+        check(target, choice, "stable");
+    }
+}
+
+/// A rule that says nothing of it leaves nobody a choice.
+pub(crate) fn without_override_nobody_chooses(target: &mut impl Target) {
+    let _origin = start(target, None);
+
+    check(target, "canary", "stable");
+}
+
+/// A rule can be told other names of header and cookie, and only these count.
+pub(crate) fn header_and_cookie_have_the_names_they_are_given(target: &mut impl Target) {
+    let names = json!({"header": "x-choose", "cookie": "choose", "addresses": ["127.0.0.1"]});
+    let _origin = start(target, Some(&names));
+
+    check(target, "canary", "stable");
+    for call in [
+        Call::get("/x").header("X-Choose", "canary"),
+        Call::get("/x").header("Cookie", "choose=canary"),
+    ] {
+        assert_eq!(target.call(&call).branch().as_deref(), Some("canary"), "{call:?}");
+    }
+}
+
+/// The choice is between the client and Splitway: the upstream does not hear of it.
+pub(crate) fn the_upstream_does_not_hear_the_choice(target: &mut impl Target) {
+    let origin = start(target, Some(&from(&["127.0.0.1"])));
+
+    for choice in ["canary", "stable", "none such"] {
+        let call = by_header(choice).header("X-Other", "kept");
+        assert_eq!(target.call(&call).status, 200);
+        let request = origin.requests().pop().unwrap();
+        assert!(!request.headers.has("x-splitway-branch"), "{choice}");
+        assert_eq!(request.header("x-other").as_deref(), Some("kept"));
+    }
+}
+
+/// A choice goes before the branch of a key.
+pub(crate) fn a_choice_goes_before_a_key(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let branch = |name: &str| json!({"name": name, "upstream": upstream(&origin)});
+    target.start(&split(&[json!({
+        "sticky": {"by": ["header:x-user-id"]},
+        "override": from(&["127.0.0.1"]),
+        "weighted_upstreams": [branch("one"), branch("two")],
+    })]));
+
+    for number in 0..10 {
+        let with_key = |call: Call| {
+            let answer = target.call(&call.header("X-User-Id", number.to_string()));
+            answer.branch().expect("the branch is named")
+        };
+        let own = with_key(Call::get("/x"));
+        for choice in ["one", "two"] {
+            assert_eq!(with_key(by_header(choice)), choice);
+        }
+        assert_eq!(with_key(Call::get("/x")), own);
+    }
+}
