@@ -4,12 +4,13 @@ use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
+use splitway_core::seal::Secret;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use worker::js_sys::{Array, Function, JSON, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -34,6 +35,16 @@ impl EdgePlatform {
 /// The wall clock. In production it stands still between I/O.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(Date::now().as_millis())
+}
+
+/// What this deployment signs with.
+fn secret(env: &Env) -> Option<Secret> {
+    let text = setting(env, "SPLITWAY_SECRET")?;
+    let secret = Secret::new(&text);
+    if secret.is_err() {
+        telemetry::failure("SPLITWAY_SECRET has less than 16 bytes: nothing is signed");
+    }
+    secret.ok()
 }
 
 /// A variable or a secret of the deployment, if there is one. One that is no text is taken as the JSON
@@ -94,6 +105,16 @@ impl Platform for EdgePlatform {
 
     fn now(&self) -> Timestamp {
         now()
+    }
+
+    fn draw(&self) -> u64 {
+        getrandom::u64().unwrap_or_else(|_| now().as_millis())
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        /// The same for all requests of an isolate.
+        static SECRET: OnceLock<Option<Secret>> = OnceLock::new();
+        SECRET.get_or_init(|| secret(&self.env)).as_ref()
     }
 
     async fn sleep(&self, duration: Duration) {

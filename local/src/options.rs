@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use splitway_core::access;
+use splitway_core::address;
+use splitway_core::seal::{Secret, TooShort};
 use splitway_core::storage::Retention;
 
 use crate::fleet::StoreOptions;
@@ -106,6 +107,10 @@ pub struct ServeOptions {
     #[arg(skip)]
     pub admin_key: Option<String>,
 
+    /// What cookies and tokens are signed with, by `SPLITWAY_SECRET`; no flag, as the key.
+    #[arg(skip)]
+    pub secret: Option<String>,
+
     /// Whether standard error is left to others, as in a test that starts a server of its own.
     #[arg(skip)]
     pub is_silent: bool,
@@ -124,7 +129,7 @@ struct NotANetwork;
 
 /// A network; an address alone is the network of that address.
 fn network(text: &str) -> Result<IpNet, NotANetwork> {
-    access::network(text).ok_or(NotANetwork)
+    address::network(text).ok_or(NotANetwork)
 }
 
 impl Default for ServeOptions {
@@ -145,6 +150,7 @@ impl Default for ServeOptions {
             access_log: false,
             store: StoreOptions::default(),
             admin_key: None,
+            secret: None,
             is_silent: false,
         }
     }
@@ -157,6 +163,11 @@ impl ServeOptions {
             true => ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect(),
             false => self.allow_admin.clone(),
         }
+    }
+
+    /// What cookies and tokens are signed with, if it was given.
+    pub(crate) fn secret(&self) -> Result<Option<Secret>, TooShort> {
+        self.secret.as_deref().map(Secret::new).transpose()
     }
 
     /// How much of the past is kept.

@@ -14,6 +14,7 @@ use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead, normalise_target};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::{Failure, Problem};
+use splitway_core::seal::Secret;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
@@ -31,6 +32,7 @@ pub(crate) struct Effects {
     pub(crate) upstreams: Upstreams,
     pub(crate) log: Log,
     pub(crate) fronts: Arc<Fronts>,
+    pub(crate) secret: Option<Secret>,
 }
 
 impl Platform for Effects {
@@ -40,6 +42,15 @@ impl Platform for Effects {
 
     fn now(&self) -> Timestamp {
         telemetry::now()
+    }
+
+    fn draw(&self) -> u64 {
+        // Without entropy, which a running system has, time is what is left to tell clients apart.
+        getrandom::u64().unwrap_or_else(|_| telemetry::now().as_millis())
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
 use splitway_core::access::{Access, KeyHash};
+use splitway_core::seal::{SECRET_MIN, Secret, TooShort};
 use splitway_core::sql::SqlStorage;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -55,6 +56,11 @@ pub enum StartError {
     /// A document given by a program cannot be served by.
     #[error(transparent)]
     Document(#[from] Defect),
+    /// What cookies and tokens are to be signed with could be guessed.
+    #[error(
+        "SPLITWAY_SECRET has less than {SECRET_MIN} bytes; make one with `openssl rand -hex 32`"
+    )]
+    ShortSecret,
     /// The data directory cannot be made.
     #[error("the data directory {} cannot be made: {source}", path.display())]
     DataDir {
@@ -211,6 +217,7 @@ struct Start {
     tls: rustls::ClientConfig,
     overrides: Arc<[crate::resolve::Override]>,
     fronts: Arc<Fronts>,
+    secret: Option<Secret>,
     store: Arc<Store>,
     log: Log,
 }
@@ -237,7 +244,9 @@ impl Start {
         };
         let overrides = options.resolve.clone().into();
         let fronts = Arc::new(Fronts::new(options.trusted_proxy.clone()));
-        Ok(Self { server, listeners, tls, overrides, fronts, store: Arc::default(), log })
+        let secret = options.secret().map_err(|TooShort| StartError::ShortSecret)?;
+        let store = Arc::default();
+        Ok(Self { server, listeners, tls, overrides, fronts, secret, store, log })
     }
 
     fn with_file(&mut self, path: &Path) -> Result<(), StartError> {
@@ -349,15 +358,17 @@ impl Start {
 
     /// Starts the threads that take traffic.
     fn finish(self) -> Result<Server, StartError> {
-        let Self { mut server, listeners, tls, overrides, store, fronts, log } = self;
+        let Self { mut server, listeners, tls, overrides, store, fronts, secret, log } = self;
         let port = server.listen_addr.port();
         for (number, listener) in listeners.into_iter().enumerate() {
             let (store, log, tls) = (Arc::clone(&store), log.clone(), tls.clone());
             let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
+            let secret = secret.clone();
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
                 let upstreams = Upstreams::new(tls, overrides);
-                let effects = Arc::new(Effects { store, upstreams, log: log.clone(), fronts });
+                let effects =
+                    Arc::new(Effects { store, upstreams, log: log.clone(), fronts, secret });
                 let answer = move |client, request| {
                     reply::answer(Arc::clone(&effects), client, port, request)
                 };

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use crate::address::{self, household};
 use crate::id::Id;
 use crate::ledger::{Ledger, Section};
 use crate::time::Timestamp;
@@ -200,24 +201,12 @@ impl Access {
 /// The networks of a list that is separated by commas; nothing, if a part of it is none. An address
 /// is a network of its own.
 pub fn networks(text: &str) -> Option<Vec<IpNet>> {
-    text.split(',').map(network).collect()
-}
-
-/// The network that a text is; an address is a network of its own, in the form in which clients are
-/// compared.
-pub fn network(text: &str) -> Option<IpNet> {
-    let text = text.trim();
-    match text.parse::<IpAddr>() {
-        Ok(address) => Some(IpNet::from(address.to_canonical())),
-        Err(_) => text.parse().ok(),
-    }
+    text.split(',').map(address::network).collect()
 }
 
 /// Whether an address is in one of the networks, or there are none.
 pub(crate) fn is_among(networks: &[IpNet], client: Option<IpAddr>) -> bool {
-    let client = client.map(|client| client.to_canonical());
-    let is_known = |client| networks.iter().any(|network| network.contains(&client));
-    networks.is_empty() || client.is_some_and(is_known)
+    networks.is_empty() || client.is_some_and(|client| address::is_in(networks, client))
 }
 
 /// So many wrong keys in a row cost nothing.
@@ -255,7 +244,7 @@ impl Strain {
 
 impl Patience {
     fn wait(&self, client: Option<IpAddr>, now: Timestamp) -> Option<Duration> {
-        let strain = self.strained.get(&household(client))?;
+        let strain = self.strained.get(&client.map(household))?;
         Some(strain.until().since(now)).filter(|wait| !wait.is_zero())
     }
 
@@ -270,7 +259,7 @@ impl Patience {
             }
         }
         let fresh = Strain { count: 0, last_at: now };
-        let strain = self.strained.entry(household(client)).or_insert(fresh);
+        let strain = self.strained.entry(client.map(household)).or_insert(fresh);
         if now.since(strain.last_at) >= FORGIVEN {
             strain.count = 0;
         }
@@ -278,16 +267,6 @@ impl Patience {
     }
 
     fn restore(&mut self, client: Option<IpAddr>) {
-        self.strained.remove(&household(client));
+        self.strained.remove(&client.map(household));
     }
-}
-
-fn household(client: Option<IpAddr>) -> Option<IpAddr> {
-    client.map(|client| match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
-    })
 }

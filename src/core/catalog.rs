@@ -121,8 +121,7 @@ impl<'d> Catalog<'d> {
         let rules = collect(resources, Kind::GlobalRule, report, |value, at, report| {
             catalog.global_rule(value, at, report)
         });
-        // The last one has the last word.
-        let global = rules.into_values().rev().flatten().flatten().collect();
+        let global = rules.into_values().flatten().flatten().collect();
         Self { services, plugin_configs: configs, global, ..catalog }
     }
 

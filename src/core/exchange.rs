@@ -18,6 +18,7 @@ use crate::facts::{Body, Draft, Facts, Matched};
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
+use crate::route::Nobody;
 use crate::snapshot::{Route, Snapshot};
 use crate::split::Branch;
 use crate::telemetry::proof;
@@ -129,7 +130,7 @@ impl<'a> Exchange<'a> {
         let upstream = &*branch.balancer.upstream;
         let node = branch.balancer.next().ok_or(Problem::UpstreamGone)?;
         let draft = decision.rewritten(head, body)?;
-        let target = draft.target_of_parts();
+        let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
         let mut edits = Edits::default();
         remove_nominated(head.header("connection").as_deref(), &mut edits);
@@ -194,15 +195,25 @@ impl<'a> Decision<'a> {
     ) -> Result<Result<Self, Problem>, NeedsBody> {
         let draft = Draft::of(head);
         let asked = Facts::new(head, &draft, body);
-        let found = snapshot.find(&asked);
+        let found = snapshot.find(&asked, &mut Nobody);
         if asked.wants_body() {
             return Err(NeedsBody);
         }
         let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute)) };
         let matched = route.matched(params);
-        let facts = asked.of_route(&matched);
+        let mut draft = draft.clone();
+        let mut wants_body = false;
+        for rewrite in &route.rewrites {
+            let before = draft.clone();
+            let facts = Facts::new(head, &before, body).of_route(&matched);
+            if let Err(problem) = rewrite.apply(&facts, &mut draft) {
+                return Ok(Err(problem));
+            }
+            wants_body |= facts.wants_body();
+        }
+        let facts = Facts::new(head, &draft, body).of_route(&matched);
         let rule = route.split.rule(&facts);
-        if facts.wants_body() {
+        if wants_body || facts.wants_body() {
             return Err(NeedsBody);
         }
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };

@@ -75,6 +75,28 @@ pub struct Edits {
 }
 
 impl Edits {
+    /// Adds a value beside what these changes leave of a header.
+    pub(crate) fn append(&mut self, name: Cow<'static, str>, value: String) {
+        self.add.push((name, value));
+    }
+
+    /// Sets a header in place of all that these changes leave of it.
+    pub(crate) fn replace(&mut self, name: Cow<'static, str>, value: String) {
+        self.forget(&name);
+        self.set.push((name, value));
+    }
+
+    /// Removes all that these changes leave of a header.
+    pub(crate) fn erase(&mut self, name: Cow<'static, str>) {
+        self.forget(&name);
+        self.remove.push(name);
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.set.retain(|(own, _)| own != name);
+        self.add.retain(|(own, _)| own != name);
+    }
+
     /// Makes the changes of `later`, too; where both name a header, `later` is right.
     pub(crate) fn follow(&mut self, later: Self) {
         let names = |name: &str| {
@@ -202,6 +224,19 @@ fn dots(segment: &str) -> usize {
     }
 }
 
+/// A path without the segments `.` and `..` and their escaped forms: they are left out, not followed, so
+/// that what stands before them cannot be left.
+pub(crate) fn without_dot_segments(path: String) -> String {
+    if !has_dot_segment(&path) {
+        return path;
+    }
+    let mut kept: Vec<&str> = path.split('/').filter(|segment| dots(segment) == 0).collect();
+    if path.rsplit('/').next().is_some_and(|last| dots(last) > 0) {
+        kept.push("");
+    }
+    kept.join("/")
+}
+
 /// RFC 3986, section 5.2.4, on segments.
 fn fold_dot_segments(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
@@ -286,6 +321,34 @@ mod tests {
             ("//", "/"),
         ] {
             assert_eq!(match_path(sent), matched.as_bytes(), "{sent}");
+        }
+    }
+
+    #[test]
+    fn changes_of_one_header_are_made_in_their_order() {
+        let name = || Cow::Borrowed("x-a");
+        let mut edits = Edits::default();
+        edits.append(name(), "1".to_owned());
+        edits.replace(name(), "2".to_owned());
+        edits.append(name(), "3".to_owned());
+        let two_and_three = (vec![(name(), "2".to_owned())], vec![(name(), "3".to_owned())]);
+        assert_eq!((edits.set.clone(), edits.add.clone()), two_and_three);
+        edits.erase(name());
+        assert_eq!(edits, Edits { remove: vec![name()], ..Edits::default() });
+        edits.append(name(), "4".to_owned());
+        assert_eq!((edits.remove.len(), edits.add.len()), (1, 1));
+    }
+
+    #[test]
+    fn dot_segments_are_left_out_and_not_followed() {
+        for (path, left) in [
+            ("/a/b", "/a/b"),
+            ("/a/../../b", "/a/b"),
+            ("/a/%2e./b/.", "/a/b/"),
+            ("/..", "/"),
+            ("/.a/..b/...", "/.a/..b/..."),
+        ] {
+            assert_eq!(without_dot_segments(path.to_owned()), left, "{path}");
         }
     }
 

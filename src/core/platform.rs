@@ -8,6 +8,7 @@ use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
 use crate::problem::{Failure, Problem};
+use crate::seal::Secret;
 use crate::snapshot::Snapshot;
 use crate::storage::DOCUMENT_MAX;
 use crate::telemetry::Record;
@@ -46,6 +47,12 @@ pub trait Platform {
 
     /// The wall clock. In a Worker it moves only with I/O.
     fn now(&self) -> Timestamp;
+
+    /// A random number, from whatever the runtime has for keys.
+    fn draw(&self) -> u64;
+
+    /// What this deployment signs with, if it was given something.
+    fn secret(&self) -> Option<&Secret>;
 
     /// Resolves after `duration`. Dropping it ends the timer.
     async fn sleep(&self, duration: Duration);

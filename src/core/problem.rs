@@ -67,6 +67,10 @@ pub enum Problem {
     /// The body of the request comes in a transfer coding that cannot be forwarded (RFC 9112,
     /// section 6.1).
     UnknownTransferCoding,
+    /// The body of the request comes in a content coding, so that nothing can be changed in it.
+    BodyEncoded,
+    /// The body of the request is no JSON object, so that nothing can be changed in it.
+    BodyNotJson,
     /// The body of the request is longer than what is read of one for a decision.
     BodyTooLarge,
     /// No rule of the route takes the request, and the route has no upstream of its own.
@@ -81,7 +85,8 @@ impl Problem {
     /// The status of the response.
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadRequest | Self::Upstream(Failure::HttpRequestError) => 400,
+            Self::BadRequest | Self::BodyNotJson | Self::Upstream(Failure::HttpRequestError) => 400,
+            Self::BodyEncoded => 415,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => 503,
@@ -96,6 +101,8 @@ impl Problem {
     pub const fn token(self) -> &'static str {
         match self {
             Self::BadRequest
+            | Self::BodyEncoded
+            | Self::BodyNotJson
             | Self::BodyTooLarge
             | Self::MethodNotAllowed
             | Self::UnknownTransferCoding => Failure::HttpRequestError.token(),
@@ -110,6 +117,8 @@ impl Problem {
     const fn title(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is not sound HTTP",
+            Self::BodyEncoded => "The content coding of the body is not known here",
+            Self::BodyNotJson => "The body of the request is no JSON object",
             Self::BodyTooLarge => "The body of the request is longer than this route can look at",
             Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
@@ -128,6 +137,8 @@ impl Problem {
         match self {
             Self::NoRoute => "404 Route Not Found",
             Self::BadRequest
+            | Self::BodyEncoded
+            | Self::BodyNotJson
             | Self::BodyTooLarge
             | Self::MethodNotAllowed
             | Self::NoConfiguration

@@ -1,4 +1,19 @@
-//! What a branch changes in a request: its target and its headers.
+//! What is changed in a request on its way: by a branch, or by the plugin `proxy-rewrite`.
+//!
+//! Both lower to one [`Rewrite`]. What it changes:
+//!
+//! - the target ([`target`]): a new path, by template or by pattern, and arguments of the query;
+//! - the method, and the host that is asked for;
+//! - headers of the request and of the response ([`headers`]);
+//! - members of a JSON object that is the body ([`body`]).
+//!
+//! Values are those of the request before the rewrite: no change of one rewrite sees another of it.
+
+mod body;
+#[cfg(test)]
+pub(crate) mod fake;
+mod headers;
+mod target;
 
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -6,132 +21,473 @@ use std::collections::BTreeMap;
 
 use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
-use crate::head::{Edits, HOP_BY_HOP, is_header_name, is_header_value};
+use crate::head::Edits;
 use crate::problem::Problem;
-use crate::wire::Unsupported;
+use crate::wire::Members;
 
-/// The most bytes of a path, as in APISIX.
-pub(crate) const URI_MAX: usize = 4096;
+use headers::HeaderRules;
+pub(crate) use headers::{HeadersWire, Values};
+use target::{Matched, Target, match_text};
+pub(crate) use target::{QueryWire, URI_MAX};
 
 /// The member `rewrite` of a branch.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RewriteWire {
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URI_MAX), regex(pattern = "^/")))]
-    uri: Option<String>,
-    #[expect(dead_code, reason = "read to be refused by name")]
-    regex_uri: Option<Unsupported>,
-    #[expect(dead_code, reason = "read to be refused by name")]
-    host: Option<Unsupported>,
-    #[expect(dead_code, reason = "read to be refused by name")]
-    method: Option<Unsupported>,
+    pub(crate) uri: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 2)))]
+    pub(crate) regex_uri: Option<Vec<String>>,
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-zA-Z.-]+(:[0-9]{1,5})?$")))]
+    pub(crate) host: Option<String>,
+    pub(crate) method: Option<Method>,
+    pub(crate) query: Option<QueryWire>,
+    /// Merged into the body (RFC 7396); its texts are plain, no templates.
+    pub(crate) body: Option<Members>,
 }
 
-/// The member `headers` of a branch, as in APISIX's `proxy-rewrite`.
-#[derive(Debug, Deserialize)]
+/// The methods that a request can be given, as in APISIX.
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HeadersWire {
-    set: Option<BTreeMap<String, String>>,
-    add: Option<BTreeMap<String, String>>,
-    remove: Option<Vec<String>>,
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Method {
+    Get,
+    Post,
+    Put,
+    Head,
+    Delete,
+    Options,
+    Mkcol,
+    Copy,
+    Move,
+    Propfind,
+    Lock,
+    Unlock,
+    Patch,
+    Trace,
 }
 
-/// The changes of one branch.
+impl Method {
+    const fn token(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Head => "HEAD",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Mkcol => "MKCOL",
+            Self::Copy => "COPY",
+            Self::Move => "MOVE",
+            Self::Propfind => "PROPFIND",
+            Self::Lock => "LOCK",
+            Self::Unlock => "UNLOCK",
+            Self::Patch => "PATCH",
+            Self::Trace => "TRACE",
+        }
+    }
+}
+
+/// Changes to a request and to its response.
 #[derive(Debug, Default)]
 pub(crate) struct Rewrite {
-    /// The new path, with a query of its own or without.
-    uri: Option<Box<str>>,
-    headers: Edits,
+    target: Target,
+    host: Option<Box<str>>,
+    method: Option<Method>,
+    headers: HeaderRules,
+    response: HeaderRules,
+    /// What is merged into the body; empty where it stays as it is.
+    body: Members,
 }
 
 impl Rewrite {
-    /// Checks what a branch says in `rewrite` and `headers`.
+    /// Checks what a branch says in `rewrite`, `headers` and `response_headers`.
     pub(crate) fn compile(
         rewrite: Option<&RewriteWire>,
         headers: Option<&HeadersWire>,
+        response_headers: Option<&HeadersWire>,
         branch: At<'_>,
         report: &mut Report,
     ) -> Self {
-        let uri = rewrite.and_then(|wire| wire.uri.as_deref());
-        if let Some(uri) = uri {
-            check_uri(uri, branch.key("rewrite").key("uri"), report);
+        let at = branch.key("rewrite");
+        let mut compiled = rewrite.map(|wire| wire.compile(at, report)).unwrap_or_default();
+        if let Some(wire) = headers {
+            compiled.set_headers(wire, branch.key("headers"), report);
         }
-        let headers = headers.map(|wire| wire.compile(branch.key("headers"), report));
-        Self { uri: uri.map(Box::from), headers: headers.unwrap_or_default() }
+        if let Some(wire) = response_headers {
+            // The path of the request is not matched again for its response: there are no captures.
+            let at = branch.key("response_headers");
+            compiled.response = HeaderRules::compile(wire, false, at, report);
+        }
+        compiled
     }
 
-    /// Whether it changes the body of the request.
+    /// Checks what is changed in the headers of the request.
+    pub(crate) fn set_headers(&mut self, wire: &HeadersWire, at: At<'_>, report: &mut Report) {
+        self.headers = HeaderRules::compile(wire, self.target.has_patterns(), at, report);
+    }
+
+    /// The same for headers that are only set, each by its name.
+    pub(crate) fn set_plain_headers(
+        &mut self,
+        wire: &BTreeMap<String, Values>,
+        at: At<'_>,
+        report: &mut Report,
+    ) {
+        self.headers = HeaderRules::compile_plain(wire, self.target.has_patterns(), at, report);
+    }
+
+    /// Whether it cannot be applied to a request without its body.
     pub(crate) fn needs_body(&self) -> bool {
-        false
+        !self.body.is_empty()
+            || self.target.needs_body()
+            || self.headers.needs_body()
+            || self.response.needs_body()
     }
 
-    /// Makes the changes to a request.
+    /// Changes a draft, which is as the one of `facts`. A body that has not been read is left alone.
+    ///
+    /// # Errors
+    ///
+    /// Something is to be merged into a body that is encoded, or is no JSON object.
     pub(crate) fn apply<'a>(
         &'a self,
-        _facts: &Facts<'_>,
+        facts: &Facts<'_>,
         draft: &mut Draft<'a>,
     ) -> Result<(), Problem> {
-        if let Some(uri) = self.uri.as_deref() {
-            draft.path = Cow::Borrowed(uri);
+        let path = self.target.has_patterns().then(|| match_text(&facts.draft.path));
+        let matched = path.as_ref().and_then(|path| self.target.find(path));
+        let captures = matched.as_ref().map_or(&[][..], Matched::captures);
+        self.target.apply(facts, matched.as_ref(), draft);
+        if let Some(host) = &self.host {
+            draft.host = Some(Cow::Borrowed(host));
         }
-        draft.edits.follow(self.headers.clone());
+        if let Some(method) = self.method {
+            draft.method = Cow::Borrowed(method.token());
+        }
+        self.headers.apply(facts, captures, &mut draft.edits);
+        self.merge_body(facts, draft)
+    }
+
+    /// Adds the changes to the headers of the response to a request.
+    pub(crate) fn response(&self, facts: &Facts<'_>, edits: &mut Edits) {
+        self.response.apply(facts, &[], edits);
+    }
+
+    fn merge_body(&self, facts: &Facts<'_>, draft: &mut Draft<'_>) -> Result<(), Problem> {
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        let Some(body) = draft.body.as_deref().or_else(|| facts.body()) else { return Ok(()) };
+        if body.is_empty() {
+            return Ok(());
+        }
+        if facts.head.header("content-encoding").is_some_and(|codings| !is_identity(&codings)) {
+            return Err(Problem::BodyEncoded);
+        }
+        draft.body = Some(body::merge(body, &self.body).ok_or(Problem::BodyNotJson)?);
+        for name in OF_BODY {
+            draft.edits.erase(Cow::Borrowed(name));
+        }
         Ok(())
     }
-
-    /// Adds the changes to the headers of the response.
-    pub(crate) fn response(&self, _facts: &Facts<'_>, _edits: &mut Edits) {}
 }
 
-/// Visible characters that RFC 3986 does not allow in path and query. Some runtimes would send them,
-/// others escape them.
-const NOT_IN_URI: [char; 10] = ['"', '#', '<', '>', '\\', '^', '`', '{', '|', '}'];
+/// Headers that are wrong about a body that has been changed. Its length is the runtime's to say.
+const OF_BODY: [&str; 4] = ["content-digest", "content-md5", "digest", "repr-digest"];
 
-fn check_uri(uri: &str, at: At<'_>, report: &mut Report) {
-    if !uri.starts_with('/') {
-        report.fault(at, "expected a path that starts with `/`");
-    } else if !uri.bytes().all(|b| b.is_ascii_graphic()) || uri.contains(NOT_IN_URI) {
-        report.fault(at, "a character cannot stand in a URI (RFC 3986); escape it as %XX");
-    } else if uri.contains('$') {
-        report.fault(at, "variables (`$`) are not supported yet; escape a literal one as %24");
-    } else if uri.len() > URI_MAX {
-        report.fault(at, format!("expected at most {URI_MAX} characters, found {}", uri.len()));
+fn is_identity(codings: &str) -> bool {
+    let mut codings = codings.split(',').map(str::trim);
+    codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity"))
+}
+
+impl RewriteWire {
+    /// Checks the changes of everything but headers.
+    pub(crate) fn compile(&self, at: At<'_>, report: &mut Report) -> Rewrite {
+        let target = Target::compile(self, at, report);
+        if self.host.as_deref().is_some_and(|host| !is_host(host)) {
+            report.fault(at.key("host"), "expected `host` or `host:port`");
+        }
+        Rewrite {
+            target,
+            host: self.host.as_deref().map(Box::from),
+            method: self.method,
+            body: self.body.clone().unwrap_or_default(),
+            ..Rewrite::default()
+        }
     }
 }
 
-impl HeadersWire {
-    fn compile(&self, at: At<'_>, report: &mut Report) -> Edits {
-        let pairs = |verb: &str, wire: &Option<BTreeMap<String, String>>, report: &mut Report| {
-            let pairs = wire.iter().flatten();
-            let checked = pairs.map(|(name, value)| {
-                check_header(name, value, at.key(verb).key(name), report);
-                (Cow::Owned(name.to_ascii_lowercase()), value.clone())
-            });
-            checked.collect::<Vec<_>>()
+/// Whether APISIX takes a text as `host`.
+fn is_host(text: &str) -> bool {
+    let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
+    let is_port =
+        |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+    let in_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    !name.is_empty() && name.bytes().all(in_name) && port.is_none_or(is_port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fake::Fake;
+    use super::*;
+    use crate::wire;
+    use serde_json::{Value, json};
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct BranchWire {
+        rewrite: Option<RewriteWire>,
+        headers: Option<HeadersWire>,
+        response_headers: Option<HeadersWire>,
+    }
+
+    fn compile(value: &Value) -> (Option<Rewrite>, Report) {
+        let mut report = Report::default();
+        let check = |wire: BranchWire, report: &mut Report| {
+            let BranchWire { rewrite, headers, response_headers } = &wire;
+            let (headers, response) = (headers.as_ref(), response_headers.as_ref());
+            Some(Rewrite::compile(rewrite.as_ref(), headers, response, At::Root, report))
         };
-        let set = pairs("set", &self.set, report);
-        let add = pairs("add", &self.add, report);
-        let removed = self.remove.iter().flatten().enumerate().map(|(index, name)| {
-            check_header(name, "", at.key("remove").index(index), report);
-            Cow::Owned(name.to_ascii_lowercase())
-        });
-        Edits { remove: removed.collect(), set, add }
+        let rewrite = wire::read(value, At::Root, &mut report, check);
+        (rewrite, report)
     }
-}
 
-fn check_header(name: &str, value: &str, at: At<'_>, report: &mut Report) {
-    /// What frames and addresses a message is not a branch's to change.
-    const FRAMING: [&str; 2] = ["content-length", "host"];
-    let lower = name.to_ascii_lowercase();
-    if !is_header_name(name) {
-        report.fault(at, "expected a header name");
-    } else if FRAMING.contains(&lower.as_str()) || HOP_BY_HOP.contains(&lower.as_str()) {
-        report.fault(at, "this header belongs to the connection and cannot be edited");
+    fn rewrite(value: &Value) -> Rewrite {
+        let (rewrite, report) = compile(value);
+        assert_eq!(report.faults, [], "{value}");
+        rewrite.unwrap()
     }
-    if !is_header_value(value) {
-        report.fault(at, "expected visible ASCII as header value");
-    } else if value.contains('$') {
-        report.fault(at, "variables (`$`) are not supported yet");
+
+    /// Checks what becomes of targets.
+    fn check(wire: &Value, targets: &[(&str, &str)]) {
+        let rewrite = rewrite(&json!({"rewrite": wire}));
+        for (sent, expected) in targets {
+            let head = Fake::new("GET", sent);
+            assert_eq!(head.through(&rewrite).unwrap().target(), *expected, "{sent} by {wire}");
+        }
+    }
+
+    #[test]
+    fn the_query_of_the_client_is_kept_behind_the_own_one() {
+        check(&json!({}), &[("/a%2fb", "/a%2fb"), ("/a?", "/a?"), ("/a?b&b=%20", "/a?b&b=%20")]);
+        check(&json!({"uri": "/v1/a"}), &[("/a", "/v1/a"), ("/a?b=c", "/v1/a?b=c")]);
+        check(
+            &json!({"uri": "/v1/a?x=y"}),
+            &[("/a", "/v1/a?x=y"), ("/a?b=?c", "/v1/a?x=y&b=?c"), ("/a?", "/v1/a?x=y")],
+        );
+        check(&json!({"uri": "/v1?"}), &[("/a?b", "/v1?b"), ("/a", "/v1?")]);
+    }
+
+    #[test]
+    fn a_plain_path_is_lent_and_not_copied() {
+        let rewrite = rewrite(&json!({"rewrite": {"uri": "/v1/a%20b?c=d", "host": "b:1"}}));
+        let head = Fake::new("GET", "/a");
+        let draft = head.through(&rewrite).unwrap();
+        assert!(matches!(draft.path, Cow::Borrowed("/v1/a%20b")));
+        assert!(matches!(draft.query, Some(Cow::Borrowed("c=d"))));
+        assert!(matches!(draft.host, Some(Cow::Borrowed("b:1"))));
+        assert!(matches!(draft.method, Cow::Borrowed("GET")));
+    }
+
+    #[test]
+    fn the_first_pattern_that_matches_is_replaced_once() {
+        check(
+            &json!({"regex_uri": ["^/api/(v\\d)/(.*)$", "/${1}x/$2", "o", "0", "^/z", "/y?q=$0"]}),
+            &[
+                ("/api/v2/a/b?c", "/v2x/a/b?c"),
+                ("/foo/o", "/f0o/o"),
+                ("/zab?c", "/y?q=/zab&c"),
+                ("/%61pi/v2//a", "/v2x/a"),
+                ("/q%2Fr", "/q%2Fr"),
+            ],
+        );
+        check(
+            &json!({"regex_uri": ["^/a(b)?(.*)", "$1$$&$2"]}),
+            &[("/acd", "/$&cd"), ("/ab", "/b$&")],
+        );
+    }
+
+    #[test]
+    fn what_a_pattern_captures_stays_in_its_place() {
+        check(
+            &json!({"regex_uri": ["^/p/(.*)", "/$1", "^/q/(.*)", "/q?v=$1"]}),
+            &[
+                ("/p/a%3Fb%23c%25d%20e", "/a%3Fb%23c%25d%20e"),
+                ("/p/new%0d%0aInjected", "/new%0D%0AInjected"),
+                ("/p/caf%c3%a9/%e9", "/caf%C3%A9/%E9"),
+                ("/p/caf%c3%a9", "/caf%C3%A9"),
+                ("/p//x.example/", "/x.example/"),
+                ("/q/a&b=c+d'e%3Ff%00", "/q?v=a%26b%3Dc%2Bd%27e?f%00"),
+            ],
+        );
+        check(&json!({"regex_uri": ["^/a(.*)", "/b/.$1"]}), &[("/a.", "/b/"), ("/a./c", "/b/c")]);
+    }
+
+    #[test]
+    fn what_variables_stand_for_stays_in_its_place() {
+        check(
+            &json!({"uri": "/v/$arg_p/end?q=${arg_q ?? none}&r=1"}),
+            &[
+                ("/a?p=b", "/v/b/end?q=none&r=1&p=b"),
+                ("/a?p=x%2Fy", "/v/x/y/end?q=none&r=1&p=x%2Fy"),
+                ("/a?p=%3Fa%23b%0d%0a", "/v/%3Fa%23b%0D%0A/end?q=none&r=1&p=%3Fa%23b%0d%0a"),
+                ("/a?p=..%2F..%2Fb", "/v/b/end?q=none&r=1&p=..%2F..%2Fb"),
+                ("/a?p=%252e%252e", "/v/%252e%252e/end?q=none&r=1&p=%252e%252e"),
+                ("/a?q=%26admin%3D1", "/v//end?q=%26admin%3D1&r=1&q=%26admin%3D1"),
+                ("/a?p=%5C%C3%A9+", "/v/%5C%C3%A9%20/end?q=none&r=1&p=%5C%C3%A9+"),
+            ],
+        );
+        check(&json!({"uri": "/log?$args"}), &[("/a?b=%20&c=#", "/log?b=%20&c=%23&b=%20&c=#")]);
+    }
+
+    #[test]
+    fn arguments_are_removed_and_set_and_the_others_kept() {
+        check(
+            &json!({"query": {"set": {"v": 2, "a b": "$arg_x&"}, "remove": ["key", "x"]}}),
+            &[
+                ("/p", "/p?a%20b=%26&v=2"),
+                ("/p?v=1&y=%20&v&k%65y=s&&z&a+b=1", "/p?y=%20&&z&a%20b=%26&v=2"),
+                ("/p?x=1%262", "/p?a%20b=1%262%26&v=2"),
+            ],
+        );
+        check(
+            &json!({"query": {"remove": ["a"]}}),
+            &[("/p?a=1", "/p"), ("/p", "/p"), ("/p?", "/p?")],
+        );
+        check(
+            &json!({"uri": "/u?a=1&b=2", "query": {"set": {"a": ["3", 4]}}}),
+            &[("/p?c&a=0", "/u?b=2&c&a=3&a=4")],
+        );
+    }
+
+    #[test]
+    fn headers_are_added_then_set_then_removed() {
+        let rewrite = rewrite(&json!({"headers": {
+            "add": {"X-Both": "lost", "x-tag": ["a", 1.5], "x-gone": "lost"},
+            "set": {"x-both": ["one", "two"], "x-gone": "lost"},
+            "remove": ["X-Gone"],
+        }}));
+        let head =
+            Fake::new("GET", "/").header("x-both", "c").header("x-tag", "c").header("x-gone", "c");
+        let edits = head.through(&rewrite).unwrap().edits;
+        assert_eq!(head.sent("x-both", &edits), ["one", "two"]);
+        assert_eq!(head.sent("x-tag", &edits), ["c", "a", "1.5"]);
+        assert_eq!(head.sent("x-gone", &edits), [""; 0]);
+    }
+
+    #[test]
+    fn a_later_rewrite_wins_over_an_earlier_one() {
+        let first = rewrite(&json!({
+            "rewrite": {"uri": "/first", "method": "PUT"},
+            "headers": {"set": {"x-a": "1", "x-b": "1"}, "add": {"x-c": "1"}, "remove": ["x-d"]},
+        }));
+        let second = rewrite(&json!({
+            "rewrite": {"regex_uri": ["^/f(.*)", "/w$1"]},
+            "headers": {"set": {"x-a": "$1", "x-d": "2"}, "add": {"x-c": "2"}, "remove": ["x-b"]},
+        }));
+        let head = Fake::new("GET", "/").header("x-d", "c");
+        let between = head.through(&first).unwrap();
+        let mut draft = between.clone();
+        let facts = Facts::new(&head, &between, crate::facts::Body::Whole(b""));
+        second.apply(&facts, &mut draft).unwrap();
+        assert_eq!((&*draft.method, &*draft.target()), ("PUT", "/wirst"));
+        let sent = |name: &str| head.sent(name, &draft.edits);
+        assert_eq!((sent("x-a"), sent("x-b")), (vec!["irst".to_owned()], vec![]));
+        assert_eq!((sent("x-c"), sent("x-d")), (vec!["1".into(), "2".into()], vec!["2".into()]));
+    }
+
+    #[test]
+    fn a_header_cannot_be_broken_by_what_is_filled_in() {
+        let rewrite = rewrite(&json!({
+            "rewrite": {"regex_uri": ["^/(.*)/x", "/"]},
+            "headers": {"set": {"x-v": "[$arg_v]", "x-w": "$arg_v", "x-c": "[$1]", "x-p": "a\\$arg_v $"}},
+            "response_headers": {"set": {"x-v": "$arg_v"}},
+        }));
+        let head = Fake::new("GET", "/a%0Ab%E9$arg_v/x?v=%20a%0d%0aX-Evil:%201%00%C3%A9%7F")
+            .header("x-w", "c");
+        let edits = head.through(&rewrite).unwrap().edits;
+        assert_eq!(head.sent("x-v", &edits), ["[ aX-Evil: 1]"]);
+        assert_eq!(head.sent("x-w", &edits), ["aX-Evil: 1"]);
+        assert_eq!(head.sent("x-c", &edits), ["[]"], "a `.` is no line break");
+        assert_eq!(head.sent("x-p", &edits), ["a\\$arg_v $"]);
+        assert_eq!(head.response(&rewrite).set, [("x-v".into(), "aX-Evil: 1".to_owned())]);
+        let head = Fake::new("GET", "/b%E9%0d$arg_v/x");
+        let edits = head.through(&rewrite).unwrap().edits;
+        assert_eq!(head.sent("x-c", &edits), ["[b$arg_v]"], "a value is not filled in again");
+        assert_eq!(head.sent("x-w", &edits), [""]);
+    }
+
+    #[test]
+    fn members_are_merged_into_a_body_and_what_describes_it_is_removed() {
+        let rewrite = rewrite(&json!({"rewrite": {"body": {"model": "v2", "stream": null}}}));
+        assert!(rewrite.needs_body());
+        let post = |body: &str| Fake::new("POST", "/").header("digest", "a=b").body(body);
+        let head = post(r#"{"stream": true, "model": "v1", "n": 1.0}"#);
+        let draft = head.through(&rewrite).unwrap();
+        assert_eq!(draft.body.as_deref(), Some(br#"{"model":"v2","n":1.0}"#.as_slice()));
+        assert_eq!(head.sent("digest", &draft.edits), [""; 0]);
+
+        let head = post("");
+        let draft = head.through(&rewrite).unwrap();
+        assert_eq!((draft.body, draft.edits), (None, Edits::default()));
+        for (head, problem) in [
+            (post("a=b"), Problem::BodyNotJson),
+            (post("{}").header("content-encoding", "gzip"), Problem::BodyEncoded),
+            (post("{}").header("content-encoding", "identity, br"), Problem::BodyEncoded),
+        ] {
+            assert_eq!(head.through(&rewrite).unwrap_err(), problem);
+        }
+        assert!(post("{}").header("content-encoding", "Identity").through(&rewrite).is_ok());
+    }
+
+    #[test]
+    fn a_body_that_has_not_been_read_is_asked_for() {
+        let rewrite = rewrite(&json!({"rewrite": {"body": {"a": 1}}}));
+        let head = Fake::new("POST", "/").body("{}");
+        let received = Draft::of(&head);
+        let facts = Facts::new(&head, &received, crate::facts::Body::Unread);
+        let mut draft = received.clone();
+        assert_eq!(rewrite.apply(&facts, &mut draft), Ok(()));
+        assert!(facts.wants_body() && draft.body.is_none());
+    }
+
+    #[test]
+    fn faults_are_told_with_their_places() {
+        let (_, report) = compile(&json!({
+            "rewrite": {
+                "uri": "v1/a b", "regex_uri": ["(", "/$`", "(?=x)"], "host": "a/b", "method": "PSOT",
+                "query": {"set": {"a": []}, "remove": ["a"]}, "body": [],
+            },
+            "headers": {"set": {"Host": "a", "x-v": "2\r\n", "x y": true}, "remove": ["te", ""]},
+        }));
+        let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+        let expected = [
+            "/headers/set/x y: expected a text, a number or a list, found `true`",
+            "/rewrite/body: expected an object, found a list",
+            "/rewrite/method: unknown value `PSOT`, expected one of",
+            "/rewrite/regex_uri: expected pairs of a pattern and a replacement",
+            "/rewrite/regex_uri/1: behind `$` a number or a name is expected",
+            "/rewrite/regex_uri/0: cannot be used as a regular expression",
+            "/rewrite/uri: expected a path that starts with `/`",
+            "/rewrite/uri: a character cannot stand in a URI (RFC 3986)",
+            "/rewrite/query/remove/0: this argument is also set",
+            "/rewrite/query/set/a: expected at least one value",
+            "/rewrite/host: expected `host` or `host:port`",
+            "/headers/set/Host: this header belongs to the connection",
+            "/headers/set/x-v: expected visible ASCII as header value",
+            "/headers/remove/0: this header belongs to the connection",
+            "/headers/remove/1: expected a header name",
+        ];
+        for expected in expected {
+            assert!(
+                faults.iter().any(|fault| fault.starts_with(expected)),
+                "{expected}: {faults:#?}"
+            );
+        }
+        assert_eq!(faults.len(), expected.len() + 1, "{faults:#?}");
+        let (_, report) = compile(&json!({"rewrite": {"uri": "/a$helle/b"}}));
+        assert_eq!((report.faults.len(), report.warnings.len()), (0, 1));
     }
 }

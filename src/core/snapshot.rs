@@ -17,8 +17,9 @@ use crate::fault::{At, Report};
 use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
-use crate::resource::{PluginMetadataWire, RouteWire};
-use crate::route::{Conditions, Router};
+use crate::proxy_rewrite::ProxyRewrite;
+use crate::resource::{PluginMetadataWire, RouteWire, warn_of_mute};
+use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
 use crate::split::{Section, Split};
 use crate::wire::{self, Members};
 
@@ -71,6 +72,8 @@ pub(crate) struct Route {
     name: Option<Box<str>>,
     /// Id and name.
     service: Option<(Box<str>, Option<Box<str>>)>,
+    /// What is changed in its requests before they are split.
+    pub(crate) rewrites: Box<[ProxyRewrite]>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
     pub(crate) timeout: Option<Duration>,
@@ -135,11 +138,14 @@ impl Snapshot {
         &self.routes
     }
 
-    /// The route that takes a request, and what its path parameters stand for.
-    pub(crate) fn find<'a>(&'a self, facts: &Facts<'_>) -> Option<(&'a Route, Params<'a>)> {
-        let (method, path) = (&facts.draft.method, facts.match_path());
-        let route = self.routes.get(self.router.find(method, facts.host(), &path)?)?;
-        Some((route, Params::new()))
+    /// The route that takes a request, and what the parameters in its path stand for.
+    pub(crate) fn find(
+        &self,
+        facts: &Facts<'_>,
+        witness: &mut dyn Witness,
+    ) -> Option<(&Route, Params<'_>)> {
+        let found = self.router.find(facts, witness)?;
+        Some((self.routes.get(found.route)?, found.params))
     }
 }
 
@@ -163,11 +169,13 @@ pub fn compile(
         }
         check_plugin_metadata(value, at, report)
     });
-    let (conditions, routes) = compile_routes(resources.list(Kind::Route), &catalog, report);
+    let compiled = compile_routes(resources.list(Kind::Route), settings.router, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
-    let router = Router::new(conditions.iter().enumerate());
+    let (places, conditions, routes) = compiled;
+    let (router, unreached) = Router::new(settings.router, conditions);
+    warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
     Some(Snapshot { revision, published, settings, routes, router })
@@ -178,7 +186,7 @@ pub fn check(kind: Kind, value: &Value, report: &mut Report) {
     let catalog = Catalog::empty();
     let at = At::Root;
     match kind {
-        Kind::Route => drop(compile_route(value, 0, &catalog, at, report)),
+        Kind::Route => drop(compile_route(value, 0, None, &catalog, at, report)),
         Kind::Service => drop(catalog.service(value, at, report)),
         Kind::Upstream => drop(catalog::upstream(value, at, report)),
         Kind::PluginConfig => drop(catalog.plugin_config(value, at, report)),
@@ -226,12 +234,14 @@ fn check_plugin_metadata(value: &Value, at: At<'_>, report: &mut Report) -> Opti
     })
 }
 
+/// The routes that are there and enabled, with their places in the list and what they take.
 fn compile_routes(
     values: &[&Value],
+    router: RouterKind,
     catalog: &Catalog<'_>,
     report: &mut Report,
-) -> (Vec<Conditions>, Vec<Route>) {
-    let (mut conditions, mut routes) = (Vec::new(), Vec::new());
+) -> (Vec<usize>, Vec<Conditions>, Vec<Route>) {
+    let (mut places, mut conditions, mut routes) = (Vec::new(), Vec::new(), Vec::new());
     let mut ids = BTreeSet::new();
     let root = At::Root;
     let list = root.key(Kind::Route.plural());
@@ -242,12 +252,38 @@ fn compile_routes(
         {
             report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
         }
-        if let Some((condition, route)) = compile_route(value, index, catalog, at, report) {
+        let compiled = compile_route(value, index, Some(router), catalog, at, report);
+        if let Some((condition, route)) = compiled {
+            places.push(index);
             conditions.push(condition);
             routes.push(route);
         }
     }
-    (conditions, routes)
+    (places, conditions, routes)
+}
+
+/// Says which routes other routes leave nothing for.
+fn warn_of_unreached(
+    unreached: &[Unreached],
+    places: &[usize],
+    routes: &[Route],
+    report: &mut Report,
+) {
+    let list = At::Root;
+    let list = list.key(Kind::Route.plural());
+    for Unreached { route, by } in unreached {
+        let Some(place) = places.get(*route) else { continue };
+        let ids: Vec<String> = by
+            .iter()
+            .filter_map(|by| routes.get(*by))
+            .map(|route| format!("`{}`", route.id))
+            .collect();
+        let what = match &ids[..] {
+            [id] => format!("never reached: route {id} takes all of it"),
+            ids => format!("never reached: routes {} take all of it", ids.join(", ")),
+        };
+        report.warn(list.index(*place), what);
+    }
 }
 
 /// The route and what it takes, unless it is disabled or has faults. What a route says itself goes
@@ -255,39 +291,44 @@ fn compile_routes(
 fn compile_route(
     value: &Value,
     index: usize,
+    router: Option<RouterKind>,
     catalog: &Catalog<'_>,
     at: At<'_>,
     report: &mut Report,
 ) -> Option<(Conditions, Route)> {
     wire::read(value, at, report, |wire: RouteWire, report| {
         let is_enabled = wire.is_enabled();
-        let mut conditions = wire.conditions(at, report);
+        let mut conditions = wire.conditions(router, at, report);
         let timeout = wire.timeout.map(|timeout| timeout.compile(at.key("timeout"), report));
         let (service, config) = (wire.service_id.as_ref(), wire.plugin_config_id.as_ref());
         let inherited = catalog.inherited(service, config, at, report);
         if conditions.hosts.is_empty() {
             conditions.hosts = inherited.hosts.to_vec();
         }
+        if router == Some(RouterKind::HostUri) {
+            warn_of_mute(&conditions.hosts, at, report);
+        }
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
-        let split = compile_split(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
+        let (rewrites, split) =
+            compile_plugins(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
         let name = wire.name();
         let service =
             service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));
         let id = wire.id.unwrap_or_else(|| positional_id(index)).as_str().into();
-        is_enabled.then_some((conditions, Route { id, name, service, split, timeout }))
+        is_enabled.then_some((conditions, Route { id, name, service, rewrites, split, timeout }))
     })
 }
 
-/// The split of a route by its own plugins, those it inherits and the global ones, in this order.
-fn compile_split(
+/// What is done to the requests of a route, by its own plugins, those it inherits and the global ones.
+fn compile_plugins(
     plugins: Option<&Members>,
     inherited: &Inherited<'_, '_>,
     own: &Own,
     catalog: &Catalog<'_>,
     at: At<'_>,
     report: &mut Report,
-) -> Option<Split> {
+) -> Option<(Box<[ProxyRewrite]>, Split)> {
     let faults_before = report.faults.len();
     let scope = catalog.scope(own.as_ref());
     let mut deeds = match plugins {
@@ -299,15 +340,18 @@ fn compile_split(
             plugin.act(&mut deeds, scope, at.key(key), report);
         }
     }
+    let mut global = Deeds::default();
     for plugin in &catalog.global {
-        plugin.act(&mut deeds, scope, at, report);
+        plugin.act(&mut global, scope, at, report);
     }
+    let deeds = deeds.after(global);
     if report.faults.len() > faults_before || inherited.is_faulty {
         return None;
     }
     if inherited.is_gone {
         // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
-        return Split::new(Vec::new(), Some(Upstream::gone()), catalog.phase).ok();
+        let nowhere = Split::new(Vec::new(), Some(Upstream::gone()), catalog.phase);
+        return nowhere.ok().map(|split| (Box::default(), split));
     }
     if deeds.sections.is_empty() && own.is_none() {
         report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
@@ -321,5 +365,6 @@ fn compile_split(
         Some(own) => Some(own.clone()?),
         None => None,
     };
-    Split::new(deeds.sections, own, catalog.phase).ok()
+    let split = Split::new(deeds.sections, own, catalog.phase).ok()?;
+    Some((deeds.rewrites.into(), split))
 }

@@ -12,7 +12,7 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 24] = [
+const REASONS: [&str; 27] = [
     // How things are written.
     "expected a path",
     "expected a host name",
@@ -21,7 +21,10 @@ const REASONS: [&str; 24] = [
     "expected a header name",
     "expected visible ASCII",
     "cannot stand in a URI",
-    "variables (`$`) are not supported yet",
+    "expected pairs of a pattern",
+    "cannot be used as a regular expression",
+    "behind `$` a number",
+    "this argument is also set",
     "references to secrets are not supported yet",
     // Bytes, where schemas count characters.
     "expected at most 4096 characters",

@@ -146,21 +146,21 @@ fn branches_may_not_edit_what_frames_a_message() {
     check(
         &route_with_split(&split),
         &[
-            &format!(
-                "{at}/rewrite/regex_uri: APISIX has this key, Splitway does not support it yet"
-            ),
+            &format!("{at}/rewrite/regex_uri: expected pairs of a pattern and a replacement"),
             &format!("{at}/rewrite/uri: expected a path that starts with `/`"),
             &format!(
                 "{at}/headers/set/Host: this header belongs to the connection and cannot be edited"
             ),
             &format!("{at}/headers/set/x-v: expected visible ASCII as header value"),
-            &format!("{at}/headers/set/x-w: variables (`$`) are not supported yet"),
             &format!(
                 "{at}/headers/remove/0: this header belongs to the connection and cannot be edited"
             ),
             &format!("{at}/headers/remove/1: expected a header name"),
         ],
-        &[&format!("{at}: APISIX ignores `name`, `rewrite` and `headers` of a branch")],
+        &[
+            &format!("{at}: APISIX ignores `name`, `rewrite` and `headers` of a branch"),
+            &format!("{at}/rewrite/regex_uri: never asked: `uri` is there and wins"),
+        ],
     );
 }
 

@@ -8,9 +8,8 @@ use crate::origin::Origin;
 use crate::script::Script;
 use crate::wire::{self, Connection};
 
-/// The secret that every environment signs with: cookies that keep a client on its branch, tokens
-/// that choose one.
-pub const SECRET: &str = "a secret of the tests, 32 bytes.";
+/// What every environment signs with.
+pub const SECRET: &str = "what the tests sign with, in every environment";
 
 /// A Splitway to be tested, in one environment, and the upstreams it can reach there.
 pub trait Target: Sync + Sized {

@@ -12,17 +12,19 @@ mod clock;
 mod platform;
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
 use splitway_core::fault::Report;
+use splitway_core::seal::Secret;
 use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_tests::document::{routes, upstream};
 use splitway_tests::message::{Answer, Call};
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{Act, Script};
-use splitway_tests::target::{Skip, Target};
+use splitway_tests::target::{SECRET, Skip, Target};
 
 use clock::Clock;
 use platform::{Memory, Nodes, Noted, PORT};
@@ -76,6 +78,7 @@ struct Native {
     snapshot: Option<Arc<Snapshot>>,
     refused: bool,
     records: Mutex<Vec<Noted>>,
+    draws: AtomicU64,
 }
 
 impl Native {
@@ -138,6 +141,8 @@ impl Target for Native {
             snapshot: self.snapshot.clone(),
             clock: Clock::default(),
             records: &self.records,
+            draws: &self.draws,
+            secret: Secret::new(SECRET).unwrap(),
         };
         platform::answer(&memory, call)
     }

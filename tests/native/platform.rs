@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head, ResponseHead, normalise_target};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
+use splitway_core::seal::Secret;
 use splitway_core::serve::{Reply as Served, serve};
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
@@ -32,6 +34,8 @@ pub(crate) struct Memory<'n> {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) clock: Clock,
     pub(crate) records: &'n Mutex<Vec<Noted>>,
+    pub(crate) draws: &'n AtomicU64,
+    pub(crate) secret: Secret,
 }
 
 /// A [`Record`] to keep.
@@ -128,6 +132,14 @@ impl Platform for Memory<'_> {
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap())
+    }
+
+    fn draw(&self) -> u64 {
+        self.draws.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        Some(&self.secret)
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -64,6 +64,7 @@ pub(crate) fn start_error(out: &mut impl Write, failure: &StartError) -> io::Res
         | StartError::Database { .. }
         | StartError::Fleet { .. }
         | StartError::Key(_)
+        | StartError::ShortSecret
         | StartError::Trust(_)
         | StartError::System(_) => Ok(()),
     }

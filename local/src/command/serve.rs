@@ -15,6 +15,7 @@ use super::{Requests, report};
 pub(crate) const AFTER_HELP: &str = "\
 Environment:
   SPLITWAY_ADMIN_KEY       The key of the Admin API [default: made once, kept in DIR/admin.key]
+  SPLITWAY_SECRET          What cookies and override tokens are signed with, from 16 bytes
   SPLITWAY_STORE_PASSWORD  The password of --store-user
 
 The first Ctrl-C or SIGTERM lets requests finish for up to 10 s, the second ends at once.";
@@ -27,6 +28,7 @@ pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
     // What is not UTF-8 is refused for what it becomes here.
     let key = std::env::var_os("SPLITWAY_ADMIN_KEY");
     options.admin_key = key.map(|key| key.to_string_lossy().into_owned());
+    options.secret = std::env::var("SPLITWAY_SECRET").ok();
     options.store.password = std::env::var("SPLITWAY_STORE_PASSWORD").ok();
     let mut out = anstream::stderr();
     let served = tokio::runtime::Builder::new_current_thread()

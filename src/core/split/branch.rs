@@ -29,6 +29,7 @@ pub(super) struct BranchWire {
     pub(super) upstream_id: Option<Id>,
     pub(super) rewrite: Option<RewriteWire>,
     pub(super) headers: Option<HeadersWire>,
+    pub(super) response_headers: Option<HeadersWire>,
 }
 
 /// One weighted share of a split.
@@ -130,8 +131,8 @@ impl Branches {
         for (index, (wire, at)) in wires.into_iter().enumerate() {
             let name = wire.name(index, &list, at, report);
             let weight = weight(&wire);
-            let rewrite =
-                Rewrite::compile(wire.rewrite.as_ref(), wire.headers.as_ref(), at, report);
+            let (headers, response) = (wire.headers.as_ref(), wire.response_headers.as_ref());
+            let rewrite = Rewrite::compile(wire.rewrite.as_ref(), headers, response, at, report);
             let upstream = wire.upstream(scope, at, report);
             if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
                 list.push(Branch { name, weight, balancer, rewrite });
@@ -147,7 +148,8 @@ impl Branches {
 pub(super) fn warn_of_branches(branches: &[BranchWire], at: At<'_>, report: &mut Report) {
     for (index, branch) in branches.iter().enumerate() {
         let at = at.index(index);
-        if branch.name.is_some() || branch.rewrite.is_some() || branch.headers.is_some() {
+        let has_headers = branch.headers.is_some() || branch.response_headers.is_some();
+        if branch.name.is_some() || branch.rewrite.is_some() || has_headers {
             report.warn(at, "APISIX ignores `name`, `rewrite` and `headers` of a branch");
         }
         let again = branches.iter().take(index).any(|earlier| earlier.is_same_target(branch));

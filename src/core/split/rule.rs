@@ -24,6 +24,7 @@ pub(super) struct RuleWire {
     upstream_id: Option<Id>,
     rewrite: Option<RewriteWire>,
     headers: Option<HeadersWire>,
+    response_headers: Option<HeadersWire>,
 }
 
 /// A group of expressions: one of the groups of a rule must hold.
@@ -162,10 +163,15 @@ impl RuleWire {
             || self.upstream_id.is_some()
             || self.rewrite.is_some()
             || self.headers.is_some()
+            || self.response_headers.is_some()
     }
 
     fn into_branch(self) -> (Option<Vec<MatchWire>>, BranchWire) {
-        let Self { name, weight, upstream, upstream_id, rewrite, headers, .. } = self;
-        (self.r#match, BranchWire { name, weight, upstream, upstream_id, rewrite, headers })
+        let Self {
+            name, weight, upstream, upstream_id, rewrite, headers, response_headers, ..
+        } = self;
+        let wire =
+            BranchWire { name, weight, upstream, upstream_id, rewrite, headers, response_headers };
+        (self.r#match, wire)
     }
 }

@@ -1,0 +1,398 @@
+//! What is changed in the target of a request: its path and its query.
+//!
+//! - `uri` is a template for the path, with a query of its own behind the first `?` that is written in
+//!   it. What is written goes as it is written; APISIX would escape the `%` of an escape again.
+//! - `regex_uri` are pairs of a pattern and a replacement. The first pattern that matches the path, as
+//!   routes see it (decoded, folded, merged), has its match replaced, once; the whole is escaped
+//!   again. Where none matches, the path goes as the client has written it, which APISIX would
+//!   escape anew. Patterns are those of `regex-lite`: without look-around and back references.
+//! - The client's query stands behind the query of `uri` or of the replacement.
+//! - `query` then removes arguments by name and sets others, which stand last.
+//!
+//! A value that was filled from a request stays a piece of the path, or of the query, that it was put
+//! in: what would end it there is escaped. The variables that stand for parts of the target as written
+//! (`args`, `request_uri`) keep their escapes, and in a query their `&` and `=`. Segments `.` and `..` of
+//! a filled path are left out, so that it stays below what is written before them.
+
+use percent_encoding::{
+    AsciiSet, CONTROLS, percent_decode_str, percent_encode, utf8_percent_encode,
+};
+use regex_lite::Regex;
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::{RewriteWire, Values};
+use crate::facts::{Draft, Facts};
+use crate::fault::{At, Report};
+use crate::head::{match_path, without_dot_segments};
+use crate::template::{Captures, Dialect, Piece, Template};
+
+/// The most characters of a path, as in APISIX.
+pub(crate) const URI_MAX: usize = 4096;
+
+/// The member `query` of `rewrite`.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueryWire {
+    set: Option<BTreeMap<String, Values>>,
+    remove: Option<Vec<String>>,
+}
+
+/// Checked changes to a target.
+#[derive(Debug, Default)]
+pub(super) struct Target {
+    path: Path,
+    query: Option<Query>,
+}
+
+#[derive(Debug, Default)]
+enum Path {
+    #[default]
+    Kept,
+    Uri(Uri),
+    Patterns(Box<[(Regex, Uri)]>),
+}
+
+/// A path and its own query.
+#[derive(Debug)]
+struct Uri {
+    path: Template,
+    query: Option<Template>,
+}
+
+/// Changes to the arguments of a query.
+#[derive(Debug)]
+struct Query {
+    /// Names as arguments have them when they are decoded.
+    removed: Box<[Box<str>]>,
+    /// Names, escaped, with their values.
+    set: Box<[(Box<str>, Box<[Template]>)]>,
+}
+
+/// A path as patterns see it.
+#[derive(Debug)]
+pub(super) struct MatchText<'p> {
+    text: Cow<'p, str>,
+    /// Whether each character stands for the byte of its number: the path is not UTF-8.
+    is_bytes: bool,
+}
+
+/// Where a pattern has matched a path, and what it has captured.
+#[derive(Debug)]
+pub(super) struct Matched<'m> {
+    path: &'m MatchText<'m>,
+    uri: &'m Uri,
+    range: Range<usize>,
+    captures: Vec<Option<&'m str>>,
+}
+
+/// A path as patterns see it: decoded, folded, merged.
+pub(super) fn match_text(path: &str) -> MatchText<'_> {
+    let text = match match_path(path) {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
+        Cow::Owned(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Some(Cow::Owned(text)),
+            Err(error) => {
+                let text = error.as_bytes().iter().copied().map(char::from).collect();
+                return MatchText { text: Cow::Owned(text), is_bytes: true };
+            }
+        },
+    };
+    // What is borrowed of a text is text.
+    MatchText { text: text.unwrap_or_default(), is_bytes: false }
+}
+
+impl Target {
+    /// Checks `uri`, `regex_uri` and `query`.
+    pub(super) fn compile(wire: &RewriteWire, at: At<'_>, report: &mut Report) -> Self {
+        let patterns = wire.regex_uri.as_ref();
+        let patterns = patterns.map(|list| compile_patterns(list, at.key("regex_uri"), report));
+        let uri = wire.uri.as_ref().map(|uri| Uri::compile(uri, at.key("uri"), report));
+        let path = match (uri, patterns) {
+            (Some(uri), patterns) => {
+                if patterns.is_some() {
+                    report.warn(at.key("regex_uri"), "never asked: `uri` is there and wins");
+                }
+                Path::Uri(uri)
+            }
+            (None, Some(patterns)) => Path::Patterns(patterns),
+            (None, None) => Path::Kept,
+        };
+        let dialect = match &path {
+            Path::Patterns(_) => Dialect::Captures,
+            Path::Kept | Path::Uri(_) => Dialect::Plain,
+        };
+        let query = wire.query.as_ref();
+        let query = query.map(|wire| Query::compile(wire, dialect, at.key("query"), report));
+        Self { path, query }
+    }
+
+    pub(super) fn has_patterns(&self) -> bool {
+        matches!(self.path, Path::Patterns(_))
+    }
+
+    pub(super) fn needs_body(&self) -> bool {
+        let in_path = match &self.path {
+            Path::Kept => false,
+            Path::Uri(uri) => uri.needs_body(),
+            Path::Patterns(patterns) => patterns.iter().any(|(_, uri)| uri.needs_body()),
+        };
+        let set = self.query.iter().flat_map(|query| &query.set);
+        in_path || set.flat_map(|(_, values)| values).any(Template::needs_body)
+    }
+
+    /// The first pattern that matches a path.
+    pub(super) fn find<'m>(&'m self, path: &'m MatchText<'m>) -> Option<Matched<'m>> {
+        let Path::Patterns(patterns) = &self.path else { return None };
+        patterns.iter().find_map(|(pattern, uri)| {
+            let (range, captures) = captures(pattern, &path.text)?;
+            Some(Matched { path, uri, range, captures })
+        })
+    }
+
+    /// Changes path and query of a draft.
+    pub(super) fn apply<'a>(
+        &'a self,
+        facts: &Facts<'_>,
+        matched: Option<&Matched<'_>>,
+        draft: &mut Draft<'a>,
+    ) {
+        match (&self.path, matched) {
+            (Path::Uri(uri), _) => uri.apply(facts, draft),
+            (Path::Patterns(_), Some(matched)) => matched.apply(facts, draft),
+            (Path::Kept, _) | (Path::Patterns(_), None) => {}
+        }
+        if let Some(query) = &self.query {
+            let captures = matched.map_or(&[][..], Matched::captures);
+            draft.query = query.apply(facts, captures, draft.query.as_deref()).map(Cow::Owned);
+        }
+    }
+}
+
+/// Where a pattern matches a text first, and what its groups capture.
+fn captures<'h>(pattern: &Regex, text: &'h str) -> Option<(Range<usize>, Vec<Option<&'h str>>)> {
+    let captures = pattern.captures(text)?;
+    let range = captures.get(0)?.range();
+    let groups = captures.iter().map(|group| group.map(|group| group.as_str()));
+    Some((range, groups.collect()))
+}
+
+fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(Regex, Uri)]> {
+    if list.is_empty() || list.len() % 2 != 0 {
+        report.fault(at, "expected pairs of a pattern and a replacement");
+    }
+    let pairs = list.chunks_exact(2).enumerate().filter_map(|(index, pair)| {
+        let [pattern, replacement] = pair else { return None };
+        let uri =
+            Uri::compile_as(Dialect::Replacement, replacement, at.index(2 * index + 1), report);
+        match Regex::new(pattern) {
+            Ok(pattern) => Some((pattern, uri)),
+            Err(error) => {
+                let what = format!("cannot be used as a regular expression: {error}");
+                report.fault(at.index(2 * index), what);
+                None
+            }
+        }
+    });
+    pairs.collect()
+}
+
+impl Uri {
+    fn compile(uri: &str, at: At<'_>, report: &mut Report) -> Self {
+        if !uri.starts_with('/') {
+            report.fault(at, "expected a path that starts with `/`");
+        } else if uri.chars().count() > URI_MAX {
+            let count = uri.chars().count();
+            report.fault(at, format!("expected at most {URI_MAX} characters, found {count}"));
+        }
+        Self::compile_as(Dialect::Plain, uri, at, report)
+    }
+
+    fn compile_as(dialect: Dialect, uri: &str, at: At<'_>, report: &mut Report) -> Self {
+        /// Visible characters that RFC 3986 does not allow in path and query. Some runtimes would send
+        /// them, others escape them.
+        const NOT_IN_URI: [char; 10] = ['"', '#', '<', '>', '\\', '^', '`', '{', '|', '}'];
+        let template = Template::compile_as(dialect, uri, at, report);
+        let fits =
+            |text: &str| text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(NOT_IN_URI);
+        if !template.texts().all(fits) {
+            report.fault(at, "a character cannot stand in a URI (RFC 3986); escape it as %XX");
+        }
+        let (path, query) = template.split_at_mark();
+        Self { path, query }
+    }
+
+    fn needs_body(&self) -> bool {
+        self.path.needs_body() || self.query.as_ref().is_some_and(Template::needs_body)
+    }
+
+    fn apply<'a>(&'a self, facts: &Facts<'_>, draft: &mut Draft<'a>) {
+        draft.path = match self.path.as_text() {
+            Some(path) => Cow::Borrowed(path),
+            None => {
+                let mut path = String::new();
+                fill(&self.path, PATH, facts, &[], false, &mut path);
+                Cow::Owned(one_path(path))
+            }
+        };
+        let Some(query) = &self.query else { return };
+        let own = match query.as_text() {
+            Some(query) => Cow::Borrowed(query),
+            None => {
+                let mut filled = String::new();
+                fill(query, QUERY, facts, &[], false, &mut filled);
+                Cow::Owned(filled)
+            }
+        };
+        draft.query = Some(joined(own, draft.query.take()));
+    }
+}
+
+impl Matched<'_> {
+    /// What the groups of the pattern have captured.
+    pub(super) fn captures(&self) -> &Captures<'_> {
+        &self.captures
+    }
+
+    fn apply(&self, facts: &Facts<'_>, draft: &mut Draft<'_>) {
+        let MatchText { text, is_bytes } = self.path;
+        let (before, behind) = (text.get(..self.range.start), text.get(self.range.end..));
+        let (before, behind) = (before.unwrap_or_default(), behind.unwrap_or_default());
+        let mut path = String::new();
+        escape(before, PATH.value, *is_bytes, &mut path);
+        fill(&self.uri.path, PATH, facts, &self.captures, *is_bytes, &mut path);
+        match &self.uri.query {
+            None => escape(behind, PATH.value, *is_bytes, &mut path),
+            Some(query) => {
+                let mut own = String::new();
+                fill(query, QUERY, facts, &self.captures, *is_bytes, &mut own);
+                escape(behind, QUERY.value, *is_bytes, &mut own);
+                draft.query = Some(joined(Cow::Owned(own), draft.query.take()));
+            }
+        }
+        draft.path = Cow::Owned(one_path(path));
+    }
+}
+
+/// The client's query behind a rewrite's own.
+fn joined<'a>(own: Cow<'a, str>, client: Option<Cow<'a, str>>) -> Cow<'a, str> {
+    match client {
+        Some(client) if own.is_empty() => client,
+        Some(client) if !client.is_empty() => Cow::Owned(format!("{own}&{client}")),
+        Some(_) | None => own,
+    }
+}
+
+/// A filled path, as one that starts with `/` and leads nowhere else.
+fn one_path(path: String) -> String {
+    let path = if path.starts_with('/') { path } else { format!("/{path}") };
+    without_dot_segments(path)
+}
+
+impl Query {
+    fn compile(wire: &QueryWire, dialect: Dialect, at: At<'_>, report: &mut Report) -> Self {
+        let mut removed: Vec<Box<str>> = Vec::new();
+        for (index, name) in wire.remove.iter().flatten().enumerate() {
+            if wire.set.as_ref().is_some_and(|set| set.contains_key(name)) {
+                report.fault(at.key("remove").index(index), "this argument is also set");
+            }
+            removed.push(name.as_str().into());
+        }
+        let set = wire.set.iter().flatten().map(|(name, values)| {
+            removed.push(name.as_str().into());
+            let values = values.compile(dialect, at.key("set").key(name), report);
+            (utf8_percent_encode(name, QUERY.value).to_string().into(), values)
+        });
+        let set = set.collect();
+        Self { removed: removed.into(), set }
+    }
+
+    /// The query with these changes, if anything is left of it.
+    fn apply(
+        &self,
+        facts: &Facts<'_>,
+        captures: &Captures<'_>,
+        query: Option<&str>,
+    ) -> Option<String> {
+        let client = query.into_iter().flat_map(|query| query.split('&'));
+        let kept = client.filter(|argument| !self.removes(argument)).map(Cow::Borrowed);
+        let set = self.set.iter().flat_map(|(name, values)| {
+            values.iter().map(move |value| {
+                let value = value.fill_with(facts, captures);
+                Cow::Owned(format!("{name}={}", utf8_percent_encode(&value, QUERY.value)))
+            })
+        });
+        let arguments: Vec<Cow<'_, str>> = kept.chain(set).collect();
+        (!arguments.is_empty()).then(|| arguments.join("&"))
+    }
+
+    fn removes(&self, argument: &str) -> bool {
+        let name = argument.split('=').next().unwrap_or_default().replace('+', " ");
+        let name: Cow<'_, [u8]> = percent_decode_str(&name).into();
+        self.removed.iter().any(|removed| removed.as_bytes() == &*name)
+    }
+}
+
+/// What is escaped where something is filled in.
+#[derive(Clone, Copy)]
+struct Escapes {
+    /// In plain values.
+    value: &'static AsciiSet,
+    /// In what is escaped as the client has escaped it.
+    written: &'static AsciiSet,
+}
+
+/// What cannot stand in a path, and `%`.
+const IN_PATH: AsciiSet = CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+const PATH: Escapes = Escapes { value: &IN_PATH, written: &IN_PATH.remove(b'%') };
+
+/// In a query `'` besides, which some runtimes escape there, and what parts arguments.
+const QUERY: Escapes = Escapes {
+    value: &IN_PATH.remove(b'?').add(b'&').add(b'\'').add(b'+').add(b';').add(b'='),
+    written: &IN_PATH.remove(b'%').remove(b'?').add(b'\''),
+};
+
+/// Writes a filled template behind `out`.
+fn fill(
+    template: &Template,
+    escapes: Escapes,
+    facts: &Facts<'_>,
+    captures: &Captures<'_>,
+    is_bytes: bool,
+    out: &mut String,
+) {
+    template.each_piece(facts, captures, |piece| match piece {
+        Piece::Text(text) => out.push_str(text),
+        Piece::Value(value) => escape(value, escapes.value, false, out),
+        Piece::Written(value) => escape(value, escapes.written, false, out),
+        Piece::Capture(value) => escape(value, escapes.value, is_bytes, out),
+    });
+}
+
+/// Writes a value, escaped, behind `out`.
+fn escape(value: &str, set: &'static AsciiSet, is_bytes: bool, out: &mut String) {
+    if is_bytes {
+        let bytes: Vec<u8> =
+            value.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        out.extend(percent_encode(&bytes, set));
+    } else {
+        out.extend(utf8_percent_encode(value, set));
+    }
+}
