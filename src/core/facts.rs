@@ -54,6 +54,10 @@ pub enum Body<'a> {
     Whole(&'a [u8]),
 }
 
+/// What is to be decided depends on the body of the request, which has not been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeedsBody;
+
 /// What a path parameter of a route stands for in a request: name and value, in order.
 pub(crate) type Params<'a> = Vec<(&'a str, String)>;
 

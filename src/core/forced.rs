@@ -126,6 +126,11 @@ impl Override {
         })
     }
 
+    /// The lower-case name of the header that is looked at, if one is.
+    pub(crate) fn header(&self) -> Option<&str> {
+        self.header.as_deref()
+    }
+
     /// What a request asks for in its header, or else in its cookie. An empty value asks for nothing.
     pub(crate) fn asked<'a>(
         &self,

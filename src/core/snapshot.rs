@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::balance::Upstream;
-use crate::catalog::{self, Catalog, Inherited, Own, collect, id_of, positional_id};
+use crate::catalog::{self, Catalog, Inherited, Plugin, collect, id_of, positional_id};
 use crate::config::{Published, Resources, Settings, SettingsWire};
 use crate::consumer::{self, Keys};
 use crate::deeds::Deeds;
@@ -20,7 +20,7 @@ use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
 use crate::resource::{PluginMetadataWire, RouteWire, warn_of_mute};
 use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
-use crate::split::{Section, Split};
+use crate::split::{Scope, Section, Split};
 use crate::wire::{self, Members};
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -310,12 +310,15 @@ fn compile_route(
         }
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
-        let (rewrites, split) =
-            compile_plugins(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
+        let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
+        let salt = catalog::salt(Kind::Route, id.as_str());
+        let scope = Scope { salt: &salt, ..catalog.scope(own.as_ref()) };
+        let (global, plugins) = (&catalog.global, wire.plugins.as_ref());
+        let (rewrites, split) = compile_plugins(plugins, &inherited, global, scope, at, report)?;
         let name = wire.name();
         let service =
             service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));
-        let id = wire.id.unwrap_or_else(|| positional_id(index)).as_str().into();
+        let id = id.as_str().into();
         is_enabled.then_some((conditions, Route { id, name, service, rewrites, split, timeout }))
     })
 }
@@ -324,13 +327,12 @@ fn compile_route(
 fn compile_plugins(
     plugins: Option<&Members>,
     inherited: &Inherited<'_, '_>,
-    own: &Own,
-    catalog: &Catalog<'_>,
+    global: &[Plugin<'_>],
+    scope: Scope<'_>,
     at: At<'_>,
     report: &mut Report,
 ) -> Option<(Box<[ProxyRewrite]>, Split)> {
     let faults_before = report.faults.len();
-    let scope = catalog.scope(own.as_ref());
     let mut deeds = match plugins {
         Some(list) => Deeds::compile(list, Kind::Route, scope, at.key("plugins"), report),
         None => Deeds::default(),
@@ -340,31 +342,31 @@ fn compile_plugins(
             plugin.act(&mut deeds, scope, at.key(key), report);
         }
     }
-    let mut global = Deeds::default();
-    for plugin in &catalog.global {
-        plugin.act(&mut global, scope, at, report);
+    let mut of_all = Deeds::default();
+    for plugin in global {
+        plugin.act(&mut of_all, scope, at, report);
     }
-    let deeds = deeds.after(global);
+    let deeds = deeds.after(of_all);
     if report.faults.len() > faults_before || inherited.is_faulty {
         return None;
     }
     if inherited.is_gone {
         // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
-        let nowhere = Split::new(Vec::new(), Some(Upstream::gone()), catalog.phase);
+        let nowhere = Split::new(Vec::new(), Some(Upstream::gone()), scope.phase);
         return nowhere.ok().map(|split| (Box::default(), split));
     }
-    if deeds.sections.is_empty() && own.is_none() {
+    if deeds.sections.is_empty() && scope.own.is_none() {
         report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
         return None;
     }
-    if own.is_none() && !deeds.sections.iter().any(Section::takes_all) {
+    if scope.own.is_none() && !deeds.sections.iter().any(Section::takes_all) {
         report.warn(at, "a request that no rule takes has no upstream: it is answered 503");
     }
     // An upstream with faults of its own is reported there.
-    let own = match own {
+    let own = match scope.own {
         Some(own) => Some(own.clone()?),
         None => None,
     };
-    let split = Split::new(deeds.sections, own, catalog.phase).ok()?;
+    let split = Split::new(deeds.sections, own, scope.phase).ok()?;
     Some((deeds.rewrites.into(), split))
 }

@@ -47,7 +47,7 @@ impl<'s> RuleView<'s> {
     }
 
     /// Which branch has a key, if keys decide here.
-    pub fn owner(&self, _key: &[u8]) -> Option<usize> {
-        None
+    pub fn owner(&self, key: &str) -> Option<usize> {
+        self.0.keyed.as_ref().map(|keyed| keyed.owner(key))
     }
 }

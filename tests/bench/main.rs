@@ -16,6 +16,7 @@ use splitway_core::facts::Body;
 use splitway_core::fault::Report;
 use splitway_core::head::Head;
 use splitway_core::snapshot::{Snapshot, compile_json};
+use splitway_core::split::Means;
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::io::Write;
@@ -231,6 +232,10 @@ criterion_group!(figures, decide, find, compile_documents, worker_size);
 criterion_main!(figures);
 
 fn exchange<'a>(snapshot: &'a Snapshot, head: &'a dyn Head) -> Exchange<'a> {
-    let decided = Exchange::decide(Inquiry::of(snapshot, head), Body::Unread);
+    let decided = Exchange::decide(
+        Inquiry { snapshot: Some(snapshot), head: head },
+        Means::NONE,
+        Body::Unread,
+    );
     decided.unwrap_or_else(|_| panic!("nothing here looks at a body"))
 }

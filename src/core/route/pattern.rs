@@ -1,6 +1,5 @@
 //! Paths with parameters: `:name` is one segment that is not empty, `*name` all that stands there.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::facts::Params;
