@@ -90,7 +90,7 @@ pub(crate) fn objects_are_merged_and_null_removes(target: &mut impl Target) {
         target,
         &origin,
         r#"{"options":"none","n":1.0,"stop":null}"#,
-        r#"{"options":{"temperature":0,"limits":{"tokens":10}},"n":1.0,"stop":["end"]}"#,
+        r#"{"options":{"limits":{"tokens":10},"temperature":0},"n":1.0,"stop":["end"]}"#,
     );
     check(
         target,

@@ -146,6 +146,10 @@ macro_rules! scenarios {
                 header_and_cookie_have_the_names_they_are_given
                 the_upstream_does_not_hear_the_choice
                 a_choice_goes_before_a_key
+                whoever_has_a_token_chooses
+                a_token_that_does_not_count_means_nothing
+                a_changed_token_means_nothing
+                tokens_are_taken_where_it_is_said
             }
             proof {
                 every_answer_names_who_served

@@ -1,12 +1,14 @@
 //! Who may choose a branch, and how.
 
 use serde_json::{Value, json};
+use splitway_core::seal::{self, Secret};
+use splitway_core::time::Timestamp;
 
 use crate::document::{split, upstream};
 use crate::message::Call;
 use crate::origin::Origin;
 use crate::script::Reply;
-use crate::target::Target;
+use crate::target::{SECRET, Target};
 
 /// Starts with the branches `stable`, which has all the weight, and `canary`, which has none.
 fn start(target: &mut impl Target, choosing: Option<&Value>) -> Origin {
@@ -140,4 +142,73 @@ pub(crate) fn a_choice_goes_before_a_key(target: &mut impl Target) {
         }
         assert_eq!(with_key(Call::get("/x")), own);
     }
+}
+
+/// After any test.
+const LATER: Timestamp = Timestamp::from_millis(4_102_444_800_000);
+
+/// A token, signed as by the deployment itself.
+fn token(branch: &str, route: Option<&str>, until: Timestamp) -> String {
+    let secret = Secret::new(SECRET).expect("it is long enough");
+    seal::token(&secret, branch, route, until)
+}
+
+/// A token leads to its branch from any address, whatever its weight, on its route or on all.
+pub(crate) fn whoever_has_a_token_chooses(target: &mut impl Target) {
+    let origin = start(target, Some(&from(&["10.0.0.0/8"])));
+
+    check(target, &token("canary", Some("split"), LATER), "canary");
+    check(target, &token("canary", None, LATER), "canary");
+    assert_eq!(target.call(&Call::get("/x")).branch().as_deref(), Some("stable"));
+    assert!(origin.requests().iter().all(|request| !request.headers.has("x-splitway-branch")));
+}
+
+/// A token that is over, for another route or no token of ours counts as none, and is no error.
+pub(crate) fn a_token_that_does_not_count_means_nothing(target: &mut impl Target) {
+    let _origin = start(target, Some(&from(&["10.0.0.0/8"])));
+
+    let good = token("canary", Some("split"), LATER);
+    let other = Secret::new("the secret of another deployment").expect("it is long enough");
+    for refused in [
+        token("canary", Some("split"), Timestamp::from_millis(0)),
+        token("canary", Some("other"), LATER),
+        token("canary", Some("spli"), LATER),
+        token("none-such", None, LATER),
+        seal::token(&other, "canary", Some("split"), LATER),
+        good[..good.len() - 1].to_owned(),
+        format!("{good}0"),
+        good.replacen("split", "*", 1),
+        token("stable", Some("split"), LATER).replacen("stable", "canary", 1),
+        token("canary", Some("split"), Timestamp::from_millis(1000)).replacen(
+            "~1~",
+            "~4102444800~",
+            1,
+        ),
+    ] {
+        check(target, &refused, "stable");
+    }
+    check(target, &good, "canary");
+}
+
+/// Whatever character of a token is changed, it does not count.
+pub(crate) fn a_changed_token_means_nothing(target: &mut impl Target) {
+    let _origin = start(target, Some(&from(&["10.0.0.0/8"])));
+
+    let good = token("canary", Some("split"), LATER);
+    for (at, character) in good.char_indices() {
+        let other = if character == '1' { '2' } else { '1' };
+        let changed = format!("{}{other}{}", &good[..at], &good[at + 1..]);
+        let answer = target.call(&by_header(&changed));
+        let branch = answer.branch();
+        assert_eq!((answer.status, branch.as_deref()), (200, Some("stable")), "{changed}");
+    }
+}
+
+/// A rule that takes no tokens takes none.
+pub(crate) fn tokens_are_taken_where_it_is_said(target: &mut impl Target) {
+    let mut choosing = from(&["10.0.0.0/8"]);
+    choosing["tokens"] = json!(false);
+    let _origin = start(target, Some(&choosing));
+
+    check(target, &token("canary", Some("split"), LATER), "stable");
 }
