@@ -136,6 +136,8 @@ macro_rules! scenarios {
                 the_cookies_of_the_upstream_are_kept
                 a_key_goes_before_the_cookie
                 without_a_name_for_it_no_cookie_is_set
+                keys_do_not_disturb_exact_shares
+                keys_have_the_same_owners_everywhere
             }
             overrides {
                 whoever_may_chooses_by_name
@@ -150,6 +152,7 @@ macro_rules! scenarios {
                 a_token_that_does_not_count_means_nothing
                 a_changed_token_means_nothing
                 tokens_are_taken_where_it_is_said
+                choices_do_not_disturb_exact_shares
             }
             proof {
                 every_answer_names_who_served

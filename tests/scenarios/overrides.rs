@@ -212,3 +212,22 @@ pub(crate) fn tokens_are_taken_where_it_is_said(target: &mut impl Target) {
 
     check(target, &token("canary", Some("split"), LATER), "stable");
 }
+
+/// Who chooses takes no turn from those who do not.
+pub(crate) fn choices_do_not_disturb_exact_shares(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let branch = |name: &str, weight: u32| json!({"name": name, "weight": weight, "upstream": upstream(&origin)});
+    target.start(&split(&[json!({
+        "override": from(&["127.0.0.1"]),
+        "weighted_upstreams": [branch("v1", 3), branch("v2", 1)],
+    })]));
+
+    let mut picks = Vec::new();
+    for number in 0..40 {
+        picks.push(target.call(&Call::get("/x")).branch().as_deref() == Some("v2"));
+        (0..number % 3).for_each(|_| check(target, "v2", "v2"));
+    }
+    for window in picks.windows(4) {
+        assert_eq!(window.iter().filter(|is_v2| **is_v2).count(), 1, "{picks:?}");
+    }
+}

@@ -310,3 +310,48 @@ pub(crate) fn without_a_name_for_it_no_cookie_is_set(target: &mut impl Target) {
         assert!(!target.call(&call).headers.has("set-cookie"));
     }
 }
+
+/// Who has a key takes no turn from those who have none.
+pub(crate) fn keys_do_not_disturb_exact_shares(target: &mut impl Target) {
+    let _origin = start(target, [3, 1], &by_header());
+
+    let mut picks = Vec::new();
+    for number in 0..40 {
+        picks.push(ask(target, &Call::get("/x")));
+        (0..number % 3).for_each(|of| drop(ask(target, &of_user(&format!("{number}-{of}")))));
+    }
+    for window in picks.windows(4) {
+        assert_eq!(count(window), [("v1", 3), ("v2", 1)].into(), "{picks:?}");
+    }
+}
+
+/// Keys have the owners that another implementation of the same arithmetic gives them.
+pub(crate) fn keys_have_the_same_owners_everywhere(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let vectors: Vec<Value> =
+        serde_json::from_str(include_str!("vectors/rendezvous.json")).unwrap();
+    let weights = |vector: &Value| {
+        let weights = vector["weights"].as_array().unwrap().iter();
+        weights.map(|weight| weight.as_u64().unwrap()).collect::<Vec<u64>>()
+    };
+    // More than a split can add up.
+    let is_small = |vector: &&Value| weights(vector).iter().sum::<u64>() <= u64::from(u32::MAX);
+    let vectors: Vec<&Value> = vectors.iter().filter(is_small).collect();
+    let route_of = |(number, vector): (usize, &&Value)| {
+        let names = vector["names"].as_array().unwrap().iter();
+        let branch = |(name, weight): (&Value, u64)| json!({"name": name, "weight": weight, "upstream": upstream(&origin)});
+        let branches: Vec<Value> = names.zip(weights(vector)).map(branch).collect();
+        let sticky = json!({"by": ["body:/key"], "salt": vector["salt"]});
+        route(&format!("/{number}"), &json!({"sticky": sticky, "weighted_upstreams": branches}))
+    };
+    target.start(&routes(&vectors.iter().enumerate().map(route_of).collect::<Vec<Value>>()));
+
+    assert!(vectors.len() > 40, "{} vectors", vectors.len());
+    for (number, vector) in vectors.iter().enumerate() {
+        let body = json!({"key": vector["key"]}).to_string();
+        let call =
+            Call::post(&format!("/{number}"), body).header("Content-Type", "application/json");
+        let owner = usize::try_from(vector["owner"].as_u64().unwrap()).unwrap();
+        assert_eq!(ask(target, &call), vector["names"][owner], "{vector}");
+    }
+}
