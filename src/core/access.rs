@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use crate::address::{self, household};
+use crate::address::{household, is_among};
 use crate::id::Id;
 use crate::ledger::{Ledger, Section};
 use crate::time::Timestamp;
@@ -196,17 +196,6 @@ impl Access {
             }
         }
     }
-}
-
-/// The networks of a list that is separated by commas; nothing, if a part of it is none. An address
-/// is a network of its own.
-pub fn networks(text: &str) -> Option<Vec<IpNet>> {
-    text.split(',').map(address::network).collect()
-}
-
-/// Whether an address is in one of the networks, or there are none.
-pub(crate) fn is_among(networks: &[IpNet], client: Option<IpAddr>) -> bool {
-    networks.is_empty() || client.is_some_and(|client| address::is_in(networks, client))
 }
 
 /// So many wrong keys in a row cost nothing.

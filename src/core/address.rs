@@ -43,16 +43,16 @@ pub(crate) fn is_among(networks: &[IpNet], client: Option<IpAddr>) -> bool {
     networks.is_empty() || client.is_some_and(|client| is_in(networks, client))
 }
 
-/// The address that stands for whoever has `client`: itself, or the first of its /64. That is the smallest
-/// network which a subscriber gets (RFC 6177), in which a device changes its address every day or more
-/// often (RFC 8981).
+/// The address that stands for whoever has `client`: itself, or the first of its /64. The other half of
+/// an address of IPv6 its host chooses for itself (RFC 4291, section 2.5.1), and often a new one each day
+/// (RFC 8981).
 pub(crate) fn household(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
+    match client.to_canonical() {
         IpAddr::V6(address) => {
             let network = u128::from(address) & !u128::from(u64::MAX);
             IpAddr::V6(Ipv6Addr::from(network))
         }
+        client @ IpAddr::V4(_) => client,
     }
 }
 
@@ -102,9 +102,12 @@ mod tests {
 
     #[test]
     fn a_household_is_an_address_or_a_64() {
-        for (client, expected) in
-            [("192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"), ("::1", "::")]
-        {
+        for (client, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::1", "::"),
+        ] {
             let household = household(client.parse().unwrap());
             assert_eq!(household.to_string(), expected);
         }

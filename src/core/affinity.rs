@@ -336,14 +336,14 @@ mod tests {
         let nine: Vec<String> = (0..9).map(|index| format!("header:h{index}")).collect();
         check(json!({"by": nine}), &["/by: expected 1 to 8 places, found 9"]);
         check(
-            json!({"by": ["hedaer:x", "header", "user", "ip:", "header:a b", "cookie:", "body:user", "body:/~2"]}),
+            json!({"by": ["hedaer:x", "header", "user", "ip:", "header:a b", "arg:", "body:user", "body:/~2"]}),
             &[
                 &format!("/by/0: {FORMS}; did you mean `header:`?"),
                 &format!("/by/1: {FORMS}; did you mean `header:`?"),
                 &format!("/by/2: {FORMS}"),
                 &format!("/by/3: {FORMS}; did you mean `ip`?"),
                 "/by/4: expected the name of a header",
-                "/by/5: expected the name of a cookie",
+                "/by/5: expected the name of an argument",
                 "/by/6: expected a JSON pointer such as `body:/user/id` (RFC 6901)",
                 "/by/7: expected a JSON pointer such as `body:/user/id` (RFC 6901)",
             ],

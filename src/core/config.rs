@@ -194,7 +194,7 @@ pub(crate) struct SettingsWire {
 /// How a document is served as a whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// By which rules routes are found.
+    /// How routes are found.
     pub(crate) router: RouterKind,
     /// Whether responses say which route, branch and revision served them.
     pub(crate) proof_headers: bool,

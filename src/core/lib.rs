@@ -63,6 +63,7 @@ pub mod wire;
 pub mod problem;
 pub mod head;
 pub mod facts;
+mod pattern;
 mod variable;
 mod expr;
 mod template;

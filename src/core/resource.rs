@@ -323,9 +323,22 @@ fn warn_of_stars(uris: &[String], at: At<'_>, report: &mut Report) {
     }
 }
 
-/// What the router that goes by hosts never finds.
-pub(crate) fn warn_of_mute(hosts: &[String], at: At<'_>, report: &mut Report) {
-    for host in hosts.iter().filter(|host| is_mute(host)) {
+/// How many places a route may have in the index: one for each host under which its paths stand.
+const PLACES_MAX: usize = 100_000;
+
+/// Checks what a route has with its hosts, which may be a service's.
+pub(crate) fn check_reach(
+    conditions: &Conditions,
+    router: Option<RouterKind>,
+    at: At<'_>,
+    report: &mut Report,
+) {
+    let Conditions { hosts, uris, .. } = conditions;
+    if hosts.len().saturating_mul(uris.len()) > PLACES_MAX {
+        report.fault(at, format!("expected at most {PLACES_MAX} combinations of host and path"));
+    }
+    let is_by_host = router == Some(RouterKind::HostUri);
+    for host in hosts.iter().filter(|host| is_by_host && is_mute(host)) {
         let what = "compares hosts in lower case and without ports";
         report.warn(at, format!("`{host}` takes nothing: the router `radixtree_host_uri` {what}"));
     }

@@ -18,7 +18,7 @@ use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
-use crate::resource::{PluginMetadataWire, RouteWire, warn_of_mute};
+use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
 use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
 use crate::split::{Scope, Section, Split};
 use crate::wire::{self, Members};
@@ -273,11 +273,8 @@ fn warn_of_unreached(
     let list = list.key(Kind::Route.plural());
     for Unreached { route, by } in unreached {
         let Some(place) = places.get(*route) else { continue };
-        let ids: Vec<String> = by
-            .iter()
-            .filter_map(|by| routes.get(*by))
-            .map(|route| format!("`{}`", route.id))
-            .collect();
+        let ids = by.iter().filter_map(|by| routes.get(*by));
+        let ids: Vec<String> = ids.map(|route| format!("`{}`", route.id)).collect();
         let what = match &ids[..] {
             [id] => format!("never reached: route {id} takes all of it"),
             ids => format!("never reached: routes {} take all of it", ids.join(", ")),
@@ -305,9 +302,7 @@ fn compile_route(
         if conditions.hosts.is_empty() {
             conditions.hosts = inherited.hosts.to_vec();
         }
-        if router == Some(RouterKind::HostUri) {
-            warn_of_mute(&conditions.hosts, at, report);
-        }
+        check_reach(&conditions, router, at, report);
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
         let id = wire.id.clone().unwrap_or_else(|| positional_id(index));

@@ -32,7 +32,7 @@ use crate::kind::Kind;
 use crate::meta::{Meta, MetaWire};
 use crate::rotation::Unpickable;
 
-pub(crate) use branch::{Branch, Branches};
+pub(crate) use branch::Branches;
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked};
 use rule::RuleWire;

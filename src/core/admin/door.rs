@@ -4,7 +4,8 @@
 use ipnet::IpNet;
 use serde_json::json;
 
-use crate::access::{Denial, is_among, is_sendable, networks};
+use crate::access::{Denial, is_sendable};
+use crate::address::{is_among, networks};
 use crate::coordinator::Refusal;
 use crate::head::{Head, match_path};
 use crate::problem::Answer;

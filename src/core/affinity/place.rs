@@ -38,11 +38,14 @@ impl Place {
         match (kind, name) {
             ("consumer", None) => Ok(Self::Consumer),
             ("ip", None) => Ok(Self::Ip),
-            ("arg", Some(name)) => Variable::parse(&format!("arg_{name}")).map(Self::Arg),
+            ("arg", Some(name)) if !name.is_empty() => {
+                Variable::parse(&format!("arg_{name}")).map(Self::Arg)
+            }
             ("cookie", Some(name)) if is_header_name(name) => Ok(Self::Cookie(name.into())),
             ("header", Some(name)) if is_header_name(name) => {
                 Ok(Self::Header(name.to_ascii_lowercase().into()))
             }
+            ("arg", Some(_)) => Err("expected the name of an argument".to_owned()),
             ("cookie" | "header", Some(_)) => Err(format!("expected the name of a {kind}")),
             ("body", Some(pointer)) if is_pointer(pointer) => Ok(Self::Body(pointer.into())),
             ("body", Some(_)) => {

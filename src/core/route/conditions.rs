@@ -74,11 +74,10 @@ impl Conditions {
         self.addresses.is_empty() && self.vars.is_none()
     }
 
-    /// The first condition beside path and method that a request fails. `hosts_count` too says whether
-    /// the host is still to be looked at.
+    /// The first condition beside path and method that a request fails; `asks_host` if its host was
+    /// not looked at before.
     pub(super) fn failed(&self, asks_host: bool, facts: &Facts<'_>) -> Option<Passed<'_>> {
-        let is_known = |client| address::is_in(&self.addresses, client);
-        if !self.addresses.is_empty() && !facts.head.client().is_some_and(is_known) {
+        if !address::is_among(&self.addresses, facts.head.client()) {
             return Some(Passed::Address);
         }
         if asks_host && !self.has_host(RouterKind::Uri, facts) {
