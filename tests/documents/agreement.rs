@@ -12,13 +12,23 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 27] = [
+const REASONS: [&str; 36] = [
     // How things are written.
     "expected a path",
     "expected a host name",
     "expected `host` or `host:port`",
     "expected `http://host[:port]`",
     "expected a header name",
+    // How expressions and the variables in them are.
+    "invalid operator",
+    "invalid expression",
+    "bad 'not' expression",
+    "rule should be wrapped inside brackets",
+    "rule too short",
+    "invalid ip address",
+    "expected a pattern",
+    "invalid pattern",
+    "unknown variable",
     "expected visible ASCII",
     "cannot stand in a URI",
     "expected pairs of a pattern",

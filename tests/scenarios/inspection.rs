@@ -120,7 +120,7 @@ pub(crate) fn what_was_looked_at_arrives_byte_for_byte(target: &mut impl Target)
     let origin = target.origin(Reply::ok(""));
     target.start(&routes(&[route("/*", &[is_gpt()], &origin)]));
 
-    let with_model = "\r\n{\t\"model\" : \"gpt-4\", \"id\":12345678901234567890.10, \"id\":1e400, \
+    let with_model = "\r\n{\t\"model\" : \"gpt-4\", \"id\":12345678901234567890.10, \"id\":0.0e1, \
                       \"s\":\"\\u00e9\\/\"}\n ";
     check(target, &origin, json_of(with_model), "0");
     for body in
@@ -244,4 +244,15 @@ pub(crate) fn a_request_that_is_looked_at_is_counted_once(target: &mut impl Targ
         }
     }
     assert_eq!((old.count(), new.count()), (45, 15));
+}
+
+/// A body of JSON is one whatever its numbers and texts are: no reader has to be able to hold them.
+pub(crate) fn members_decide_beside_what_cannot_be_held(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    target.start(&routes(&[route("/*", &[is_gpt()], &origin)]));
+
+    for other in ["1e400", "-1E+999", "123456789012345678901234567890", r#""\ud83e""#] {
+        let body = format!(r#"{{"other":{other},"model":"gpt-4"}}"#);
+        check(target, &origin, json_of(body), "0");
+    }
 }

@@ -7,6 +7,7 @@ use crate::target::{Scenario, Target};
 
 mod shares;
 mod rewrites;
+mod versions;
 mod merges;
 mod targets;
 mod routing;
@@ -50,6 +51,8 @@ macro_rules! scenarios {
                 the_query_is_kept
                 a_target_that_is_not_rewritten_is_unchanged
                 headers_are_set_added_and_removed_by_branch
+            }
+            versions {
                 patterns_make_new_paths
                 arguments_are_set_and_removed
                 a_branch_can_ask_with_another_method
@@ -107,6 +110,7 @@ macro_rules! scenarios {
                 other_routes_take_bodies_of_any_length
                 other_routes_forward_bodies_as_they_come
                 a_request_that_is_looked_at_is_counted_once
+                members_decide_beside_what_cannot_be_held
             }
             services {
                 a_route_has_from_its_service_what_it_does_not_say

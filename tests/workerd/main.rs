@@ -35,7 +35,7 @@ const SKIPS: &[Skip] = &[
                  the node's; compiling such a document warns of it",
     },
     Skip {
-        scenario: "rewrites::a_branch_can_ask_for_another_host",
+        scenario: "versions::a_branch_can_ask_for_another_host",
         reason: "a Worker cannot choose `Host`, whether an upstream or a branch names it",
     },
     Skip {
