@@ -127,7 +127,7 @@ enum HostPolicy {
 }
 
 /// A checked upstream, shared by all that name it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Upstream {
     pub(crate) scheme: Scheme,
     /// None in place of an upstream that is gone ([`Upstream::gone`]).

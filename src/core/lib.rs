@@ -90,6 +90,7 @@ mod shape;
 pub mod schema;
 pub mod snapshot;
 pub mod survey;
+pub mod impact;
 pub mod refresh;
 pub mod exchange;
 pub mod ledger;

@@ -31,7 +31,7 @@ use target::{Matched, Target, match_text};
 pub(crate) use target::{QueryWire, URI_MAX};
 
 /// The member `rewrite` of a branch.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RewriteWire {
@@ -48,7 +48,7 @@ pub(crate) struct RewriteWire {
 }
 
 /// The methods that a request can be given, as in APISIX.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Method {

@@ -179,6 +179,11 @@ impl Router {
         Some(Found { route: found.route as usize, params })
     }
 
+    /// What the routes take, by their numbers.
+    pub(crate) fn conditions(&self) -> &[Conditions] {
+        &self.conditions
+    }
+
     /// Why a route was not even asked about a request.
     pub(crate) fn refusal(&self, route: usize, facts: &Facts<'_>) -> Refusal {
         let Some(conditions) = self.conditions.get(route).filter(|it| !it.is_disabled) else {

@@ -62,6 +62,7 @@ pub struct Snapshot {
     published: Option<Published>,
     settings: Settings,
     routes: Vec<Route>,
+    /// What each of the routes takes.
     router: Router,
 }
 
@@ -136,6 +137,11 @@ impl Snapshot {
     /// The enabled routes, in the order of the document.
     pub(crate) fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// What the enabled routes take, in the same order.
+    pub(crate) fn conditions(&self) -> &[Conditions] {
+        self.router.conditions()
     }
 
     /// The route that takes a request, and what the parameters in its path stand for.

@@ -21,7 +21,7 @@ use crate::head::{Edits, HOP_BY_HOP, is_header_name, is_header_value};
 use crate::template::{Captures, Dialect, Template};
 
 /// Changes to headers, as a branch and the newer form of APISIX's `proxy-rewrite` write them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadersWire {
@@ -31,7 +31,7 @@ pub(crate) struct HeadersWire {
 }
 
 /// A text or a number, or a list of them.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Values(Vec<String>);
 
 impl Values {

@@ -33,7 +33,7 @@ use crate::template::{Captures, Dialect, Piece, Template};
 pub(crate) const URI_MAX: usize = 4096;
 
 /// The member `query` of `rewrite`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueryWire {

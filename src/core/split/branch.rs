@@ -127,6 +127,7 @@ impl Branches {
             }
             Ok(_) => {}
         }
+        let is_one_rewrite = all_same(wires.iter().map(|(wire, _)| wire.changes()));
         let mut list: Vec<Branch> = Vec::with_capacity(count);
         for (index, (wire, at)) in wires.into_iter().enumerate() {
             let name = wire.name(index, &list, at, report);
@@ -138,10 +139,23 @@ impl Branches {
                 list.push(Branch { name, weight, balancer, rewrite });
             }
         }
+        if is_one_rewrite && list.len() == count && is_one_target(&list) {
+            report.warn(at, "all branches are the same: they have one target and one rewrite");
+        }
         // A branch can also be missing because the upstream it names has faults of its own.
         let sound = report.faults.len() == faults_before && list.len() == count;
         rotation.ok().filter(|_| sound).map(|rotation| Self { list: list.into(), rotation })
     }
+}
+
+/// Whether several branches all send to the same place.
+fn is_one_target(branches: &[Branch]) -> bool {
+    branches.len() > 1 && all_same(branches.iter().map(|branch| &*branch.balancer.upstream))
+}
+
+/// Whether there are no two that differ.
+fn all_same<T: PartialEq>(mut all: impl Iterator<Item = T>) -> bool {
+    all.next().is_none_or(|first| all.all(|other| other == first))
 }
 
 /// What APISIX does differently with a list of branches.
@@ -181,6 +195,11 @@ impl BranchWire {
         name.into()
     }
 
+    /// All that it changes in a request and its response.
+    fn changes(&self) -> impl PartialEq {
+        (&self.rewrite, &self.headers, &self.response_headers)
+    }
+
     /// Whether APISIX's picker takes both for one: it tells branches apart by id, else by object.
     fn is_same_target(&self, other: &Self) -> bool {
         let inline = self.upstream.is_some() || other.upstream.is_some();
@@ -205,5 +224,43 @@ impl BranchWire {
             return Some(Arc::new(upstream));
         }
         own(scope, at, report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fault::Report;
+    use crate::snapshot::compile_json;
+    use serde_json::{Value, json};
+
+    #[track_caller]
+    fn check_same(branches: Value, is_warned: bool) {
+        let rules = json!([{"weighted_upstreams": branches}]);
+        let route = json!({"uri": "/r", "upstream": "http://a.test",
+            "plugins": {"traffic-split": {"rules": rules}}});
+        let upstreams = json!([{"id": "u", "nodes": {"a.test:80": 1}, "pass_host": "node"}]);
+        let mut report = Report::default();
+        let text = json!({"routes": [route], "upstreams": upstreams}).to_string();
+        assert!(compile_json(&text, 0, &mut report).is_some(), "{report:?}");
+        let at = "/routes/0/plugins/traffic-split/rules/0/weighted_upstreams";
+        let found = report.warnings.iter().any(|it| it.at == at && it.what.contains("the same"));
+        assert_eq!(found, is_warned, "{branches}: {report:?}");
+    }
+
+    #[test]
+    fn branches_that_are_all_the_same_are_warned_of() {
+        let v1 = json!({"weight": 95, "rewrite": {"uri": "/1"}});
+        check_same(json!([v1, {"weight": 0, "name": "v2", "rewrite": {"uri": "/1"}}]), true);
+        // The same target in three ways.
+        check_same(json!([{}, {"upstream": "http://a.test"}, {"upstream_id": "u"}]), true);
+        check_same(json!([v1]), false);
+        check_same(json!([v1, {"rewrite": {"uri": "/2"}}]), false);
+        check_same(
+            json!([v1, {"rewrite": {"uri": "/1"}, "headers": {"set": {"x-v": "2"}}}]),
+            false,
+        );
+        check_same(json!([{}, {"upstream": "http://b.test"}]), false);
+        check_same(json!([{}, {}, {"rewrite": {"uri": "/2"}}]), false);
+        check_same(json!([v1, {"weight": 0, "rewrite": {"uri": "/2"}}]), false);
     }
 }
