@@ -1,5 +1,7 @@
 //! Conditions that look at the body of a request.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use super::problems::is_problem;
@@ -255,4 +257,89 @@ pub(crate) fn members_decide_beside_what_cannot_be_held(target: &mut impl Target
         let body = format!(r#"{{"other":{other},"model":"gpt-4"}}"#);
         check(target, &origin, json_of(body), "0");
     }
+}
+
+/// However many ask at once, each request is counted once.
+pub(crate) fn requests_looked_at_by_many_at_once_are_counted_once(target: &mut impl Target) {
+    let (old, new) = (target.origin(Reply::ok("")), target.origin(Reply::ok("")));
+    let list = json!([
+        {"weight": 3, "upstream": upstream(&old)},
+        {"weight": 1, "upstream": upstream(&new)},
+    ]);
+    let rules = json!([{"match": [{"vars": is_gpt()}], "weighted_upstreams": list}]);
+    let route = json!({"uri": "/*", "plugins": {"traffic-split": {"rules": rules}}});
+    target.start(&routes(&[route]));
+
+    let target = &*target;
+    let gpt = json_of(r#"{"model":"gpt-4"}"#);
+    thread::scope(|scope| {
+        for number in 0..16 {
+            let call = if number % 2 == 0 { gpt.clone() } else { gpt.clone().in_chunks() };
+            scope.spawn(move || (0..25).for_each(|_| assert_eq!(target.call(&call).status, 200)));
+        }
+    });
+    assert_eq!((old.count(), new.count()), (300, 100));
+}
+
+/// The key of a rule can be in a body, of which then the same holds.
+pub(crate) fn a_body_with_a_key_arrives_byte_for_byte(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let branch = json!({"name": "only", "upstream": upstream(&origin)});
+    let rule = json!({"sticky": {"by": ["body:/user"]}, "weighted_upstreams": [branch]});
+    let routes = json!([{"uri": "/*", "plugins": {"traffic-split": {"rules": [rule]}}}]);
+    target.start(&json!({"settings": {"body_max": 100}, "routes": routes}).to_string());
+
+    for body in ["{ \"user\" : 1.0 }\r\n", "{\"user\":", "user=1", ""] {
+        check(target, &origin, json_of(body), "only");
+    }
+    let seen = origin.count();
+    is_problem(&target.call(&json_of(vec![b' '; 101])), 413);
+    is_problem(&target.call(&json_of(vec![b' '; 101]).in_chunks()), 413);
+    assert_eq!(origin.count(), seen);
+}
+
+/// A compressed body is looked at by nobody, and arrives compressed.
+pub(crate) fn a_compressed_body_is_not_understood(target: &mut impl Target) {
+    // `printf '{"model":"gpt-4"}' | gzip -9n`
+    const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\xca\xcd\x4f\x49\xcd\
+        \x51\xb2\x52\x4a\x2f\x28\xd1\x35\x51\xaa\x05\x00\xf4\x62\xfb\x32\x11\x00\x00\x00";
+    let origin = target.origin(Reply::ok(""));
+    target.start(&routes(&[route("/*", &[is_gpt()], &origin)]));
+
+    check(target, &origin, json_of(GZIP).header("Content-Encoding", "gzip"), "route");
+    let encoding = origin.requests().pop().unwrap().header("content-encoding");
+    assert_eq!(encoding.as_deref(), Some("gzip"));
+}
+
+/// What is nested deeper than anybody needs is not understood, and harms nobody.
+pub(crate) fn bodies_nested_without_end_harm_nobody(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let conditions = [
+        is_gpt(),
+        json!([["post_arg.a[*]..b", "has", "c"]]),
+        json!([["graphql_name", "==", "GetBook"]]),
+        json!([["graphql_root_fields", "has", "book"]]),
+    ];
+    let sticky = json!({"uri": "/sticky", "plugins": {"traffic-split": {"rules": [{
+        "sticky": {"by": ["body:/0/0"]},
+        "weighted_upstreams": [{"name": "sticky", "upstream": upstream(&origin)}],
+    }]}}});
+    target.start(&routes(&[route("/*", &conditions, &origin), sticky]));
+
+    let nested = |mark: &str| mark.repeat(100_000);
+    let bodies = [
+        nested("["),
+        nested("{\"a\":"),
+        format!("{{\"query\":\"{}\"}}", nested("{a")),
+        format!("{{\"query\":\"{{book(a:{}\"}}", nested("[")),
+        format!("{{\"a\":{}{}}}", nested("["), nested("]")),
+    ];
+    for body in &bodies {
+        check(target, &origin, json_of(body.clone()), "route");
+        let call = Call { target: "/sticky".to_owned(), ..json_of(body.clone()) };
+        check(target, &origin, call, "sticky");
+        let graphql = Call::post("/x", body.clone()).header("Content-Type", "application/graphql");
+        check(target, &origin, graphql, "route");
+    }
+    check(target, &origin, json_of(r#"{"model":"gpt-4"}"#), "0");
 }

@@ -221,3 +221,41 @@ pub(crate) fn a_body_can_decide_and_be_changed(target: &mut impl Target) {
     check(target, &origin, r#"{"model":"gpt-4","n":1.0}"#, r#"{"model":"gpt-4o-mini","n":1.0}"#);
     check(target, &origin, r#"{"model":"gpt-3","n":1.0}"#, r#"{"model":"gpt-3","n":1.0}"#);
 }
+
+/// Whoever reads the new body finds what the branch says and nothing else, however the client wrote the
+/// member: with escapes in its name, or several times.
+pub(crate) fn no_writing_of_a_member_gets_around_the_branch(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let patch = json!({"model": "mini", "user": null});
+    target.start(&branches(&[merging("mini", &patch, &origin)]));
+
+    for sent in [
+        r#"{"mod\u0065l":"large","n":1}"#,
+        r#"{"model":"large","n":1,"model":"large"}"#,
+        r#"{"model":"large","n":1,"\u006dodel":"large"}"#,
+        r#"{"user":"large","n":1,"us\u0065r":"large"}"#,
+    ] {
+        assert_eq!(target.call(&json_of(sent)).status, 200, "{sent}");
+        let received = compact(body(&origin.requests().pop().unwrap()));
+        assert!(!received.contains("large"), "{sent}: {received}");
+        assert_eq!(received.matches("mini").count(), 1, "{sent}: {received}");
+        let received: Value = serde_json::from_str(&received).unwrap();
+        assert_eq!(received, json!({"model": "mini", "n": 1}), "{sent}");
+    }
+}
+
+/// What is nested deeper than anybody needs is refused or merged into, and harms nobody.
+pub(crate) fn bodies_nested_without_end_harm_nobody(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    target.start(&branches(&[merging("mini", &json!({"model": "gpt-4o-mini"}), &origin)]));
+
+    let nested = |open: &str, close: &str| {
+        let (open, close) = (open.repeat(100_000), close.repeat(100_000));
+        [format!("{{\"a\":{open}1{close}}}"), format!("{{\"a\":{open}")]
+    };
+    for sent in [nested("[", "]"), nested("{\"a\":", "}"), nested("{\"model\":", "}")].concat() {
+        let answer = target.call(&json_of(sent));
+        assert!([200, 400].contains(&answer.status), "{}", answer.status);
+    }
+    check(target, &origin, "{}", r#"{"model":"gpt-4o-mini"}"#);
+}

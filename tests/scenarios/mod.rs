@@ -70,6 +70,8 @@ macro_rules! scenarios {
                 a_body_that_is_not_json_is_refused
                 a_body_too_long_to_be_changed_is_a_413_problem
                 a_body_can_decide_and_be_changed
+                no_writing_of_a_member_gets_around_the_branch
+                bodies_nested_without_end_harm_nobody
             }
             targets {
                 odd_targets_mean_the_same_everywhere
@@ -111,6 +113,10 @@ macro_rules! scenarios {
                 other_routes_forward_bodies_as_they_come
                 a_request_that_is_looked_at_is_counted_once
                 members_decide_beside_what_cannot_be_held
+                requests_looked_at_by_many_at_once_are_counted_once
+                a_body_with_a_key_arrives_byte_for_byte
+                a_compressed_body_is_not_understood
+                bodies_nested_without_end_harm_nobody
             }
             services {
                 a_route_has_from_its_service_what_it_does_not_say
@@ -142,6 +148,9 @@ macro_rules! scenarios {
                 without_a_name_for_it_no_cookie_is_set
                 keys_do_not_disturb_exact_shares
                 keys_have_the_same_owners_everywhere
+                numbers_are_keys_by_their_digits
+                rules_that_are_branches_have_keys_together
+                cookies_may_come_in_several_lines
             }
             overrides {
                 whoever_may_chooses_by_name

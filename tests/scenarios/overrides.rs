@@ -63,9 +63,10 @@ pub(crate) fn whoever_may_chooses_by_name(target: &mut impl Target) {
 
 /// From any other address it leads nowhere, whatever the client says about its address.
 pub(crate) fn nobody_else_chooses_by_name(target: &mut impl Target) {
-    let _origin = start(target, Some(&from(&["10.0.0.0/8", "127.0.0.2", "::1"])));
+    let origin = start(target, Some(&from(&["10.0.0.0/8", "127.0.0.2", "::1"])));
 
     check(target, "canary", "stable");
+    assert!(origin.requests().iter().all(|request| !request.headers.has("x-splitway-branch")));
     let call = by_header("canary").header("X-Forwarded-For", "10.0.0.1").header("X-Real-IP", "::1");
     assert_eq!(target.call(&call).branch().as_deref(), Some("stable"));
 }
