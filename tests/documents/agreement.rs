@@ -12,7 +12,7 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 29] = [
+const REASONS: [&str; 38] = [
     // How things are written.
     "expected a path",
     "expected a host name",
@@ -20,6 +20,16 @@ const REASONS: [&str; 29] = [
     "expected `host` or `host:port`",
     "expected `http://host[:port]`",
     "expected a header name",
+    // How expressions and the variables in them are.
+    "invalid operator",
+    "invalid expression",
+    "bad 'not' expression",
+    "rule should be wrapped inside brackets",
+    "rule too short",
+    "invalid ip address",
+    "expected a pattern",
+    "invalid pattern",
+    "unknown variable",
     "expected visible ASCII",
     "cannot stand in a URI",
     "expected pairs of a pattern",

@@ -1,4 +1,4 @@
-//! What APISIX does with splits and routes, as data, and where Splitway does something else on purpose.
+//! What APISIX does with routes, splits and rewrites, as data, and where Splitway does something else on purpose.
 //!
 //! The files of `vectors/` hold facts about APISIX 3.13 and 3.18, observed by running them; the table
 //! of differences holds what Splitway does instead. Each vector is played as it is or as its
@@ -16,7 +16,7 @@ use splitway_core::kind::Kind;
 use splitway_core::snapshot::compile_json;
 
 use self::differences::{DIFFERENCES, Difference, Instead};
-use crate::message::{Answer, Call};
+use crate::message::{Answer, Call, Headers};
 use crate::origin::Origin;
 use crate::script::{Act, Reply, Script};
 use crate::target::Target;
@@ -70,6 +70,7 @@ fn all() -> Vec<Value> {
         include_str!("vectors/traffic-split.json"),
         include_str!("vectors/services.json"),
         include_str!("vectors/route-match.json"),
+        include_str!("vectors/proxy-rewrite.json"),
     ];
     files.into_iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap()).collect()
 }
@@ -226,6 +227,14 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
                     let uri = uri.unwrap_or(&call.target);
                     received.iter().for_each(|it| assert_eq!(it.target, uri, "{id}"));
                 }
+                "node_in" => {
+                    let nodes = expected.as_array().unwrap();
+                    let all = counts.keys().all(|node| nodes.contains(&json!(node)));
+                    assert!(all, "{id}: {counts:?}");
+                }
+                "request_headers" => {
+                    received.iter().for_each(|it| check_headers(id, &it.headers, expected));
+                }
                 "route" => answers.iter().for_each(|it| {
                     assert_eq!(json!(it.header("x-splitway-route")), *expected, "{id} {step}");
                 }),
@@ -233,6 +242,23 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
                 other => panic!("{id} expects something of `{other}`"),
             }
         }
+    }
+}
+
+/// The values of headers, of which several stand in lines of their own or in one with commas.
+fn check_headers(id: &str, headers: &Headers, expected: &Value) {
+    for (name, expected) in expected.as_object().unwrap() {
+        let expected = match expected {
+            Value::Null => None,
+            Value::Array(several) => {
+                let several: Vec<&str> = several.iter().map(|one| one.as_str().unwrap()).collect();
+                Some(several.join(", "))
+            }
+            one => Some(one.as_str().unwrap().to_owned()),
+        };
+        let joined = headers.all(name).join(b", ".as_slice());
+        let joined = headers.has(name).then(|| String::from_utf8_lossy(&joined).into_owned());
+        assert_eq!(joined, expected, "{id}: {name}");
     }
 }
 
