@@ -19,7 +19,7 @@ use std::time::Instant;
 use splitway_tests::message::Call;
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{DEADLINE, Script};
-use splitway_tests::target::{Skip, Target};
+use splitway_tests::target::{SECRET, Skip, Target};
 
 use edge::Edge;
 use miniflare::Miniflare;
@@ -106,7 +106,9 @@ impl Target for Workerd {
     }
 
     fn start(&mut self, document: &str) {
-        self.0 = Some(Miniflare::start(&json!({"document": document})));
+        self.0 = Some(Miniflare::start(
+            &json!({"document": document, "vars": {"SPLITWAY_SECRET": SECRET}}),
+        ));
     }
 
     fn replace(&mut self, document: &str) {
