@@ -127,12 +127,12 @@ impl<'s> RouteView<'s> {
     }
 
     /// Its rules, in the order in which they are asked.
-    pub fn rules(&self) -> impl Iterator<Item = RuleView<'s>> {
+    pub fn rules(&self) -> impl Iterator<Item = RuleView<'s>> + use<'s> {
         self.route.split.rules().map(RuleView)
     }
 
     /// Its splits: the rules of its plugins, each with its number.
-    pub fn splits(&self) -> impl Iterator<Item = (usize, RuleView<'s>)> {
+    pub fn splits(&self) -> impl Iterator<Item = (usize, RuleView<'s>)> + use<'s> {
         self.rules().filter_map(|rule| Some((rule.number()?, rule)))
     }
 }
@@ -144,7 +144,7 @@ impl<'s> RuleView<'s> {
     }
 
     /// Names and weights of its branches.
-    pub fn branches(&self) -> impl Iterator<Item = (&'s str, Weight)> {
+    pub fn branches(&self) -> impl Iterator<Item = (&'s str, Weight)> + use<'s> {
         self.0.branches.list().iter().map(|branch| (&*branch.name, branch.weight))
     }
 
