@@ -82,7 +82,7 @@ pub(crate) async fn news(
         200 => buffer(response.body(), LENGTH_MAX)
             .await
             .map(Some)
-            .ok_or_else(|| "what it told broke off".to_owned()),
+            .map_err(|_| "what it told broke off".to_owned()),
         other => Err(format!("it answered with status {other}")),
     }
 }

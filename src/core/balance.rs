@@ -162,12 +162,17 @@ impl Balancer {
 
     /// The node whose turn it is, unless the upstream is gone.
     pub(crate) fn next(&self) -> Option<&Node> {
-        let (node, _) = self
-            .upstream
-            .nodes
-            .get(self.rotation.as_ref()?.next())
-            .expect("the rotation was laid out over these nodes");
-        Some(node)
+        Some(self.at(self.rotation.as_ref()?.next()))
+    }
+
+    /// The node whose turn is next; nothing moves.
+    pub(crate) fn peek(&self) -> Option<&Node> {
+        Some(self.at(self.rotation.as_ref()?.peek()))
+    }
+
+    fn at(&self, index: usize) -> &Node {
+        let node = self.upstream.nodes.get(index);
+        node.map(|(node, _)| node).expect("the rotation was laid out over these nodes")
     }
 }
 

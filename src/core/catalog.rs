@@ -49,6 +49,8 @@ pub(crate) struct Service<'d> {
 #[derive(Debug)]
 pub(crate) struct Plugin<'d> {
     name: &'static str,
+    /// What its keys are mixed with, the same for all who take it over.
+    salt: String,
     value: &'d Value,
     at: String,
 }
@@ -121,14 +123,14 @@ impl<'d> Catalog<'d> {
         let rules = collect(resources, Kind::GlobalRule, report, |value, at, report| {
             catalog.global_rule(value, at, report)
         });
-        // The last one has the last word.
-        let global = rules.into_values().rev().flatten().flatten().collect();
+        let global = rules.into_values().flatten().flatten().collect();
         Self { services, plugin_configs: configs, global, ..catalog }
     }
 
     /// What branches can refer to, for a route or service that has this upstream.
     pub(crate) fn scope<'s>(&'s self, own: Option<&'s Option<Arc<Upstream>>>) -> Scope<'s> {
-        Scope { upstreams: &self.upstreams, own, phase: self.phase, dangling: self.dangling }
+        let Self { upstreams, phase, dangling, .. } = self;
+        Scope { upstreams, own, phase: *phase, dangling: *dangling, salt: "" }
     }
 
     /// The upstream that a route or service has for itself.
@@ -211,7 +213,7 @@ impl<'d> Catalog<'d> {
             let own = self.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
             let hosts = wire.hosts(at, report);
             self.check_plugins(wire.plugins.as_ref(), Kind::Service, own.as_ref(), at, report);
-            let (plugins, name) = (Plugin::all_of(value, at), wire.name());
+            let (plugins, name) = (Plugin::all_of(Kind::Service, value, at), wire.name());
             Some(Service { upstream: own.flatten(), hosts, name, plugins })
         })
     }
@@ -225,7 +227,7 @@ impl<'d> Catalog<'d> {
     ) -> Option<Vec<Plugin<'d>>> {
         self.checked(value, at, report, |wire: PluginConfigWire, report| {
             self.check_plugins(Some(&wire.plugins), Kind::PluginConfig, None, at, report);
-            Some(Plugin::all_of(value, at))
+            Some(Plugin::all_of(Kind::PluginConfig, value, at))
         })
     }
 
@@ -238,7 +240,7 @@ impl<'d> Catalog<'d> {
     ) -> Option<Vec<Plugin<'d>>> {
         self.checked(value, at, report, |wire: GlobalRuleWire, report| {
             self.check_plugins(Some(&wire.plugins), Kind::GlobalRule, None, at, report);
-            Some(Plugin::all_of(value, at))
+            Some(Plugin::all_of(Kind::GlobalRule, value, at))
         })
     }
 
@@ -286,11 +288,13 @@ impl<'c, 'd> Inherited<'c, 'd> {
 
 impl<'d> Plugin<'d> {
     /// The plugins of the resource at `at` that can be taken over.
-    fn all_of(resource: &'d Value, at: At<'_>) -> Vec<Self> {
+    fn all_of(kind: Kind, resource: &'d Value, at: At<'_>) -> Vec<Self> {
         let plugins = resource.get("plugins");
         let plugin = |name: &'static str| {
             let value = plugins?.get(name)?;
-            Some(Self { name, value, at: at.key("plugins").key(name).to_string() })
+            let id = resource.get("id").and_then(wire::id);
+            let salt = salt(kind, id.as_ref().map_or("", Id::as_str));
+            Some(Self { name, salt, value, at: at.key("plugins").key(name).to_string() })
         };
         TAKEN_OVER.into_iter().filter_map(plugin).collect()
     }
@@ -304,11 +308,17 @@ impl<'d> Plugin<'d> {
     /// stands is not said again: only that the route brings no upstream for it.
     pub(crate) fn act(&self, deeds: &mut Deeds, scope: Scope<'_>, at: At<'_>, report: &mut Report) {
         let mut again = Report::default();
+        let scope = Scope { salt: &self.salt, ..scope };
         deeds.add(self.name, self.value, scope, At::Root, &mut again);
         for Fault { at: inner, what, .. } in again.faults {
             report.fault(at, format!("{what} ({}{inner})", self.at));
         }
     }
+}
+
+/// What keys are mixed with in the splits of a resource that name nothing else.
+pub(crate) fn salt(kind: Kind, id: &str) -> String {
+    format!("{}/{id}", kind.plural())
 }
 
 /// Checks an upstream that has a place of its own, where APISIX's short form does not do: it has no

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::kind::Kind;
+use crate::route::RouterKind;
 use crate::wire;
 
 /// The keys of a document.
@@ -180,16 +181,21 @@ fn published(value: &Value, at: At<'_>, report: &mut Report) -> Option<Published
 }
 
 /// What a document says about itself as a whole.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingsWire {
+    pub(crate) router: Option<RouterKind>,
     pub(crate) proof_headers: Option<bool>,
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = BODY_MAX)))]
     pub(crate) body_max: Option<usize>,
 }
 
 /// How a document is served as a whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
+    /// How routes are found.
+    pub(crate) router: RouterKind,
     /// Whether responses say which route, branch and revision served them.
     pub(crate) proof_headers: bool,
     /// The most bytes of a request's body that are read where a decision or a change needs it.
@@ -198,20 +204,22 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { proof_headers: true, body_max: 1024 * 1024 }
+        Self { router: RouterKind::default(), proof_headers: true, body_max: 1024 * 1024 }
     }
 }
+
+/// The most that `body_max` can be: so much a Worker can hold several times over.
+const BODY_MAX: usize = 16 * 1024 * 1024;
 
 impl SettingsWire {
     /// Checks the settings.
     pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> Settings {
-        /// So much a Worker can hold several times over.
-        const BODY_MAX: usize = 16 * 1024 * 1024;
         let default = Settings::default();
         if !self.body_max.is_none_or(|max| (1..=BODY_MAX).contains(&max)) {
             report.fault(at.key("body_max"), format!("expected 1 to {BODY_MAX} bytes"));
         }
         Settings {
+            router: self.router.unwrap_or(default.router),
             proof_headers: self.proof_headers.unwrap_or(default.proof_headers),
             body_max: self.body_max.unwrap_or(default.body_max),
         }

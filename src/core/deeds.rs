@@ -5,15 +5,18 @@ use serde_json::Value;
 use crate::fault::{At, Report};
 use crate::kind::Kind;
 use crate::plugin;
+use crate::proxy_rewrite::{self, ProxyRewrite, ProxyRewriteWire};
 use crate::split::{self, Scope, Section, TrafficSplitWire};
 use crate::wire::{self, Members};
 
 /// The plugins that a route takes over from other resources.
-pub(crate) const TAKEN_OVER: [&str; 1] = [split::PLUGIN];
+pub(crate) const TAKEN_OVER: [&str; 2] = [proxy_rewrite::PLUGIN, split::PLUGIN];
 
 /// Plugins, compiled for one route.
 #[derive(Debug, Default)]
 pub(crate) struct Deeds {
+    /// What is changed in every request, in this order.
+    pub(crate) rewrites: Vec<ProxyRewrite>,
     /// The rules by which requests are divided, in the order in which they are asked.
     pub(crate) sections: Vec<Section>,
 }
@@ -50,6 +53,18 @@ impl Deeds {
             let compile =
                 |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, at, report);
             self.sections.extend(wire::read(value, at, report, compile));
+        } else if name == proxy_rewrite::PLUGIN {
+            let compile =
+                |wire: ProxyRewriteWire, report: &mut Report| Some(wire.compile(at, report));
+            self.rewrites.extend(wire::read(value, at, report, compile));
         }
+    }
+
+    /// These deeds of a route where `global` are done to every request: before them, so that the route
+    /// has the last word.
+    pub(crate) fn after(mut self, mut global: Self) -> Self {
+        global.rewrites.append(&mut self.rewrites);
+        self.sections.extend(global.sections.into_iter().rev());
+        Self { rewrites: global.rewrites, sections: self.sections }
     }
 }

@@ -13,13 +13,15 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::balance::TIMEOUT_DEFAULT;
-use crate::facts::{Body, Draft, Facts, Matched};
+use crate::balance::{Balancer, TIMEOUT_DEFAULT};
+use crate::facts::{Body, Draft, Facts, Matched, NeedsBody};
+use crate::forced::Override;
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
+use crate::route::Nobody;
 use crate::snapshot::{Route, Snapshot};
-use crate::split::Branch;
+use crate::split::{How, Means, Picked};
 use crate::telemetry::proof;
 
 /// One request to one node.
@@ -52,17 +54,6 @@ pub struct Inquiry<'a> {
     pub head: &'a dyn Head,
 }
 
-impl<'a> Inquiry<'a> {
-    /// What `snapshot` makes of `head`, at the beginning of time and with no secret.
-    pub fn of(snapshot: &'a Snapshot, head: &'a dyn Head) -> Self {
-        Self { snapshot: Some(snapshot), head }
-    }
-}
-
-/// The decision depends on the body of the request, which has not been read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NeedsBody;
-
 /// A request for which everything is decided.
 pub struct Exchange<'a> {
     snapshot: Option<&'a Snapshot>,
@@ -75,19 +66,24 @@ struct Decision<'a> {
     matched: Matched<'a>,
     /// The request as the plugins of the route leave it to the branch.
     draft: Draft<'a>,
-    branch: &'a Branch,
+    picked: Picked<'a>,
     /// What the branch changes in the response.
     response: Edits,
+    is_trial: bool,
 }
 
 impl<'a> Exchange<'a> {
     /// Decides: matches the route and picks the branch. What depends on a body that has not been read
     /// is not decided, and no share has counted the request yet.
-    pub fn decide(inquiry: Inquiry<'a>, body: Body<'_>) -> Result<Self, NeedsBody> {
+    pub fn decide(
+        inquiry: Inquiry<'a>,
+        means: Means<'_>,
+        body: Body<'_>,
+    ) -> Result<Self, NeedsBody> {
         let decision = match (inquiry.head.fault(), inquiry.snapshot) {
             (Some(problem), _) => Err(problem),
             (None, None) => Err(Problem::NoConfiguration),
-            (None, Some(snapshot)) => Decision::make(snapshot, inquiry.head, body)?,
+            (None, Some(snapshot)) => Decision::make(snapshot, inquiry.head, means, body)?,
         };
         Ok(Self { snapshot: inquiry.snapshot, decision })
     }
@@ -104,7 +100,7 @@ impl<'a> Exchange<'a> {
 
     /// Whether the branch changes the body, so that it must have been read before the attempt.
     pub fn changes_body(&self) -> bool {
-        self.decision.as_ref().is_ok_and(|decision| decision.branch.rewrite.needs_body())
+        self.decision.as_ref().is_ok_and(|decision| decision.picked.branch.rewrite.needs_body())
     }
 
     /// The id of the route that took the request.
@@ -114,7 +110,7 @@ impl<'a> Exchange<'a> {
 
     /// The name of the branch that was picked.
     pub fn branch(&self) -> Option<&'a str> {
-        self.decision.as_ref().ok().map(|decision| &*decision.branch.name)
+        self.decision.as_ref().ok().map(|decision| &*decision.picked.branch.name)
     }
 
     /// The revision of the configuration that decided.
@@ -125,9 +121,8 @@ impl<'a> Exchange<'a> {
     /// The attempt to make, or why there is none to make.
     pub fn attempt(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Attempt<'a>, Problem> {
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
-        let Decision { route, branch, .. } = *decision;
-        let upstream = &*branch.balancer.upstream;
-        let node = branch.balancer.next().ok_or(Problem::UpstreamGone)?;
+        let (route, Balancer { upstream, .. }) = (decision.route, &decision.picked.branch.balancer);
+        let node = decision.node().ok_or(Problem::UpstreamGone)?;
         let draft = decision.rewritten(head, body)?;
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
@@ -158,6 +153,9 @@ impl<'a> Exchange<'a> {
         remove_nominated(response.header("connection").as_deref(), &mut edits);
         if let Ok(decision) = &mut self.decision {
             edits.follow(std::mem::take(&mut decision.response));
+            if let How::Issued { set_cookie } = &decision.picked.how {
+                edits.add.push((Cow::Borrowed("set-cookie"), set_cookie.clone()));
+            }
         }
         // Last, so that no branch can claim to be another.
         edits.set.extend(self.proof().map(|(name, value)| (Cow::Borrowed(name), value)));
@@ -190,34 +188,55 @@ impl<'a> Decision<'a> {
     fn make(
         snapshot: &'a Snapshot,
         head: &'a dyn Head,
+        means: Means<'_>,
         body: Body<'_>,
     ) -> Result<Result<Self, Problem>, NeedsBody> {
         let draft = Draft::of(head);
         let asked = Facts::new(head, &draft, body);
-        let found = snapshot.find(&asked);
+        let found = snapshot.find(&asked, &mut Nobody);
         if asked.wants_body() {
             return Err(NeedsBody);
         }
         let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute)) };
         let matched = route.matched(params);
-        let facts = asked.of_route(&matched);
+        let mut draft = draft.clone();
+        let mut wants_body = false;
+        for rewrite in &route.rewrites {
+            let before = draft.clone();
+            let facts = Facts::new(head, &before, body).of_route(&matched);
+            if let Err(problem) = rewrite.apply(&facts, &mut draft) {
+                return Ok(Err(problem));
+            }
+            wants_body |= facts.wants_body();
+        }
+        let facts = Facts::new(head, &draft, body).of_route(&matched);
         let rule = route.split.rule(&facts);
-        if facts.wants_body() {
+        if wants_body || facts.wants_body() {
             return Err(NeedsBody);
         }
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };
-        let branch = rule.branches.next();
-        let response = Edits::default();
-        Ok(Ok(Self { route, matched, draft, branch, response }))
+        let picked = rule.pick(&facts, &route.id, means)?;
+        if let Some(header) = rule.forced.as_ref().and_then(Override::header) {
+            // What opens the branch here is none of the upstream's business.
+            draft.edits.remove.push(Cow::Owned(header.to_owned()));
+        }
+        let (response, is_trial) = (Edits::default(), means.is_trial);
+        Ok(Ok(Self { route, matched, draft, picked, response, is_trial }))
+    }
+
+    /// The node whose turn it is, unless the upstream is gone.
+    fn node(&self) -> Option<&'a Node> {
+        let balancer = &self.picked.branch.balancer;
+        if self.is_trial { balancer.peek() } else { balancer.next() }
     }
 
     /// The request as the branch sends it.
     fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
         let facts = Facts::new(head, &self.draft, body).of_route(&self.matched);
         let mut draft = self.draft.clone();
-        self.branch.rewrite.apply(&facts, &mut draft)?;
+        self.picked.branch.rewrite.apply(&facts, &mut draft)?;
         let mut response = Edits::default();
-        self.branch.rewrite.response(&facts, &mut response);
+        self.picked.branch.rewrite.response(&facts, &mut response);
         self.response = response;
         Ok(draft)
     }

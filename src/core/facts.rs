@@ -54,8 +54,12 @@ pub enum Body<'a> {
     Whole(&'a [u8]),
 }
 
+/// What is to be decided depends on the body of the request, which has not been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeedsBody;
+
 /// What a path parameter of a route stands for in a request: name and value, in order.
-pub(crate) type Params<'a> = Vec<(&'a str, Cow<'a, str>)>;
+pub(crate) type Params<'a> = Vec<(&'a str, String)>;
 
 /// What of a route its expressions can ask for.
 #[derive(Clone, Debug, Default)]
@@ -76,17 +80,24 @@ pub struct Facts<'a> {
     body: Body<'a>,
     /// The route, once one is found.
     pub(crate) route: Option<&'a Matched<'a>>,
+    /// The name of the consumer, once it is known who calls.
+    pub(crate) consumer: Option<&'a str>,
     wants_body: Cell<bool>,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(head: &'a dyn Head, draft: &'a Draft<'a>, body: Body<'a>) -> Self {
-        Self { head, draft, body, route: None, wants_body: Cell::new(false) }
+        Self { head, draft, body, route: None, consumer: None, wants_body: Cell::new(false) }
     }
 
     /// The same facts, for a request that `route` took.
     pub(crate) fn of_route(self, route: &'a Matched<'a>) -> Self {
         Self { route: Some(route), ..self }
+    }
+
+    /// The same facts, for a request of this consumer.
+    pub(crate) fn of_consumer(self, name: &'a str) -> Self {
+        Self { consumer: Some(name), ..self }
     }
 
     /// The body, if it is known. Where it is not, what is decided now will have to be decided again
@@ -125,8 +136,16 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// The value of the first cookie of this name.
+    pub(crate) fn cookie(&self, name: &str) -> Option<Cow<'a, str>> {
+        match self.header("cookie")? {
+            Cow::Borrowed(header) => cookies(header, name).next().map(Cow::Borrowed),
+            Cow::Owned(header) => cookies(&header, name).next().map(str::to_owned).map(Cow::Owned),
+        }
+    }
+
     /// The path as routes and expressions see it: decoded, folded, merged.
-    pub(crate) fn match_path(&self) -> Cow<'_, [u8]> {
+    pub(crate) fn match_path(&self) -> Cow<'a, [u8]> {
         match_path(&self.draft.path)
     }
 
@@ -136,10 +155,104 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// The values of the cookies of this name in the header `Cookie` (RFC 6265, section 4.2.1), quotes as
+/// written. There can be several, of different paths.
+pub(crate) fn cookies<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
+    let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
+    pairs.filter(move |(own, _)| own.trim() == name).map(|(_, value)| value.trim())
+}
+
 /// The host of an authority, without its port.
 pub(crate) fn host_name(authority: &str) -> &str {
     match authority.rfind(':') {
         Some(colon) if !authority.ends_with(']') => authority.get(..colon).unwrap_or_default(),
         Some(_) | None => authority,
+    }
+}
+
+/// A request for tests of what is decided from facts.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+    use std::net::IpAddr;
+
+    /// A head of these headers, by lower-case name, from this client.
+    #[derive(Default)]
+    pub(crate) struct Asked {
+        pub(crate) headers: Vec<(&'static str, String)>,
+        pub(crate) client: Option<IpAddr>,
+        pub(crate) query: Option<String>,
+    }
+
+    impl Asked {
+        pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+            self.headers.push((name, value.to_owned()));
+            self
+        }
+
+        pub(crate) fn from(self, client: &str) -> Self {
+            Self { client: client.parse().ok(), ..self }
+        }
+
+        /// What `decide` makes of the request, with this body.
+        pub(crate) fn with<T>(&self, body: Body<'_>, decide: impl FnOnce(Facts<'_>) -> T) -> T {
+            let draft = Draft::of(self);
+            decide(Facts::new(self, &draft, body))
+        }
+    }
+
+    impl Head for Asked {
+        fn method(&self) -> &str {
+            "GET"
+        }
+
+        fn path(&self) -> &str {
+            "/"
+        }
+
+        fn query(&self) -> Option<&str> {
+            self.query.as_deref()
+        }
+
+        fn host(&self) -> &str {
+            "api.example.com"
+        }
+
+        fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+            let found = self.headers.iter().find(|(own, _)| *own == name);
+            found.map(|(_, value)| Cow::Borrowed(value.as_str()))
+        }
+
+        fn client(&self) -> Option<IpAddr> {
+            self.client
+        }
+
+        fn scheme(&self) -> &str {
+            "https"
+        }
+
+        fn port(&self) -> u16 {
+            443
+        }
+
+        fn is_fronted(&self) -> bool {
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_found_by_their_whole_names() {
+        let header = "a=1; ab=2;b = 3 ; a=4; =5; c; d=\"6=7\"";
+        let find = |name: &str| cookies(header, name).collect::<Vec<_>>();
+        assert_eq!(find("a"), ["1", "4"]);
+        assert_eq!(find("b"), ["3"]);
+        assert_eq!(find("c"), [""; 0]);
+        assert_eq!(find("A"), [""; 0]);
+        assert_eq!(find("d"), ["\"6=7\""]);
     }
 }

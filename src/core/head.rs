@@ -49,8 +49,24 @@ pub trait Head {
         None
     }
 
+    /// Where the client is, as far as the runtime tells.
+    fn place(&self, _what: Place) -> Option<Cow<'_, str>> {
+        None
+    }
+
     /// Whether a front of the runtime (Cloudflare's) may have added the client to `X-Forwarded-For`.
     fn is_fronted(&self) -> bool;
+}
+
+/// What a runtime may tell of where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The country, as two letters (ISO 3166-1), in upper case.
+    Country,
+    /// The data centre that took the request, as Cloudflare names it: three letters, in upper case.
+    Colo,
+    /// The number of the autonomous system, in digits.
+    Asn,
 }
 
 /// The head of an upstream's response.

@@ -43,6 +43,7 @@ impl Meta {
     /// Whether the plugin acts on a request.
     pub(crate) fn acts_on(&self, facts: &Facts<'_>) -> bool {
         let filter = self.filter.as_ref();
-        filter.is_none_or(|filter| filter.holds(&|variable| variable.value(facts)))
+        !self.is_disabled
+            && filter.is_none_or(|filter| filter.holds(&|variable| variable.value(facts)))
     }
 }

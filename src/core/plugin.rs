@@ -2,6 +2,7 @@
 
 use crate::fault::{At, Report, did_you_mean};
 use crate::kind::Kind;
+use crate::proxy_rewrite;
 use crate::split;
 use crate::wire::Members;
 
@@ -9,7 +10,7 @@ use crate::wire::Members;
 pub(crate) const KEY_AUTH: &str = "key-auth";
 
 /// The plugins of this version, by APISIX's priority, the highest first.
-pub const PLUGINS: [&str; 2] = [KEY_AUTH, split::PLUGIN];
+pub const PLUGINS: [&str; 3] = [KEY_AUTH, proxy_rewrite::PLUGIN, split::PLUGIN];
 
 /// The plugins of APISIX 3.x, as far as this version has nothing of them.
 const OTHERS: &str = "\
@@ -24,7 +25,7 @@ const OTHERS: &str = "\
     http-logger inspect ip-restriction jwe-decrypt jwt-auth kafka-logger kafka-proxy lago ldap-auth \
     limit-conn limit-count limit-req log-rotate loggly loki-logger mcp-bridge mocking multi-auth \
     node-status ocsp-stapling opa openfunction openid-connect opentelemetry openwhisk prometheus \
-    proxy-cache proxy-control proxy-mirror proxy-rewrite public-api real-ip redirect \
+    proxy-cache proxy-control proxy-mirror public-api real-ip redirect \
     referer-restriction request-id request-validation response-rewrite rocketmq-logger saml-auth \
     server-info serverless-post-function serverless-pre-function skywalking skywalking-logger \
     sls-logger splunk-hec-logging syslog tcp-logger tencent-cloud-cls traffic-label ua-restriction \
@@ -42,12 +43,14 @@ pub(crate) fn check_names(plugins: &Members, holder: Kind, at: At<'_>, report: &
 
 /// Why this plugin cannot stand there, if it cannot.
 fn misplaced(name: &str, holder: Kind) -> Option<String> {
-    let takes_splits =
+    let has_traffic =
         matches!(holder, Kind::Route | Kind::Service | Kind::PluginConfig | Kind::GlobalRule);
     let takes_keys = matches!(holder, Kind::Consumer | Kind::Credential);
     match name {
-        split::PLUGIN if takes_splits => None,
-        split::PLUGIN => Some(format!("not supported in a {} yet", holder.singular())),
+        proxy_rewrite::PLUGIN | split::PLUGIN if has_traffic => None,
+        proxy_rewrite::PLUGIN | split::PLUGIN => {
+            Some(format!("not supported in a {} yet", holder.singular()))
+        }
         KEY_AUTH if takes_keys => None,
         name if name == KEY_AUTH || OTHERS.split_whitespace().any(|other| other == name) => {
             Some("APISIX has this plugin, Splitway does not support it yet".to_owned())
@@ -73,7 +76,9 @@ pub(crate) fn check_metadata_id(name: &str, at: At<'_>, report: &mut Report) {
 #[derive(schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "its schema is what counts")]
-pub(crate) struct SplitPlugins {
+pub(crate) struct TrafficPlugins {
+    #[schemars(rename = "proxy-rewrite")]
+    proxy_rewrite: Option<proxy_rewrite::ProxyRewriteWire>,
     #[schemars(rename = "traffic-split")]
     traffic_split: Option<split::TrafficSplitWire>,
 }

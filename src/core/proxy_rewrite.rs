@@ -4,8 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
 use crate::meta::{Meta, MetaWire};
+use crate::problem::Problem;
 use crate::rewrite::{HeadersWire, Method, Rewrite, RewriteWire, URI_MAX, Values};
 use crate::wire::{self, Members};
 
@@ -46,6 +48,20 @@ enum AnyHeaders {
 pub(crate) struct ProxyRewrite {
     pub(crate) meta: Meta,
     pub(crate) rewrite: Rewrite,
+}
+
+impl ProxyRewrite {
+    /// Makes the changes, if the plugin acts on this request.
+    pub(crate) fn apply<'a>(
+        &'a self,
+        facts: &Facts<'_>,
+        draft: &mut Draft<'a>,
+    ) -> Result<(), Problem> {
+        match self.meta.acts_on(facts) {
+            true => self.rewrite.apply(facts, draft),
+            false => Ok(()),
+        }
+    }
 }
 
 impl ProxyRewriteWire {

@@ -9,6 +9,9 @@
 //! hash tables", 2005). There is no state: every node that knows the weights gives the same answer, on
 //! every platform to the last bit, because nothing here is a float.
 //!
+//! So can a client that knows the salt and the names work out where a key falls: a salt is no secret, and
+//! rendezvous hashing keeps nobody from choosing a key. Signed cookies do (`affinity`).
+//!
 //! ## What moves when weights change
 //!
 //! What a branch draws does not depend on any weight. So, exactly and not only on average:
@@ -40,8 +43,7 @@ use crate::rotation::{Unpickable, Weight};
 /// A fixed list of weighted branches, each of which owns its share of all keys.
 #[derive(Debug)]
 pub struct Rendezvous {
-    /// Keyed with the salt: with SipHash-2-4 a client cannot compute what its key becomes elsewhere, and
-    /// splits with different salts divide the same keys independently.
+    /// Keyed with the salt, so that splits with different salts divide the same keys independently.
     hasher: SipHasher24,
     /// The branches that can own something, in order.
     racers: Box<[Racer]>,
@@ -170,6 +172,7 @@ fn high(a: u64, b: u64) -> u64 {
 }
 
 /// The reciprocals of the lower ends of the intervals, rounded up, with 15 bits behind the point.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses a panic")]
 static RECIPROCALS: [u16; 128] = {
     let mut reciprocals = [0; 128];
     let mut interval = 0;
@@ -181,6 +184,7 @@ static RECIPROCALS: [u16; 128] = {
 };
 
 /// `-log2` of each reciprocal, with 63 bits behind the point.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses a panic")]
 static LOGARITHMS: [u64; 128] = {
     let mut logarithms = [0; 128];
     let mut interval = 1;

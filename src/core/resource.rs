@@ -1,25 +1,25 @@
 //! The resources that meet a request: routes, and what routes take from services and plugin configs.
 
+use ipnet::IpNet;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
+use crate::address;
 use crate::balance::{TimeoutWire, UpstreamWire};
+use crate::expr::Expr;
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::node::is_host;
 #[cfg(feature = "schema")]
-use crate::plugin::{PLUGINS, SplitPlugins};
+use crate::plugin::{PLUGINS, TrafficPlugins};
 use crate::rewrite::URI_MAX;
-use crate::route::Conditions;
-use crate::wire::{Labels, Members, Remark, Unsupported};
+use crate::route::{Conditions, METHODS, Pattern, RouterKind, Vars, is_mute};
+use crate::wire::{Labels, Lua, Members, Remark, Unsupported};
 
-/// How long the pattern of a host may be: a name, behind `*.`.
+/// How long the pattern of a host may be: a name, behind `*.` and before a port.
 #[cfg(feature = "schema")]
-const HOST_MAX: usize = crate::node::HOST_MAX + 2;
-
-/// The methods that a route may name, as in APISIX. A route that names none takes every method.
-const METHODS: [&str; 10] =
-    ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PURGE"];
+const HOST_MAX: usize = crate::node::HOST_MAX + 2 + ":65535".len();
 
 /// A route, as APISIX writes it.
 #[derive(Debug, Deserialize)]
@@ -28,7 +28,10 @@ const METHODS: [&str; 10] =
     feature = "schema",
     schemars(extend(
         "oneOf" = serde_json::json!([{"required": ["uri"]}, {"required": ["uris"]}]),
-        "not" = serde_json::json!({"required": ["host", "hosts"]}),
+        "not" = serde_json::json!({"anyOf": [
+            {"required": ["host", "hosts"]},
+            {"required": ["remote_addr", "remote_addrs"]},
+        ]}),
     ))
 )]
 #[serde(deny_unknown_fields)]
@@ -78,15 +81,20 @@ pub(crate) struct RouteWire {
     pub(crate) upstream_id: Option<Id>,
     pub(crate) service_id: Option<Id>,
     pub(crate) plugin_config_id: Option<Id>,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<SplitPlugins>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<TrafficPlugins>"))]
     pub(crate) plugins: Option<Members>,
     enable_websocket: Option<Unsupported>,
-    filter_func: Option<Unsupported>,
-    remote_addr: Option<Unsupported>,
-    remote_addrs: Option<Unsupported>,
-    script: Option<Unsupported>,
-    script_id: Option<Unsupported>,
-    vars: Option<Unsupported>,
+    filter_func: Option<Lua>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    remote_addr: Option<String>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1), inner(length(min = 1)), extend("uniqueItems" = true))
+    )]
+    remote_addrs: Option<Vec<String>>,
+    script: Option<Lua>,
+    script_id: Option<Lua>,
+    vars: Option<Vec<Value>>,
 }
 
 /// A service: what several routes have in common. A route's own word goes before it.
@@ -112,10 +120,10 @@ pub(crate) struct ServiceWire {
     hosts: Option<Vec<String>>,
     pub(crate) upstream: Option<UpstreamWire>,
     pub(crate) upstream_id: Option<Id>,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<SplitPlugins>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<TrafficPlugins>"))]
     pub(crate) plugins: Option<Members>,
     enable_websocket: Option<Unsupported>,
-    script: Option<Unsupported>,
+    script: Option<Lua>,
 }
 
 /// A plugin config: plugins that several routes have in common.
@@ -130,7 +138,7 @@ pub(crate) struct PluginConfigWire {
     labels: Option<Labels>,
     create_time: Option<u64>,
     update_time: Option<u64>,
-    #[cfg_attr(feature = "schema", schemars(with = "SplitPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "TrafficPlugins"))]
     pub(crate) plugins: Members,
 }
 
@@ -143,7 +151,7 @@ pub(crate) struct GlobalRuleWire {
     id: Option<Id>,
     create_time: Option<u64>,
     update_time: Option<u64>,
-    #[cfg_attr(feature = "schema", schemars(with = "SplitPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "TrafficPlugins"))]
     pub(crate) plugins: Members,
 }
 
@@ -171,28 +179,65 @@ impl RouteWire {
         self.status != Some(0)
     }
 
-    /// Checks what decides whether the route takes a request.
-    pub(crate) fn conditions(&self, at: At<'_>, report: &mut Report) -> Conditions {
-        let uris = one_or_list(&self.uri, &self.uris, ("uri", "uris"), at, report);
-        let hosts = one_or_list(&self.host, &self.hosts, ("host", "hosts"), at, report);
-        if self.uri.is_none() && self.uris.is_none() {
-            report.fault(at, "`uri` or `uris` is missing");
-        }
-        check_each(&self.uri, &self.uris, ("uri", "uris"), at, report, |uri| {
-            let is_path = uri.starts_with('/') || uri == "*";
-            let fits = (1..=URI_MAX).contains(&uri.len());
-            (!(is_path && fits))
-                .then(|| format!("expected a path of up to {URI_MAX} bytes that starts with `/`"))
-        });
-        warn_of_literals(&uris, at, report);
-        check_each(&self.host, &self.hosts, ("host", "hosts"), at, report, check_host);
+    /// Checks what decides whether the route takes a request. Where the route is looked at by itself it
+    /// is not known which router will do that.
+    pub(crate) fn conditions(
+        &self,
+        router: Option<RouterKind>,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Conditions {
+        let hosts = one_or_list(&self.host, &self.hosts, HOSTS, at, report);
+        check_each(&self.host, &self.hosts, HOSTS, at, report, check_host);
         self.check_choices(at, report);
         Conditions {
             hosts,
-            uris,
+            uris: self.paths(router, at, report),
             methods: self.methods.clone().unwrap_or_default(),
+            addresses: self.addresses(at, report),
+            vars: self.vars(at.key("vars"), report),
             priority: self.priority.unwrap_or(0),
+            is_disabled: !self.is_enabled(),
         }
+    }
+
+    fn paths(&self, router: Option<RouterKind>, at: At<'_>, report: &mut Report) -> Vec<String> {
+        let uris = one_or_list(&self.uri, &self.uris, URIS, at, report);
+        if self.uri.is_none() && self.uris.is_none() {
+            report.fault(at, "`uri` or `uris` is missing");
+        }
+        let has_parameters = router == Some(RouterKind::UriWithParameter);
+        check_each(&self.uri, &self.uris, URIS, at, report, |uri| {
+            let is_path = uri.starts_with('/') || uri == "*";
+            let fits = (1..=URI_MAX).contains(&uri.len());
+            if !(is_path && fits) {
+                let what = "bytes that starts with `/`";
+                return Some(format!("expected a path of up to {URI_MAX} {what}"));
+            }
+            Pattern::fault(uri).filter(|_| has_parameters)
+        });
+        match router {
+            Some(RouterKind::HostUri | RouterKind::Uri) => warn_of_literals(&uris, at, report),
+            Some(RouterKind::UriWithParameter) => warn_of_stars(&uris, at, report),
+            None => {}
+        }
+        uris
+    }
+
+    fn addresses(&self, at: At<'_>, report: &mut Report) -> Vec<IpNet> {
+        let texts = one_or_list(&self.remote_addr, &self.remote_addrs, ADDRESSES, at, report);
+        check_each(&self.remote_addr, &self.remote_addrs, ADDRESSES, at, report, |text| {
+            let what = "expected an address, or a network such as `10.0.0.0/8`";
+            address::network(text).is_none().then(|| what.to_owned())
+        });
+        texts.iter().filter_map(|text| address::network(text)).collect()
+    }
+
+    /// The expression over variables; one without conditions is none.
+    fn vars(&self, at: At<'_>, report: &mut Report) -> Option<Vars> {
+        let written = Value::Array(self.vars.clone().filter(|list| !list.is_empty())?);
+        let expr = Expr::compile(&written, at, report)?;
+        Some(Vars { expr, written })
     }
 
     fn check_choices(&self, at: At<'_>, report: &mut Report) {
@@ -218,11 +263,16 @@ impl ServiceWire {
 
     /// Checks the hosts of those routes that name none.
     pub(crate) fn hosts(&self, at: At<'_>, report: &mut Report) -> Vec<String> {
-        let hosts = one_or_list(&None, &self.hosts, ("host", "hosts"), at, report);
-        check_each(&None, &self.hosts, ("host", "hosts"), at, report, check_host);
+        let hosts = one_or_list(&None, &self.hosts, HOSTS, at, report);
+        check_each(&None, &self.hosts, HOSTS, at, report, check_host);
         hosts
     }
 }
+
+/// The keys of what can be said once or as a list.
+const ADDRESSES: (&str, &str) = ("remote_addr", "remote_addrs");
+const HOSTS: (&str, &str) = ("host", "hosts");
+const URIS: (&str, &str) = ("uri", "uris");
 
 /// `uri` or `uris`, `host` or `hosts`: one of both, and a list neither empty nor with anything twice.
 fn one_or_list(
@@ -263,6 +313,37 @@ fn warn_of_literals(uris: &[String], at: At<'_>, report: &mut Report) {
     }
 }
 
+/// What looks like a parameter and is none.
+fn warn_of_stars(uris: &[String], at: At<'_>, report: &mut Report) {
+    for uri in uris {
+        let inner = uri.strip_suffix('*').unwrap_or(uri);
+        if inner.split('/').any(|segment| segment.get(1..).is_some_and(|rest| rest.contains('*'))) {
+            report.warn(at, format!("in `{uri}` a `*` inside of a segment is only itself"));
+        }
+    }
+}
+
+/// How many places a route may have in the index: one for each host under which its paths stand.
+const PLACES_MAX: usize = 100_000;
+
+/// Checks what a route has with its hosts, which may be a service's.
+pub(crate) fn check_reach(
+    conditions: &Conditions,
+    router: Option<RouterKind>,
+    at: At<'_>,
+    report: &mut Report,
+) {
+    let Conditions { hosts, uris, .. } = conditions;
+    if hosts.len().saturating_mul(uris.len()) > PLACES_MAX {
+        report.fault(at, format!("expected at most {PLACES_MAX} combinations of host and path"));
+    }
+    let is_by_host = router == Some(RouterKind::HostUri);
+    for host in hosts.iter().filter(|host| is_by_host && is_mute(host)) {
+        let what = "compares hosts in lower case and without ports";
+        report.warn(at, format!("`{host}` takes nothing: the router `radixtree_host_uri` {what}"));
+    }
+}
+
 /// Reports what `check` says of each value, at the place where the value stands.
 fn check_each(
     one: &Option<String>,
@@ -285,7 +366,12 @@ fn check_each(
 
 fn check_host(host: &str) -> Option<String> {
     let name = host.strip_prefix('*').unwrap_or(host);
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let name = match name.rsplit_once(':') {
+        Some((name, port)) if is_port(port) && !name.contains(':') => name,
+        Some(_) | None => name,
+    };
     let is_pattern = host == "*" || is_host(name.strip_prefix('.').unwrap_or(name));
-    let what = "expected a host name without a port, or one with a leading `*`";
+    let what = "expected a host name, or one with a leading `*`";
     (!is_pattern).then(|| what.to_owned())
 }

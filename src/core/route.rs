@@ -1,278 +1,295 @@
-//! Which route takes a request: the tree of APISIX's `radixtree_host_uri` router as two sorted lists.
+//! Which route takes a request.
 //!
-//! Precedence (APISIX.md 3.1): an exact host before wildcards, longer wildcards before shorter, then
-//! the routes without a host; inside each, an exact path before prefixes, longer prefixes before
-//! shorter; inside one path, `priority` from high to low, then the order of the document. A route
-//! whose other conditions fail is passed over and the search goes on.
+//! `settings.router` says how (APISIX.md 3.1):
+//!
+//! | router                         | first                          | then | `:name`, `*name` |
+//! |--------------------------------|--------------------------------|------|------------------|
+//! | `radixtree_host_uri` (default) | the host, exact before `*`     | path | literal          |
+//! | `radixtree_uri`                | the path                       | host | literal          |
+//! | `radixtree_uri_with_parameter` | the path up to its parameters  | host | parameters       |
+//!
+//! An exact host goes before wildcards, longer wildcards before shorter, then come the routes without a
+//! host; inside each, an exact path before prefixes, longer prefixes before shorter; inside one path,
+//! `priority` from high to low, then the longer path as it is written, then the order of the document.
+//! A route whose other conditions fail is passed over and the search goes on.
 
-use std::collections::BTreeMap;
+mod conditions;
+mod forest;
+mod pattern;
+mod slots;
 
-/// A sorted index of keys, each exact, or a prefix, or both. A look-up costs one binary search and a
-/// walk over the prefixes that apply, whatever the number of keys.
-#[derive(Debug)]
-pub(crate) struct Index<T> {
-    entries: Box<[Entry<T>]>,
+use serde::Deserialize;
+use serde_json::Value;
+use std::borrow::Cow;
+
+pub(crate) use self::conditions::{Conditions, METHODS, Vars, is_mute};
+pub(crate) use self::pattern::Pattern;
+
+use self::conditions::{HOST_MAX, Methods, pattern};
+use self::forest::{Both, Forest, Root, small};
+use self::slots::{Paths, Slot, Slots};
+use crate::facts::{Facts, Params};
+
+/// How routes are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) enum RouterKind {
+    /// By host, then by path.
+    #[default]
+    #[serde(rename = "radixtree_host_uri")]
+    HostUri,
+    /// By path; a host is one of the conditions.
+    #[serde(rename = "radixtree_uri")]
+    Uri,
+    /// By path, in which there can be parameters; a host is one of the conditions.
+    #[serde(rename = "radixtree_uri_with_parameter")]
+    UriWithParameter,
 }
-
-#[derive(Debug)]
-struct Entry<T> {
-    key: Box<[u8]>,
-    exact: Option<T>,
-    prefix: Option<T>,
-    /// The entry with the longest key that is a proper prefix of this one's.
-    parent: Option<usize>,
-}
-
-impl<T> Index<T> {
-    fn get(&self, key: &[u8]) -> impl Iterator<Item = &T> {
-        let after = self.entries.partition_point(|entry| *entry.key <= *key);
-        let last = after.checked_sub(1);
-        // Every key between a prefix of `key` and `key` itself starts with that prefix, so all
-        // prefixes of `key` are ancestors of the last entry not above it.
-        let nearest = last.and_then(|last| self.entries.get(last));
-        let exact =
-            nearest.filter(|entry| *entry.key == *key).and_then(|entry| entry.exact.as_ref());
-        let ancestors = std::iter::successors(nearest, |entry| self.entries.get(entry.parent?));
-        let prefixes = ancestors
-            .filter(move |entry| key.starts_with(&entry.key))
-            .filter_map(|entry| entry.prefix.as_ref());
-        exact.into_iter().chain(prefixes)
-    }
-}
-
-/// Collects an [`Index`].
-#[derive(Debug)]
-struct Builder<T> {
-    entries: BTreeMap<Box<[u8]>, Both<T>>,
-}
-
-/// What a key means exactly and what it means as a prefix.
-#[derive(Debug)]
-struct Both<T> {
-    exact: Option<T>,
-    prefix: Option<T>,
-}
-
-impl<T> Default for Both<T> {
-    fn default() -> Self {
-        Self { exact: None, prefix: None }
-    }
-}
-
-impl<T: Default> Builder<T> {
-    fn new() -> Self {
-        Self { entries: BTreeMap::new() }
-    }
-
-    /// The value of a pattern: a key that counts as a prefix if it ends in `*`.
-    fn entry(&mut self, pattern: &[u8]) -> &mut T {
-        match pattern.strip_suffix(b"*") {
-            Some(key) => self.entries.entry(key.into()).or_default().prefix.get_or_insert_default(),
-            None => self.entries.entry(pattern.into()).or_default().exact.get_or_insert_default(),
-        }
-    }
-
-    fn build<U>(self, mut finish: impl FnMut(T) -> U) -> Index<U> {
-        let mut entries: Vec<Entry<U>> = Vec::with_capacity(self.entries.len());
-        // The chain of prefixes of the key before, innermost last.
-        let mut open: Vec<usize> = Vec::new();
-        for (index, (key, Both { exact, prefix })) in self.entries.into_iter().enumerate() {
-            let encloses = |at: &usize| entries.get(*at).is_some_and(|e| key.starts_with(&e.key));
-            while open.last().is_some_and(|at| !encloses(at)) {
-                open.pop();
-            }
-            let parent = open.last().copied();
-            let (exact, prefix) = (exact.map(&mut finish), prefix.map(&mut finish));
-            entries.push(Entry { key, exact, prefix, parent });
-            open.push(index);
-        }
-        Index { entries: entries.into() }
-    }
-}
-
-/// What of a route decides whether it takes a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Conditions {
-    /// Exact, `*.suffix`, `*suffix`, or `*` for any; none means any host.
-    pub(crate) hosts: Vec<String>,
-    /// Exact, or a prefix followed by `*`; at least one.
-    pub(crate) uris: Vec<String>,
-    /// Any if empty.
-    pub(crate) methods: Vec<String>,
-    pub(crate) priority: i64,
-}
-
-/// A route under one path: its number in the document, and the methods it takes.
-#[derive(Debug)]
-struct Candidate {
-    route: usize,
-    methods: Box<[Box<str>]>,
-}
-
-impl Candidate {
-    fn takes(&self, method: &str) -> bool {
-        self.methods.is_empty() || self.methods.iter().any(|taken| **taken == *method)
-    }
-}
-
-type Paths = Index<Box<[Candidate]>>;
 
 /// Finds the route that takes a request.
 #[derive(Debug)]
 pub(crate) struct Router {
-    /// By reversed host, so that a wildcard is a prefix.
-    hosts: Index<Paths>,
-    any_host: Paths,
+    kind: RouterKind,
+    /// By reversed host, where hosts come first.
+    hosts: Forest<Root>,
+    by_host: Option<Root>,
+    paths: Forest<Candidates>,
+    any_host: Root,
+    candidates: Vec<Candidate>,
+    patterns: Vec<Pattern>,
+    conditions: Vec<Conditions>,
+}
+
+/// Where the candidates under one path stand.
+#[derive(Clone, Copy, Debug)]
+struct Candidates {
+    start: u32,
+    end: u32,
+}
+
+/// A route under one path, with what most routes are asked about.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    route: u32,
+    pattern: Option<u32>,
+    methods: Methods,
+    /// Whether nothing else is asked.
+    is_plain: bool,
+}
+
+/// The route that takes a request.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Found<'a> {
+    /// Its number, in the order given.
+    pub(crate) route: usize,
+    /// What the parameters in its path stand for.
+    pub(crate) params: Params<'a>,
+}
+
+/// Why a route under whose path a request is does not take it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Passed<'r> {
+    /// Its methods are others.
+    Method,
+    /// The client is elsewhere.
+    Address,
+    /// Its hosts are others.
+    Host,
+    /// This does not hold.
+    Vars(&'r Value),
+}
+
+/// Looks on while a route is searched for.
+pub(crate) trait Witness {
+    /// A route does not take the request.
+    fn passed_over(&mut self, _route: usize, _why: Passed<'_>) {}
+}
+
+/// Does not look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nobody;
+
+impl Witness for Nobody {}
+
+/// Why a route that neither took a request nor was passed over was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is switched off.
+    Status,
+    /// Its paths are others.
+    Path,
+    /// Its hosts are others.
+    Host,
+    /// It would come behind the one that took the request.
+    Behind,
+}
+
+/// A route for which nothing is ever left.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unreached {
+    /// Its number.
+    pub(crate) route: usize,
+    /// Those that take all of it, in their order.
+    pub(crate) by: Vec<usize>,
+}
+
+/// A request as it is compared.
+struct Asked<'f, 'a> {
+    facts: &'f Facts<'a>,
+    path: &'f [u8],
+    method: Methods,
 }
 
 impl Router {
-    /// Builds the index of routes, numbered in the order given.
-    pub(crate) fn new<'a>(routes: impl Iterator<Item = (usize, &'a Conditions)>) -> Self {
-        let mut hosts: Builder<PathBuilder> = Builder::new();
-        let mut any_host = PathBuilder::default();
-        for (route, conditions) in routes {
-            for host in &conditions.hosts {
-                hosts.entry(&reversed(host)).add(route, conditions);
-            }
-            if conditions.hosts.is_empty() {
-                any_host.add(route, conditions);
-            }
-        }
-        Self { hosts: hosts.build(PathBuilder::build), any_host: any_host.build() }
+    /// The index of routes, numbered in the order given, and those of them that nothing is left for.
+    pub(crate) fn new(kind: RouterKind, conditions: Vec<Conditions>) -> (Self, Vec<Unreached>) {
+        let mut slots = Slots::of(kind, &conditions);
+        let unreached = slots.unreached(kind, &conditions);
+        let mut paths = Builder::new(kind, &conditions);
+        let any_host = paths.plant(slots.any_host);
+        let has_hosts = !slots.hosts.is_empty();
+        let mut hosts = Forest::default();
+        let each = |(host, both): (_, Both<Paths>)| {
+            let exact = both.exact.map(|under| paths.plant(under));
+            let prefix = both.prefix.map(|under| paths.plant(under));
+            (host, Both { exact, prefix })
+        };
+        let by_host = slots.hosts.into_iter().map(each).collect();
+        let by_host = has_hosts.then(|| hosts.plant(by_host));
+        let Builder { paths, candidates, patterns, .. } = paths;
+        let router =
+            Self { kind, hosts, by_host, paths, any_host, candidates, patterns, conditions };
+        (router, unreached)
     }
 
-    /// The number of the route that takes a request for `host` (without port) and `path`.
-    pub(crate) fn find(&self, method: &str, host: &str, path: &[u8]) -> Option<usize> {
-        self.find_by_host(method, host, path).or_else(|| first(&self.any_host, method, path))
+    /// What the routes take, by their numbers.
+    pub(crate) fn conditions(&self) -> &[Conditions] {
+        &self.conditions
     }
 
-    fn find_by_host(&self, method: &str, host: &str, path: &[u8]) -> Option<usize> {
-        if self.hosts.entries.is_empty() {
-            return None;
-        }
-        self.hosts.get(&reversed(host)).find_map(|paths| first(paths, method, path))
+    /// The route that takes a request. It allocates only what its parameters stand for, and the path
+    /// where that is written with escapes.
+    pub(crate) fn find<'a>(
+        &'a self,
+        facts: &Facts<'_>,
+        witness: &mut dyn Witness,
+    ) -> Option<Found<'a>> {
+        let path = facts.match_path();
+        let asked = Asked { facts, path: &path, method: Methods::of(&facts.draft.method) };
+        let found = self
+            .find_by_host(&asked, witness)
+            .or_else(|| self.first(self.any_host, &asked, witness))?;
+        let pattern = found.pattern.and_then(|at| self.patterns.get(at as usize));
+        let params = pattern.map(|pattern| pattern.params(&path)).unwrap_or_default();
+        Some(Found { route: found.route as usize, params })
     }
-}
 
-fn first(paths: &Paths, method: &str, path: &[u8]) -> Option<usize> {
-    paths
-        .get(path)
-        .flat_map(|candidates| candidates.iter())
-        .find(|candidate| candidate.takes(method))
-        .map(|candidate| candidate.route)
-}
-
-/// The bytes of a host from the last to the first, in lower case.
-fn reversed(host: &str) -> Vec<u8> {
-    host.bytes().rev().map(|b| b.to_ascii_lowercase()).collect()
-}
-
-#[derive(Debug)]
-struct PathBuilder {
-    /// Priority beside each candidate until they are sorted.
-    paths: Builder<Vec<(i64, Candidate)>>,
-}
-
-impl Default for PathBuilder {
-    fn default() -> Self {
-        Self { paths: Builder::new() }
-    }
-}
-
-impl PathBuilder {
-    fn add(&mut self, route: usize, conditions: &Conditions) {
-        for uri in &conditions.uris {
-            let methods = conditions.methods.iter().map(|method| method.as_str().into()).collect();
-            let candidate = Candidate { route, methods };
-            self.paths.entry(uri.as_bytes()).push((conditions.priority, candidate));
+    /// Why a route was not even asked about a request.
+    pub(crate) fn refusal(&self, route: usize, facts: &Facts<'_>) -> Refusal {
+        let Some(conditions) = self.conditions.get(route).filter(|it| !it.is_disabled) else {
+            return Refusal::Status;
+        };
+        let path: Cow<'_, [u8]> = facts.match_path();
+        match (conditions.has_path(self.kind, &path), conditions.has_host(self.kind, facts)) {
+            (false, _) => Refusal::Path,
+            (true, false) => Refusal::Host,
+            (true, true) => Refusal::Behind,
         }
     }
 
-    fn build(self) -> Paths {
-        self.paths.build(|mut candidates| {
-            candidates.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
-            candidates.into_iter().map(|(_, candidate)| candidate).collect()
-        })
+    fn find_by_host(&self, asked: &Asked<'_, '_>, witness: &mut dyn Witness) -> Option<Candidate> {
+        let by_host = self.by_host?;
+        let host = asked.facts.host().as_bytes();
+        let mut reversed = [0; HOST_MAX];
+        let reversed = reversed.get_mut(..host.len())?;
+        for (to, from) in reversed.iter_mut().zip(host.iter().rev()) {
+            *to = from.to_ascii_lowercase();
+        }
+        self.hosts.get(by_host, reversed).find_map(|paths| self.first(paths, asked, witness))
+    }
+
+    /// The first candidate under a host that takes the request.
+    fn first(
+        &self,
+        paths: Root,
+        asked: &Asked<'_, '_>,
+        witness: &mut dyn Witness,
+    ) -> Option<Candidate> {
+        let lists = self.paths.get(paths, asked.path);
+        let lists =
+            lists.filter_map(|list| self.candidates.get(list.start as usize..list.end as usize));
+        lists.flatten().find(|candidate| self.takes(candidate, asked, witness)).copied()
+    }
+
+    fn takes(
+        &self,
+        candidate: &Candidate,
+        asked: &Asked<'_, '_>,
+        witness: &mut dyn Witness,
+    ) -> bool {
+        let pattern = candidate.pattern.and_then(|at| self.patterns.get(at as usize));
+        if pattern.is_some_and(|pattern| !pattern.matches(asked.path)) {
+            return false;
+        }
+        let route = candidate.route as usize;
+        let why = if !candidate.methods.has(asked.method) {
+            Some(Passed::Method)
+        } else if candidate.is_plain {
+            None
+        } else {
+            let asks_host = self.kind != RouterKind::HostUri;
+            self.conditions.get(route).and_then(|it| it.failed(asks_host, asked.facts))
+        };
+        if let Some(why) = why {
+            witness.passed_over(route, why);
+        }
+        why.is_none()
+    }
+}
+
+/// What stands under the hosts of a [`Router`], while it is built.
+struct Builder<'c> {
+    kind: RouterKind,
+    conditions: &'c [Conditions],
+    paths: Forest<Candidates>,
+    candidates: Vec<Candidate>,
+    patterns: Vec<Pattern>,
+}
+
+impl<'c> Builder<'c> {
+    fn new(kind: RouterKind, conditions: &'c [Conditions]) -> Self {
+        let (candidates, patterns) = (Vec::new(), Vec::new());
+        Self { kind, conditions, paths: Forest::default(), candidates, patterns }
+    }
+
+    fn plant(&mut self, paths: Paths) -> Root {
+        let each = |(key, both): (_, Both<Vec<Slot>>)| {
+            let exact = both.exact.map(|list| self.list(&list));
+            let prefix = both.prefix.map(|list| self.list(&list));
+            (key, Both { exact, prefix })
+        };
+        let keys = paths.into_iter().map(each).collect();
+        self.paths.plant(keys)
+    }
+
+    fn list(&mut self, slots: &[Slot]) -> Candidates {
+        let start = small(self.candidates.len());
+        for Slot { route, uri } in slots {
+            let Some(conditions) = self.conditions.get(*route) else { continue };
+            let pattern = conditions.uris.get(*uri).and_then(|uri| pattern(self.kind, uri));
+            let number = small(self.patterns.len());
+            let pattern = pattern.map(|pattern| {
+                self.patterns.push(pattern);
+                number
+            });
+            let is_host_known = self.kind == RouterKind::HostUri || conditions.hosts.is_empty();
+            let is_plain = is_host_known && conditions.is_plain();
+            let methods = conditions.methods();
+            self.candidates.push(Candidate { route: small(*route), pattern, methods, is_plain });
+        }
+        Candidates { start, end: small(self.candidates.len()) }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn route(hosts: &[&str], uris: &[&str], methods: &[&str], priority: i64) -> Conditions {
-        let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        Conditions { hosts: own(hosts), uris: own(uris), methods: own(methods), priority }
-    }
-
-    fn router(routes: &[Conditions]) -> Router {
-        Router::new(routes.iter().enumerate())
-    }
-
-    #[test]
-    fn exact_then_longest_prefix_then_priority_then_order() {
-        let router = router(&[
-            route(&[], &["/*"], &[], 100),
-            route(&[], &["/a/*"], &[], 50),
-            route(&[], &["/a/b"], &[], 0),
-            route(&[], &["/a/b*"], &["POST"], 0),
-            route(&[], &["/a/b*"], &[], -1),
-            route(&[], &["/a/b*"], &["POST"], 7),
-        ]);
-        let find = |method, path: &str| router.find(method, "h", path.as_bytes());
-        assert_eq!(find("GET", "/a/b"), Some(2));
-        assert_eq!(find("POST", "/a/bc"), Some(5));
-        assert_eq!(find("GET", "/a/bc"), Some(4));
-        assert_eq!(find("GET", "/a/c"), Some(1));
-        assert_eq!(find("GET", "/b"), Some(0));
-        assert_eq!(find("GET", "*"), None);
-    }
-
-    #[test]
-    fn hosts_come_before_any_host_and_fall_through() {
-        let router = router(&[
-            route(&[], &["/*"], &[], 0),
-            route(&["api.example.com"], &["/x"], &[], 0),
-            route(&["*.example.com"], &["/x", "/y"], &[], 0),
-            route(&["*.com"], &["/z"], &[], 0),
-        ]);
-        let find = |host, path: &str| router.find("GET", host, path.as_bytes());
-        assert_eq!(find("api.example.com", "/x"), Some(1));
-        assert_eq!(find("API.example.COM", "/y"), Some(2));
-        assert_eq!(find("api.example.com", "/z"), Some(3));
-        assert_eq!(find("example.com", "/x"), Some(0));
-        assert_eq!(find("a.b.example.com", "/x"), Some(2));
-        assert_eq!(find("other.org", "/x"), Some(0));
-    }
-
-    /// The index agrees with a plain scan over all routes, for every path over a small alphabet.
-    #[test]
-    fn the_index_agrees_with_a_scan() {
-        let patterns = ["/", "/*", "/a", "/a*", "/a/*", "/a/b", "/a/b*", "/ab*", "/b/a*", "/ba"];
-        let routes: Vec<Conditions> =
-            patterns.iter().map(|uri| route(&[], &[uri], &[], 0)).collect();
-        let router = router(&routes);
-        let mut paths = vec![String::from("/")];
-        for length in 0..4 {
-            let longer: Vec<String> = paths
-                .iter()
-                .filter(|path| path.len() == length + 1)
-                .flat_map(|path| ["/", "a", "b"].map(|next| format!("{path}{next}")))
-                .collect();
-            paths.extend(longer);
-        }
-        assert!(paths.len() > 100);
-        for path in paths {
-            let scan = patterns
-                .iter()
-                .enumerate()
-                .filter(|(_, pattern)| match pattern.strip_suffix('*') {
-                    Some(prefix) => path.starts_with(prefix),
-                    None => path == **pattern,
-                })
-                .max_by_key(|(_, pattern)| (!pattern.ends_with('*'), pattern.len()))
-                .map(|(number, _)| number);
-            assert_eq!(router.find("GET", "h", path.as_bytes()), scan, "{path}");
-        }
-    }
-}
+mod tests;

@@ -6,11 +6,12 @@ use std::pin::pin;
 use std::task::Poll;
 
 use crate::exchange::{Exchange, Inquiry};
-use crate::facts::Body;
+use crate::facts::{Body, NeedsBody};
 use crate::head::{Edits, ResponseHead};
 use crate::platform::{Platform, Unread};
 use crate::problem::{Answer, Failure, Problem};
 use crate::snapshot::Snapshot;
+use crate::split::Means;
 use crate::telemetry::Record;
 
 /// What the client gets.
@@ -84,15 +85,25 @@ async fn decide<'a, P: Platform>(
     head: &'a P::Head,
     upload: &mut Upload<P::Body>,
 ) -> Result<Exchange<'a>, Problem> {
-    let inquiry = |head| Inquiry { snapshot, head };
-    if let Ok(exchange) = Exchange::decide(inquiry(head), upload.known()) {
+    if let Ok(exchange) = decide_now(platform, snapshot, head, upload.known()) {
         return Ok(exchange);
     }
     upload.read(platform, snapshot.map_or(0, Snapshot::body_max)).await?;
-    let Ok(exchange) = Exchange::decide(inquiry(head), upload.known()) else {
+    let Ok(exchange) = decide_now(platform, snapshot, head, upload.known()) else {
         unreachable!("a body that was read is not asked for again")
     };
     Ok(exchange)
+}
+
+fn decide_now<'a, P: Platform>(
+    platform: &P,
+    snapshot: Option<&'a Snapshot>,
+    head: &'a P::Head,
+    body: Body<'_>,
+) -> Result<Exchange<'a>, NeedsBody> {
+    let (now, secret) = (platform.now(), platform.secret());
+    let means = Means { now, secret, chance: &|| platform.draw(), is_trial: false };
+    Exchange::decide(Inquiry { snapshot, head }, means, body)
 }
 
 async fn walk<'a, P: Platform>(

@@ -10,18 +10,20 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::balance::{UpstreamObject, UpstreamWire};
+use crate::config::SettingsWire;
 use crate::consumer::{
     ConsumerGroupWire, ConsumerWire, CredentialId, CredentialWire, Key, KeyAuthWire, Username,
 };
 use crate::id::{ID_MAX, Id};
 use crate::node::{NodeWire, NodesWire};
 use crate::plugin::KEY_AUTH;
+use crate::proxy_rewrite::{self, ProxyRewriteWire};
 use crate::resource::{
     GlobalRuleWire, PluginConfigWire, PluginMetadataWire, RouteWire, ServiceWire,
 };
 use crate::rewrite::Values;
-use crate::split::{PLUGIN, TrafficSplitWire};
-use crate::wire::{Label, REMARK_MAX, Remark, Unsupported};
+use crate::split::{self, TrafficSplitWire};
+use crate::wire::{Label, Lua, REMARK_MAX, Remark, Unsupported};
 
 /// Marks the schema of what is refused by name, until it is left out.
 const REFUSED: &str = "x-refused";
@@ -46,6 +48,7 @@ macro_rules! shape {
 }
 
 shape!(Unsupported, _, json_schema!({REFUSED: true}));
+shape!(Lua, _, json_schema!({REFUSED: true}));
 shape!(Remark, _, json_schema!({"type": "string", "maxLength": REMARK_MAX}));
 shape!(
     Label,
@@ -119,7 +122,9 @@ pub(crate) fn text() -> String {
         ("global_rule", of::<GlobalRuleWire>()),
         ("plugin_config", of::<PluginConfigWire>()),
         ("plugin_metadata", of::<PluginMetadataWire>()),
-        (&*format!("plugins/{PLUGIN}"), of::<TrafficSplitWire>()),
+        ("settings", of::<SettingsWire>()),
+        (&*format!("plugins/{}", split::PLUGIN), of::<TrafficSplitWire>()),
+        (&*format!("plugins/{}", proxy_rewrite::PLUGIN), of::<ProxyRewriteWire>()),
         (&*format!("plugins/{KEY_AUTH}/consumer"), of::<KeyAuthWire>()),
     ];
     let lines = schemas.map(|(name, schema)| format!("\"{name}\":{schema}"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::balance::Upstream;
-use crate::catalog::{self, Catalog, Inherited, Own, collect, id_of, positional_id};
+use crate::catalog::{self, Catalog, Inherited, Plugin, collect, id_of, positional_id};
 use crate::config::{Published, Resources, Settings, SettingsWire};
 use crate::consumer::{self, Keys};
 use crate::deeds::Deeds;
@@ -17,9 +17,10 @@ use crate::fault::{At, Report};
 use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
-use crate::resource::{PluginMetadataWire, RouteWire};
-use crate::route::{Conditions, Router};
-use crate::split::{Section, Split};
+use crate::proxy_rewrite::ProxyRewrite;
+use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
+use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
+use crate::split::{Scope, Section, Split};
 use crate::wire::{self, Members};
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -61,9 +62,8 @@ pub struct Snapshot {
     published: Option<Published>,
     settings: Settings,
     routes: Vec<Route>,
-    /// What each of the routes takes.
-    conditions: Vec<Conditions>,
     router: Router,
+    unreached: Vec<Unreached>,
 }
 
 /// A route with everything it needs to answer.
@@ -73,6 +73,8 @@ pub(crate) struct Route {
     name: Option<Box<str>>,
     /// Id and name.
     service: Option<(Box<str>, Option<Box<str>>)>,
+    /// What is changed in its requests before they are split.
+    pub(crate) rewrites: Box<[ProxyRewrite]>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
     pub(crate) timeout: Option<Duration>,
@@ -139,14 +141,27 @@ impl Snapshot {
 
     /// What the enabled routes take, in the same order.
     pub(crate) fn conditions(&self) -> &[Conditions] {
-        &self.conditions
+        self.router.conditions()
     }
 
-    /// The route that takes a request, and what its path parameters stand for.
-    pub(crate) fn find<'a>(&'a self, facts: &Facts<'_>) -> Option<(&'a Route, Params<'a>)> {
-        let (method, path) = (&facts.draft.method, facts.match_path());
-        let route = self.routes.get(self.router.find(method, facts.host(), &path)?)?;
-        Some((route, Params::new()))
+    /// How a route is found.
+    pub(crate) fn router_kind(&self) -> RouterKind {
+        self.settings.router
+    }
+
+    /// The routes that nothing is left for.
+    pub(crate) fn unreached(&self) -> &[Unreached] {
+        &self.unreached
+    }
+
+    /// The route that takes a request, and what the parameters in its path stand for.
+    pub(crate) fn find(
+        &self,
+        facts: &Facts<'_>,
+        witness: &mut dyn Witness,
+    ) -> Option<(&Route, Params<'_>)> {
+        let found = self.router.find(facts, witness)?;
+        Some((self.routes.get(found.route)?, found.params))
     }
 }
 
@@ -170,14 +185,16 @@ pub fn compile(
         }
         check_plugin_metadata(value, at, report)
     });
-    let (conditions, routes) = compile_routes(resources.list(Kind::Route), &catalog, report);
+    let compiled = compile_routes(resources.list(Kind::Route), settings.router, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
-    let router = Router::new(conditions.iter().enumerate());
+    let (places, conditions, routes) = compiled;
+    let (router, unreached) = Router::new(settings.router, conditions);
+    warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
-    Some(Snapshot { revision, published, settings, routes, conditions, router })
+    Some(Snapshot { revision, published, settings, routes, router, unreached })
 }
 
 /// Checks one resource by itself. The other resources that it names are not looked for.
@@ -185,7 +202,7 @@ pub fn check(kind: Kind, value: &Value, report: &mut Report) {
     let catalog = Catalog::empty();
     let at = At::Root;
     match kind {
-        Kind::Route => drop(compile_route(value, 0, &catalog, at, report)),
+        Kind::Route => drop(compile_route(value, 0, None, &catalog, at, report)),
         Kind::Service => drop(catalog.service(value, at, report)),
         Kind::Upstream => drop(catalog::upstream(value, at, report)),
         Kind::PluginConfig => drop(catalog.plugin_config(value, at, report)),
@@ -233,12 +250,14 @@ fn check_plugin_metadata(value: &Value, at: At<'_>, report: &mut Report) -> Opti
     })
 }
 
+/// The routes that are there and enabled, with their places in the list and what they take.
 fn compile_routes(
     values: &[&Value],
+    router: RouterKind,
     catalog: &Catalog<'_>,
     report: &mut Report,
-) -> (Vec<Conditions>, Vec<Route>) {
-    let (mut conditions, mut routes) = (Vec::new(), Vec::new());
+) -> (Vec<usize>, Vec<Conditions>, Vec<Route>) {
+    let (mut places, mut conditions, mut routes) = (Vec::new(), Vec::new(), Vec::new());
     let mut ids = BTreeSet::new();
     let root = At::Root;
     let list = root.key(Kind::Route.plural());
@@ -249,12 +268,35 @@ fn compile_routes(
         {
             report.fault(at.key("id"), format!("another route has the id `{}`", id.as_str()));
         }
-        if let Some((condition, route)) = compile_route(value, index, catalog, at, report) {
+        let compiled = compile_route(value, index, Some(router), catalog, at, report);
+        if let Some((condition, route)) = compiled {
+            places.push(index);
             conditions.push(condition);
             routes.push(route);
         }
     }
-    (conditions, routes)
+    (places, conditions, routes)
+}
+
+/// Says which routes other routes leave nothing for.
+fn warn_of_unreached(
+    unreached: &[Unreached],
+    places: &[usize],
+    routes: &[Route],
+    report: &mut Report,
+) {
+    let list = At::Root;
+    let list = list.key(Kind::Route.plural());
+    for Unreached { route, by } in unreached {
+        let Some(place) = places.get(*route) else { continue };
+        let ids = by.iter().filter_map(|by| routes.get(*by));
+        let ids: Vec<String> = ids.map(|route| format!("`{}`", route.id)).collect();
+        let what = match &ids[..] {
+            [id] => format!("never reached: route {id} takes all of it"),
+            ids => format!("never reached: routes {} take all of it", ids.join(", ")),
+        };
+        report.warn(list.index(*place), what);
+    }
 }
 
 /// The route and what it takes, unless it is disabled or has faults. What a route says itself goes
@@ -262,41 +304,46 @@ fn compile_routes(
 fn compile_route(
     value: &Value,
     index: usize,
+    router: Option<RouterKind>,
     catalog: &Catalog<'_>,
     at: At<'_>,
     report: &mut Report,
 ) -> Option<(Conditions, Route)> {
     wire::read(value, at, report, |wire: RouteWire, report| {
         let is_enabled = wire.is_enabled();
-        let mut conditions = wire.conditions(at, report);
+        let mut conditions = wire.conditions(router, at, report);
         let timeout = wire.timeout.map(|timeout| timeout.compile(at.key("timeout"), report));
         let (service, config) = (wire.service_id.as_ref(), wire.plugin_config_id.as_ref());
         let inherited = catalog.inherited(service, config, at, report);
         if conditions.hosts.is_empty() {
             conditions.hosts = inherited.hosts.to_vec();
         }
+        check_reach(&conditions, router, at, report);
         let own = catalog.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
         let own = own.or_else(|| inherited.upstream.clone());
-        let split = compile_split(wire.plugins.as_ref(), &inherited, &own, catalog, at, report)?;
+        let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
+        let salt = catalog::salt(Kind::Route, id.as_str());
+        let scope = Scope { salt: &salt, ..catalog.scope(own.as_ref()) };
+        let (global, plugins) = (&catalog.global, wire.plugins.as_ref());
+        let (rewrites, split) = compile_plugins(plugins, &inherited, global, scope, at, report)?;
         let name = wire.name();
         let service =
             service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));
-        let id = wire.id.unwrap_or_else(|| positional_id(index)).as_str().into();
-        is_enabled.then_some((conditions, Route { id, name, service, split, timeout }))
+        let id = id.as_str().into();
+        is_enabled.then_some((conditions, Route { id, name, service, rewrites, split, timeout }))
     })
 }
 
-/// The split of a route by its own plugins, those it inherits and the global ones, in this order.
-fn compile_split(
+/// What is done to the requests of a route, by its own plugins, those it inherits and the global ones.
+fn compile_plugins(
     plugins: Option<&Members>,
     inherited: &Inherited<'_, '_>,
-    own: &Own,
-    catalog: &Catalog<'_>,
+    global: &[Plugin<'_>],
+    scope: Scope<'_>,
     at: At<'_>,
     report: &mut Report,
-) -> Option<Split> {
+) -> Option<(Box<[ProxyRewrite]>, Split)> {
     let faults_before = report.faults.len();
-    let scope = catalog.scope(own.as_ref());
     let mut deeds = match plugins {
         Some(list) => Deeds::compile(list, Kind::Route, scope, at.key("plugins"), report),
         None => Deeds::default(),
@@ -306,27 +353,31 @@ fn compile_split(
             plugin.act(&mut deeds, scope, at.key(key), report);
         }
     }
-    for plugin in &catalog.global {
-        plugin.act(&mut deeds, scope, at, report);
+    let mut of_all = Deeds::default();
+    for plugin in global {
+        plugin.act(&mut of_all, scope, at, report);
     }
+    let deeds = deeds.after(of_all);
     if report.faults.len() > faults_before || inherited.is_faulty {
         return None;
     }
     if inherited.is_gone {
         // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
-        return Split::new(Vec::new(), Some(Upstream::gone()), catalog.phase).ok();
+        let nowhere = Split::new(Vec::new(), Some(Upstream::gone()), scope.phase);
+        return nowhere.ok().map(|split| (Box::default(), split));
     }
-    if deeds.sections.is_empty() && own.is_none() {
+    if deeds.sections.is_empty() && scope.own.is_none() {
         report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
         return None;
     }
-    if own.is_none() && !deeds.sections.iter().any(Section::takes_all) {
+    if scope.own.is_none() && !deeds.sections.iter().any(Section::takes_all) {
         report.warn(at, "a request that no rule takes has no upstream: it is answered 503");
     }
     // An upstream with faults of its own is reported there.
-    let own = match own {
+    let own = match scope.own {
         Some(own) => Some(own.clone()?),
         None => None,
     };
-    Split::new(deeds.sections, own, catalog.phase).ok()
+    let split = Split::new(deeds.sections, own, scope.phase).ok()?;
+    Some((deeds.rewrites.into(), split))
 }

@@ -10,9 +10,12 @@
 //!    APISIX accepts this form and silently sends everything to the route's upstream, unrewritten
 //!    (APISIX.md 1.2).
 //!
-//! Both lower to the same rules. In both a branch may carry `name`, `rewrite` and `headers`.
+//! Both lower to the same rules. In both a branch may carry `name`, `rewrite`, `headers` and
+//! `response_headers`, and a rule `sticky` and `override`; of rules that are the branches of one split,
+//! one does.
 
 mod branch;
+mod pick;
 mod rule;
 
 use serde::Deserialize;
@@ -23,12 +26,15 @@ use crate::balance::Upstream;
 use crate::expr::Expr;
 use crate::facts::Facts;
 use crate::fault::{At, Dangling, Fault, Report};
+use crate::forced::Override;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::meta::{Meta, MetaWire};
 use crate::rotation::Unpickable;
 
-pub(crate) use branch::{Branch, Branches};
+pub(crate) use branch::Branches;
+pub use pick::Means;
+pub(crate) use pick::{How, Keyed, Picked};
 use rule::RuleWire;
 
 /// The name of the branch that is the route's own upstream, where nothing is split.
@@ -57,6 +63,8 @@ pub(crate) struct Scope<'s> {
     pub(crate) phase: u64,
     /// What becomes of a name that leads nowhere.
     pub(crate) dangling: Dangling,
+    /// What keys are mixed with where a rule names nothing else.
+    pub(crate) salt: &'s str,
 }
 
 /// Some requests, and the branches among which they are divided.
@@ -67,6 +75,10 @@ pub(crate) struct Rule {
     /// One of these must hold; a rule without any takes every request.
     groups: Box<[Expr]>,
     pub(crate) branches: Branches,
+    /// Whose requests always get the same branch.
+    pub(crate) keyed: Option<Keyed>,
+    /// Who may choose a branch.
+    pub(crate) forced: Option<Override>,
 }
 
 /// The rules of one plugin.
@@ -84,6 +96,11 @@ pub(crate) struct Split {
 }
 
 impl Rule {
+    /// The rule that takes what all others leave.
+    fn of_all(branches: Branches) -> Self {
+        Self { number: None, groups: Box::default(), branches, keyed: None, forced: None }
+    }
+
     /// Whether it takes a request.
     fn takes(&self, facts: &Facts<'_>) -> bool {
         let holds = |group: &Expr| group.holds(&|variable| variable.value(facts));
@@ -112,7 +129,7 @@ impl Split {
     ) -> Result<Self, Unpickable> {
         if let Some(own) = own {
             let branches = Branches::own(own, phase)?;
-            let rule = Rule { number: None, groups: Box::default(), branches };
+            let rule = Rule::of_all(branches);
             sections.push(Section { meta: Meta::default(), rules: vec![rule] });
         }
         Ok(Self { sections })

@@ -102,6 +102,18 @@ impl<'de> Deserialize<'de> for Unsupported {
     }
 }
 
+/// A key under which APISIX runs Lua. Splitway runs nobody's code.
+#[derive(Debug)]
+pub(crate) enum Lua {}
+
+impl<'de> Deserialize<'de> for Lua {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(de::Error::custom(
+            "APISIX runs Lua here, which Splitway does not: `vars` can say much of it",
+        ))
+    }
+}
+
 /// How many characters a `name`, a `desc` and the value of a label may have, as in APISIX.
 pub(crate) const REMARK_MAX: usize = 256;
 

@@ -1,7 +1,8 @@
 //! Figures to hold later work against: `cargo bench`.
 //!
-//! What it costs to decide one request (match, pick, rewrite) with 10 and with 10,000 routes, what it
-//! costs to compile such documents, and how large the built Worker is.
+//! What it costs to decide one request (match, pick, rewrite) with 10 and with 10,000 routes, to find
+//! the route alone among up to 100,000 of each kind, to compile such documents, and how large the built
+//! Worker is.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 #![allow(clippy::print_stdout, reason = "the figures are the product")]
@@ -15,6 +16,7 @@ use splitway_core::facts::Body;
 use splitway_core::fault::Report;
 use splitway_core::head::Head;
 use splitway_core::snapshot::{Snapshot, compile_json};
+use splitway_core::split::Means;
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::io::Write;
@@ -23,7 +25,14 @@ use std::path::Path;
 
 /// A request as a chat client sends it.
 struct Chat {
+    host: String,
     path: String,
+}
+
+impl Chat {
+    fn new(path: String) -> Self {
+        Self { host: "gateway.example.com".to_owned(), path }
+    }
 }
 
 impl Head for Chat {
@@ -40,7 +49,7 @@ impl Head for Chat {
     }
 
     fn host(&self) -> &str {
-        "gateway.example.com"
+        &self.host
     }
 
     fn header(&self, _: &str) -> Option<Cow<'_, str>> {
@@ -91,8 +100,8 @@ fn decide(criterion: &mut Criterion) {
         let snapshot = compile(&document(count));
         // Even routes are exact, odd ones are prefixes; both from the middle of the document.
         let (even, odd) = (count / 4 * 2, count / 4 * 2 + 1);
-        let exact = Chat { path: format!("/tenant-{even}/chat/completions") };
-        let prefix = Chat { path: format!("/tenant-{odd}/chat/completions/x") };
+        let exact = Chat::new(format!("/tenant-{even}/chat/completions"));
+        let prefix = Chat::new(format!("/tenant-{odd}/chat/completions/x"));
         for (kind, head) in [("exact", &exact), ("prefix", &prefix)] {
             let run = || {
                 let mut exchange = exchange(&snapshot, black_box(head));
@@ -104,6 +113,94 @@ fn decide(criterion: &mut Criterion) {
         }
         let matching = || exchange(&snapshot, black_box(&exact)).branch().is_some();
         criterion.bench_function(&format!("match and pick/{count} routes"), |b| b.iter(matching));
+    }
+}
+
+/// Routes of one kind, and requests for them.
+struct Kind {
+    name: &'static str,
+    router: &'static str,
+    /// `host` and `uri` of a route, and of a request for it.
+    route: fn(usize) -> (Option<String>, String),
+    request: fn(usize) -> (String, String),
+}
+
+const HOST: &str = "gateway.example.com";
+
+const KINDS: [Kind; 6] = [
+    Kind {
+        name: "exact paths",
+        router: "radixtree_host_uri",
+        route: |n| (None, format!("/tenant-{n}/chat/completions")),
+        request: |n| (HOST.to_owned(), format!("/tenant-{n}/chat/completions")),
+    },
+    Kind {
+        name: "prefixes",
+        router: "radixtree_host_uri",
+        route: |n| (None, format!("/tenant-{n}/chat/*")),
+        request: |n| (HOST.to_owned(), format!("/tenant-{n}/chat/completions")),
+    },
+    Kind {
+        name: "hosts",
+        router: "radixtree_host_uri",
+        route: |n| (Some(format!("tenant-{n}.example.com")), "/chat/*".to_owned()),
+        request: |n| (format!("tenant-{n}.example.com"), "/chat/completions".to_owned()),
+    },
+    Kind {
+        name: "hosts behind paths",
+        router: "radixtree_uri",
+        route: |n| (Some(format!("tenant-{n}.example.com")), "/chat/*".to_owned()),
+        request: |n| (format!("tenant-{n}.example.com"), "/chat/completions".to_owned()),
+    },
+    Kind {
+        name: "parameters",
+        router: "radixtree_uri_with_parameter",
+        route: |n| (None, format!("/tenant-{n}/users/:id/chat")),
+        request: |n| (HOST.to_owned(), format!("/tenant-{n}/users/{n}/chat")),
+    },
+    Kind {
+        name: "parameters first",
+        router: "radixtree_uri_with_parameter",
+        route: |n| (None, format!("/:tenant/service-{n}/chat")),
+        request: |n| (HOST.to_owned(), format!("/acme/service-{n}/chat")),
+    },
+];
+
+/// How many different requests are made in turn: more than the nearest caches hold the routes of.
+const REQUESTS: usize = 4096;
+
+/// What it costs to find the route of one of many requests, none of which is like the one before.
+fn find(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("find");
+    group.sample_size(20);
+    for kind in &KINDS {
+        for count in [10, 1_000, 10_000, 100_000] {
+            let route = |number: usize| {
+                let (host, uri) = (kind.route)(number);
+                let mut route = json!({"id": format!("r{number}"), "uri": uri, "upstream_id": "u"});
+                host.into_iter().for_each(|host| route["host"] = json!(host));
+                route
+            };
+            let upstream = json!({"id": "u", "nodes": {"api.example.com:80": 1}});
+            let document = json!({
+                "routes": (0..count).map(route).collect::<Vec<Value>>(),
+                "upstreams": [upstream],
+                "settings": {"router": kind.router},
+            });
+            let snapshot = compile(&document.to_string());
+            // A stride without a factor in common with the counts comes by every route.
+            let request = |number: usize| {
+                let (host, path) = (kind.request)(number * 7_919 % count);
+                Chat { host, path }
+            };
+            let requests: Vec<Chat> = (0..REQUESTS).map(request).collect();
+            let mut turns = requests.iter().cycle();
+            let mut run = || {
+                let head = turns.next().expect("there are requests, in a cycle");
+                assert!(exchange(&snapshot, black_box(head)).route().is_some());
+            };
+            group.bench_function(format!("{}/{count} routes", kind.name), |b| b.iter(&mut run));
+        }
     }
 }
 
@@ -131,10 +228,14 @@ fn worker_size(_: &mut Criterion) {
     println!("Worker size: {} KB, {} KB gzipped (limit 250)", plain / 1000, packed.len() / 1000);
 }
 
-criterion_group!(figures, decide, compile_documents, worker_size);
+criterion_group!(figures, decide, find, compile_documents, worker_size);
 criterion_main!(figures);
 
 fn exchange<'a>(snapshot: &'a Snapshot, head: &'a dyn Head) -> Exchange<'a> {
-    let decided = Exchange::decide(Inquiry::of(snapshot, head), Body::Unread);
+    let decided = Exchange::decide(
+        Inquiry { snapshot: Some(snapshot), head: head },
+        Means::NONE,
+        Body::Unread,
+    );
     decided.unwrap_or_else(|_| panic!("nothing here looks at a body"))
 }

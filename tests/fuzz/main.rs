@@ -22,6 +22,7 @@ use splitway_core::facts::Body;
 use splitway_core::fault::Report;
 use splitway_core::head::{Head, normalise_target};
 use splitway_core::snapshot::{Snapshot, compile_json};
+use splitway_core::split::Means;
 use splitway_tests::chance::{Chance, environment};
 use splitway_tests::mutation::{mutate, sound};
 use std::borrow::Cow;
@@ -129,7 +130,8 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
         assert_eq!(again, head.target, "normalising twice is normalising once");
         let body = Body::Whole(b"{\"model\": \"x\"}");
         let mut exchange =
-            Exchange::decide(Inquiry::of(snapshot, &head), body).expect("there is the body");
+            Exchange::decide(Inquiry { snapshot: Some(snapshot), head: &head }, Means::NONE, body)
+                .expect("there is the body");
         match exchange.attempt(&head, body) {
             Ok(attempt) => {
                 assert!(attempt.target.starts_with('/'), "{}", attempt.target);

@@ -1,9 +1,10 @@
-//! What APISIX does with a split, as data, and where Splitway does something else on purpose.
+//! What APISIX does with splits and routes, as data, and where Splitway does something else on purpose.
 //!
 //! The files of `vectors/` hold facts about APISIX 3.13 and 3.18, observed by running them; the table
 //! of differences holds what Splitway does instead. Each vector is played as it is or as its
 //! difference says. Not compared are: defaults that APISIX writes into a resource, the exact texts
-//! of its errors, the scheme and the kind of the branch (the nodes show them).
+//! of its errors, the scheme and the kind of the branch (the nodes show them), the parameters of a path
+//! (the core's own tests do).
 
 mod differences;
 
@@ -15,7 +16,7 @@ use splitway_core::kind::Kind;
 use splitway_core::snapshot::compile_json;
 
 use self::differences::{DIFFERENCES, Difference, Instead};
-use crate::message::Call;
+use crate::message::{Answer, Call};
 use crate::origin::Origin;
 use crate::script::{Act, Reply, Script};
 use crate::target::Target;
@@ -65,7 +66,11 @@ pub fn resources_are_judged_as_told(faults: impl Fn(Kind, &Value) -> Vec<Fault>)
 
 /// The vectors that are about requests, or about whole documents.
 fn all() -> Vec<Value> {
-    let files = [include_str!("vectors/traffic-split.json"), include_str!("vectors/services.json")];
+    let files = [
+        include_str!("vectors/traffic-split.json"),
+        include_str!("vectors/services.json"),
+        include_str!("vectors/route-match.json"),
+    ];
     files.into_iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap()).collect()
 }
 
@@ -130,7 +135,12 @@ fn document(vector: &Value) -> Value {
         }
         Some(other) => panic!("a vector about {other}"),
     };
-    json!({"routes": routes, "upstreams": by_id("upstreams"), "services": by_id("services")})
+    let mut document =
+        json!({"routes": routes, "upstreams": by_id("upstreams"), "services": by_id("services")});
+    if let Some(router) = vector.get("router") {
+        document["settings"] = json!({"router": router});
+    }
+    document
 }
 
 fn faults(document: &Value) -> Vec<String> {
@@ -176,7 +186,10 @@ fn call(request: &Value) -> Call {
     for (name, value) in request["headers"].as_object().into_iter().flatten() {
         call = call.header(name, value.as_str().unwrap());
     }
-    call
+    match request["body"].as_str() {
+        Some(body) => call.body(body),
+        None => call,
+    }
 }
 
 fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Value) {
@@ -187,7 +200,8 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
         let before: Vec<usize> = origins.iter().map(Origin::count).collect();
         let repeat = step["repeat"].as_u64().unwrap_or(1);
         let call = call(&step["request"]);
-        let statuses: Vec<u16> = (0..repeat).map(|_| target.call(&call).status).collect();
+        let answers: Vec<Answer> = (0..repeat).map(|_| target.call(&call)).collect();
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
         let mut counts = BTreeMap::new();
         let mut received = Vec::new();
         for (origin, before) in origins.iter().zip(before) {
@@ -199,7 +213,8 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
         }
         let expect: &Map<String, Value> = step["expect"].as_object().unwrap();
         let expected = expect.get("status").map_or(200, |status| status.as_u64().unwrap());
-        assert!(statuses.iter().all(|status| u64::from(*status) == expected), "{id}: {statuses:?}");
+        let is_expected = |status: &u16| u64::from(*status) == expected;
+        assert!(statuses.iter().all(is_expected), "{id}: {statuses:?} {step}");
         for (key, expected) in expect {
             match key.as_str() {
                 "nodes" => assert_eq!(json!(counts), *expected, "{id}"),
@@ -211,7 +226,10 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
                     let uri = uri.unwrap_or(&call.target);
                     received.iter().for_each(|it| assert_eq!(it.target, uri, "{id}"));
                 }
-                "status" | "branch" | "scheme" => {}
+                "route" => answers.iter().for_each(|it| {
+                    assert_eq!(json!(it.header("x-splitway-route")), *expected, "{id} {step}");
+                }),
+                "status" | "branch" | "scheme" | "params" => {}
                 other => panic!("{id} expects something of `{other}`"),
             }
         }

@@ -43,7 +43,7 @@ impl KeyOptions {
     }
 
     /// Hands out the keys, one by one. Lines with nothing in them are none.
-    pub(crate) fn each(&self, mut take: impl FnMut(&[u8])) -> Result<(), Failure> {
+    pub(crate) fn each(&self, mut take: impl FnMut(&str)) -> Result<(), Failure> {
         let Some(path) = &self.keys else {
             made_up(self.requests(), take);
             return Ok(());
@@ -58,20 +58,20 @@ impl KeyOptions {
     }
 }
 
-fn made_up(count: u64, mut take: impl FnMut(&[u8])) {
+fn made_up(count: u64, mut take: impl FnMut(&str)) {
     let mut key = String::new();
     for number in 1..=count {
         key.clear();
         // A text takes whatever is written to it.
         let _ = write!(key, "user-{number:07}");
-        take(key.as_bytes());
+        take(&key);
     }
 }
 
 fn each_line(
     input: &mut impl BufRead,
     mut left: u64,
-    take: &mut impl FnMut(&[u8]),
+    take: &mut impl FnMut(&str),
 ) -> io::Result<()> {
     let (mut line, mut number) = (Vec::new(), 0_u64);
     while left > 0 {
@@ -89,7 +89,8 @@ fn each_line(
             return Err(io::Error::new(io::ErrorKind::InvalidData, told));
         }
         if !key.is_empty() {
-            take(key);
+            // As a header is read that is not UTF-8.
+            take(&String::from_utf8_lossy(key));
             left -= 1;
         }
     }
@@ -100,18 +101,18 @@ fn each_line(
 mod tests {
     use super::*;
 
-    fn lines(text: &[u8], count: u64) -> io::Result<Vec<Vec<u8>>> {
+    fn lines(text: &[u8], count: u64) -> io::Result<Vec<String>> {
         let mut keys = Vec::new();
-        each_line(&mut &*text, count, &mut |key: &[u8]| keys.push(key.to_vec()))?;
+        each_line(&mut &*text, count, &mut |key: &str| keys.push(key.to_owned()))?;
         Ok(keys)
     }
 
     #[test]
     fn a_line_is_a_key_however_it_ends() {
         for (text, count, expected) in [
-            (&b"a\nb\r\n\n\r\nc"[..], 9, &[&b"a"[..], b"b", b"c"][..]),
-            (b"a\nb\n", 1, &[b"a"]),
-            (b"\xff \n", 9, &[b"\xff "]),
+            (&b"a\nb\r\n\n\r\nc"[..], 9, &["a", "b", "c"][..]),
+            (b"a\nb\n", 1, &["a"]),
+            (b"\xff \n", 9, &["\u{fffd} "]),
             (b"", 9, &[]),
         ] {
             assert_eq!(lines(text, count).expect("keys"), expected);
@@ -120,16 +121,19 @@ mod tests {
 
     #[test]
     fn what_has_no_lines_is_not_read_as_one_key() {
-        let longest = vec![b'a'; 1 << 16];
-        assert_eq!(lines(&[&longest[..], b"\r\n"].concat(), 9).expect("a key"), [&longest[..]]);
-        let error = lines(&[b"a\n", &longest[..], b"a"].concat(), 9).expect_err("too long");
+        let longest = "a".repeat(1 << 16);
+        assert_eq!(
+            lines(format!("{longest}\r\n").as_bytes(), 9).expect("a key"),
+            [longest.as_str()]
+        );
+        let error = lines(format!("a\n{longest}a").as_bytes(), 9).expect_err("too long");
         assert_eq!(error.to_string(), "line 2 is longer than 65536 bytes, which is no key");
     }
 
     #[test]
     fn keys_that_are_made_up_are_counted() {
         let mut keys = Vec::new();
-        made_up(2, |key| keys.push(key.to_vec()));
-        assert_eq!(keys, [b"user-0000001", b"user-0000002"]);
+        made_up(2, |key| keys.push(key.to_owned()));
+        assert_eq!(keys, ["user-0000001", "user-0000002"]);
     }
 }

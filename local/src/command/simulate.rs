@@ -159,7 +159,7 @@ impl<'s> Outcome<'s> {
     }
 
     /// The request of somebody with this key.
-    fn key(&mut self, key: &[u8]) {
+    fn key(&mut self, key: &str) {
         if let Some(index) = self.rule.owner(key) {
             self.tally.pick(index);
         }

@@ -83,7 +83,7 @@ impl Branches {
         Rotation::new(&weights, 0).expect("these weights were picked from before")
     }
 
-    fn at(&self, index: usize) -> &Branch {
+    pub(super) fn at(&self, index: usize) -> &Branch {
         self.list.get(index).expect("the rotation was laid out over these branches")
     }
 

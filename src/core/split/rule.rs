@@ -4,10 +4,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::branch::{BranchWire, Branches, LISTED_MAX, own, warn_of_branches};
+use super::pick::Keyed;
 use super::{Rule, Scope};
+use crate::affinity::StickyWire;
 use crate::balance::UpstreamWire;
 use crate::expr::Expr;
 use crate::fault::{At, Report};
+use crate::forced::{Override, OverrideWire};
 use crate::id::Id;
 use crate::rewrite::{HeadersWire, RewriteWire};
 
@@ -18,6 +21,8 @@ pub(super) struct RuleWire {
     r#match: Option<Vec<MatchWire>>,
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = LISTED_MAX)))]
     weighted_upstreams: Option<Vec<BranchWire>>,
+    sticky: Option<StickyWire>,
+    r#override: Option<OverrideWire>,
     name: Option<Id>,
     weight: Option<u32>,
     upstream: Option<UpstreamWire>,
@@ -78,10 +83,57 @@ fn compile_lists(
             // APISIX's default: everything to the route's upstream.
             None => own(scope, at, report).and_then(|own| Branches::own(own, scope.phase).ok()),
         };
-        let rule = branches.map(|branches| Rule { number: Some(number), groups, branches });
-        compiled.push((number, rule));
+        let extras = Extras { sticky: rule.sticky, r#override: rule.r#override, at };
+        compiled.push((number, extras.complete(number, groups, branches, scope, report)));
     }
     compiled
+}
+
+/// What of a rule is about who asks.
+struct Extras<'a> {
+    sticky: Option<StickyWire>,
+    r#override: Option<OverrideWire>,
+    /// Where it stands.
+    at: At<'a>,
+}
+
+impl Extras<'_> {
+    /// The rule that all this makes, where it has no faults.
+    fn complete(
+        self,
+        number: usize,
+        groups: Box<[Expr]>,
+        branches: Option<Branches>,
+        scope: Scope<'_>,
+        report: &mut Report,
+    ) -> Option<Rule> {
+        let faults_before = report.faults.len();
+        let at = self.at.key("sticky");
+        let sticky = self.sticky.as_ref().zip(branches.as_ref());
+        let keyed = sticky
+            .and_then(|(wire, branches)| Keyed::compile(wire, branches, scope.salt, at, report));
+        let at = self.at.key("override");
+        let forced = self.r#override.and_then(|wire| Override::compile(&wire, at, report));
+        let is_sound = report.faults.len() == faults_before;
+        let rule = |branches| Rule { number: Some(number), groups, branches, keyed, forced };
+        branches.filter(|_| is_sound).map(rule)
+    }
+
+    /// Takes over what another rule of the same split says, of which one may.
+    fn join(&mut self, other: Self, report: &mut Report) {
+        let is_said = other.sticky.is_some() || other.r#override.is_some();
+        if !is_said {
+            return;
+        }
+        if self.sticky.is_some() || self.r#override.is_some() {
+            report.fault(
+                other.at,
+                "`sticky` and `override` are for all rules with this `match` together: they stand on one of them",
+            );
+            return;
+        }
+        *self = other;
+    }
 }
 
 fn compile_list(
@@ -107,25 +159,38 @@ fn compile_groups(
     at: At<'_>,
     report: &mut Report,
 ) -> Vec<Numbered> {
-    let mut groups: Vec<(usize, Option<Vec<MatchWire>>, Vec<(BranchWire, At<'_>)>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for (number, rule) in rules.into_iter().enumerate() {
         let at = at.index(number);
-        let (condition, branch) = rule.into_branch();
+        let (condition, extras, branch) = rule.into_parts(at);
         // No condition and no groups mean the same.
         let condition = condition.filter(|groups| !groups.is_empty());
-        match groups.iter_mut().find(|(_, earlier, _)| *earlier == condition) {
-            Some((_, _, branches)) => branches.push((branch, at)),
-            None => groups.push((number, condition, vec![(branch, at)])),
+        match groups.iter_mut().find(|earlier| earlier.condition == condition) {
+            Some(group) => {
+                group.branches.push((branch, at));
+                group.extras.join(extras, report);
+            }
+            None => {
+                groups.push(Group { number, condition, extras, branches: vec![(branch, at)] });
+            }
         }
     }
     let mut compiled = Vec::new();
-    for (number, condition, branches) in groups {
+    for Group { number, condition, extras, branches } in groups {
         let groups = compile_match(condition.as_deref(), at.index(number), report);
         let branches = Branches::compile(branches, scope, at, report);
-        let rule = branches.map(|branches| Rule { number: Some(number), groups, branches });
-        compiled.push((number, rule));
+        compiled.push((number, extras.complete(number, groups, branches, scope, report)));
     }
     compiled
+}
+
+/// Rules with the same `match`.
+struct Group<'a> {
+    /// That of the first.
+    number: usize,
+    condition: Option<Vec<MatchWire>>,
+    extras: Extras<'a>,
+    branches: Vec<(BranchWire, At<'a>)>,
 }
 
 /// The groups of a rule; none, where it takes every request.
@@ -166,12 +231,13 @@ impl RuleWire {
             || self.response_headers.is_some()
     }
 
-    fn into_branch(self) -> (Option<Vec<MatchWire>>, BranchWire) {
+    fn into_parts(self, at: At<'_>) -> (Option<Vec<MatchWire>>, Extras<'_>, BranchWire) {
         let Self {
             name, weight, upstream, upstream_id, rewrite, headers, response_headers, ..
         } = self;
-        let wire =
+        let extras = Extras { sticky: self.sticky, r#override: self.r#override, at };
+        let branch =
             BranchWire { name, weight, upstream, upstream_id, rewrite, headers, response_headers };
-        (self.r#match, wire)
+        (self.r#match, extras, branch)
     }
 }

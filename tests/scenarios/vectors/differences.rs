@@ -27,7 +27,7 @@ impl Instead {
     pub(super) fn told(self) -> String {
         match self {
             Self::Refuses(what) => format!("refused: `{what}`"),
-            Self::Steps(_) => "another node or share".to_owned(),
+            Self::Steps(_) => "another route, node or share".to_owned(),
             Self::GivesUp(status) => format!("one attempt, then {status}"),
         }
     }
@@ -40,6 +40,20 @@ const MATCH: Instead = Refuses("/traffic-split/rules/0/match");
 
 const NO_MATCH_YET: &str =
     "expressions are not supported yet, and a split that ignored them would send traffic astray";
+
+/// The client is at 127.0.0.1, whatever it says.
+const NO_REAL_IP: Instead = Steps(
+    r#"[{"request": {"method": "GET", "uri": "/hello"}, "expect": {"route": "a"}},
+        {"request": {"method": "GET", "uri": "/hello", "headers": {"X-Real-IP": "10.9.8.8"}},
+         "expect": {"route": "a"}},
+        {"request": {"method": "GET", "uri": "/one", "headers": {"X-Real-IP": "192.168.1.77"}},
+         "expect": {"status": 404}}]"#,
+);
+
+const fn no_real_ip(id: &'static str) -> Difference {
+    let why = "anybody can send `X-Real-IP`: a client is where its connection comes from";
+    Difference { id, instead: NO_REAL_IP, why }
+}
 
 const fn no_match_yet(id: &'static str) -> Difference {
     Difference { id, instead: MATCH, why: NO_MATCH_YET }
@@ -63,6 +77,8 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ),
         why: "each branch counts with its weight, also if two have the same target",
     },
+    no_real_ip("route-match-047"),
+    no_real_ip("route-match-048"),
     no_match_yet("split-edge-015"),
     Difference {
         id: "split-edge-016",

@@ -1,0 +1,159 @@
+//! How a rule picks one of its branches: by what somebody may ask for, by a key, or by turns.
+
+use super::branch::{Branch, Branches};
+use crate::affinity::{Affinity, StickyWire};
+use crate::facts::{Facts, NeedsBody};
+use crate::fault::{At, Report};
+use crate::forced::{Denied, Forced};
+use crate::rendezvous::Rendezvous;
+use crate::seal::Secret;
+use crate::time::Timestamp;
+
+use super::Rule;
+
+/// What a pick is made from, beside the request.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// What time it is.
+    pub now: Timestamp,
+    /// What this deployment signs with, if it has something.
+    pub secret: Option<&'a Secret>,
+    /// Where random numbers come from.
+    pub chance: &'a dyn Fn() -> u64,
+    /// Whether this is only to see what would happen: then no turn is taken.
+    pub is_trial: bool,
+}
+
+impl Means<'_> {
+    /// No time, no secret, no chance: for requests that are decided without.
+    pub const NONE: Means<'static> =
+        Means { now: Timestamp::from_millis(0), secret: None, chance: &|| 0, is_trial: false };
+}
+
+/// Why a branch was picked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Nothing is split here.
+    Whole,
+    /// It was its turn.
+    Turn,
+    /// The key of whoever asks, found there.
+    Key { by: String, key: String },
+    /// A key that was drawn for whoever asks, and the cookie to give it to them.
+    Issued { set_cookie: String },
+    /// Somebody who may asked for it by name.
+    Forced,
+}
+
+/// A branch, and why that one.
+#[derive(Debug)]
+pub(crate) struct Picked<'a> {
+    pub(crate) branch: &'a Branch,
+    pub(crate) how: How,
+    /// Why another branch that was asked for by name was not picked.
+    pub(crate) denied: Option<String>,
+}
+
+/// The keys of a rule and the branches they belong to.
+#[derive(Debug)]
+pub(crate) struct Keyed {
+    affinity: Affinity,
+    rendezvous: Rendezvous,
+}
+
+impl Keyed {
+    /// Checks what a rule says in `sticky`. Where it names no salt, `salt` counts.
+    pub(super) fn compile(
+        wire: &StickyWire,
+        branches: &Branches,
+        salt: &str,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let affinity = Affinity::compile(wire, salt, at, report)?;
+        if affinity.needs_body() {
+            report.warn(at.key("by"), "a key in the body: bodies are read up to `settings.body_max` bytes before they are sent on, and longer ones are refused");
+        }
+        let names: Vec<&str> = branches.list().iter().map(|branch| &*branch.name).collect();
+        let weights: Vec<_> = branches.list().iter().map(|branch| branch.weight).collect();
+        let rendezvous = Rendezvous::new(&names, &weights, affinity.salt()).ok()?;
+        Some(Self { affinity, rendezvous })
+    }
+
+    /// The position of the branch that a key belongs to.
+    pub(crate) fn owner(&self, key: &str) -> usize {
+        self.rendezvous.owner(key.as_bytes())
+    }
+}
+
+impl Rule {
+    /// The branch for a request that the rule takes. No turn is taken before everything is known.
+    pub(crate) fn pick(
+        &self,
+        facts: &Facts<'_>,
+        route: &str,
+        means: Means<'_>,
+    ) -> Result<Picked<'_>, NeedsBody> {
+        let (forced, denied) = self.forced_branch(facts, route, means);
+        if let Some(branch) = forced {
+            return Ok(Picked { branch, how: How::Forced, denied: None });
+        }
+        let (branch, how) = match &self.keyed {
+            Some(keyed) => self.pick_keyed(keyed, facts, means)?,
+            None => self.pick_by_turn(means),
+        };
+        Ok(Picked { branch, how, denied })
+    }
+
+    fn pick_keyed(
+        &self,
+        keyed: &Keyed,
+        facts: &Facts<'_>,
+        means: Means<'_>,
+    ) -> Result<(&Branch, How), NeedsBody> {
+        let Keyed { affinity, .. } = keyed;
+        let issued = || means.secret.and_then(|secret| affinity.issued_key(facts, secret));
+        let found = affinity.key(facts).or_else(issued);
+        if facts.wants_body() {
+            return Err(NeedsBody);
+        }
+        let (key, how) = match (found, means.secret) {
+            (Some(found), _) => {
+                let key = found.key.into_owned();
+                (key.clone(), How::Key { by: found.by.to_owned(), key })
+            }
+            (None, Some(secret)) => {
+                match affinity.issue([(means.chance)(), (means.chance)()], secret) {
+                    Some(issued) => (issued.key, How::Issued { set_cookie: issued.set_cookie }),
+                    None => return Ok(self.pick_by_turn(means)),
+                }
+            }
+            (None, None) => return Ok(self.pick_by_turn(means)),
+        };
+        Ok((self.branches.at(keyed.owner(&key)), how))
+    }
+
+    fn pick_by_turn(&self, means: Means<'_>) -> (&Branch, How) {
+        let how = if self.number.is_some() { How::Turn } else { How::Whole };
+        let branch = if means.is_trial { self.branches.peek() } else { self.branches.next() };
+        (branch, how)
+    }
+
+    /// The branch that a request asks for by name and may, or why it may not.
+    fn forced_branch(
+        &self,
+        facts: &Facts<'_>,
+        route: &str,
+        means: Means<'_>,
+    ) -> (Option<&Branch>, Option<String>) {
+        let Some(forced) = &self.forced else { return (None, None) };
+        match forced.asked(facts, means.secret, route, means.now) {
+            Forced::Unasked => (None, None),
+            Forced::Denied(denied) => (None, Some(Denied::to_string(&denied))),
+            Forced::Branch(name) => match self.branches.named(&name) {
+                Some(branch) => (Some(branch), None),
+                None => (None, Some(format!("there is no branch `{name}` here"))),
+            },
+        }
+    }
+}
