@@ -171,7 +171,7 @@ mod tests {
     fn compile(sticky: &Json) -> Result<Affinity, Vec<String>> {
         let mut report = Report::default();
         let affinity = wire::read(sticky, At::Root, &mut report, |wire: StickyWire, report| {
-            Affinity::compile(&wire, "chat", At::Root, report)
+            Affinity::compile(&wire, "routes/chat", At::Root, report)
         });
         let faults: Vec<String> = report.faults.iter().map(Fault::to_string).collect();
         assert_eq!(affinity.is_some(), faults.is_empty(), "{faults:?}");
@@ -214,6 +214,17 @@ mod tests {
             affinity.key(&facts).map(|found| (found.by.to_owned(), found.key.into_owned()))
         });
         assert_eq!(by_consumer, pair("consumer", "jack"));
+    }
+
+    #[test]
+    fn an_argument_gives_its_value_if_it_has_one() {
+        for (query, expected) in
+            [("user=u%2017&user=x", Some("u 17")), ("a=b", None), ("user", None), ("user=", None)]
+        {
+            let asked = Asked { query: Some(query.to_owned()), ..Asked::default() };
+            let key = key_in("arg:user", &asked, Body::Unread);
+            assert_eq!(key.as_deref(), expected, "{query}");
+        }
     }
 
     #[test]
@@ -284,18 +295,20 @@ mod tests {
             })
         };
         assert_eq!(known(&affinity, pair, &secret()).as_ref(), Some(&issued.key));
-        let second = format!("splitway-chat=forged.00; a=b; {pair}");
+        let second = format!("splitway-routes~chat=forged.00; a=b; {pair}");
         assert_eq!(known(&affinity, &second, &secret()), Some(issued.key), "of another path");
 
         let other = Secret::new("another secret for tests").expect("long enough");
         assert_eq!(known(&affinity, pair, &other), None);
         for sticky in [json!({"cookie": {}, "salt": "s"}), json!({"cookie": {"name": "s"}})] {
             let affinity = compile(&sticky).expect("sound");
-            let pair = pair
-                .replace("splitway-chat=", &format!("{}=", affinity.cookie.as_ref().unwrap().name));
+            let pair = pair.replace(
+                "splitway-routes~chat=",
+                &format!("{}=", affinity.cookie.as_ref().unwrap().name),
+            );
             assert_eq!(known(&affinity, &pair, &secret()), None, "of another split");
         }
-        for at in "splitway-chat=".len()..pair.len() {
+        for at in "splitway-routes~chat=".len()..pair.len() {
             for with in ["", "0", "1", "f", "A", ".", " "] {
                 let changed = format!("{}{with}{}", &pair[..at], &pair[at + 1..]);
                 let taken = changed != pair && known(&affinity, &changed, &secret()).is_some();
@@ -312,7 +325,9 @@ mod tests {
         }}));
         let affinity = affinity.expect("sound");
         assert_eq!(affinity.salt(), "s");
-        assert_eq!(by(&["ip"]).salt(), "chat", "that of the caller");
+        let free = compile(&json!({"salt": "\u{fc} ;=\n", "cookie": {}})).expect("sound");
+        assert!(free.issue([0, 0], &secret()).unwrap().set_cookie.starts_with("splitway-~~~~~=0"));
+        assert_eq!(by(&["ip"]).salt(), "routes/chat", "that of the caller");
         let issued = affinity.issue([0, 0], &secret()).expect("a cookie is set up");
         let attributes =
             "; Max-Age=60; Path=/v1; Domain=example.com; Secure; HttpOnly; SameSite=None";
@@ -356,7 +371,7 @@ mod tests {
             ],
         );
         check(
-            json!({"by": ["ip", "cookie:splitway-chat"], "cookie": {}}),
+            json!({"by": ["ip", "cookie:splitway-routes~chat"], "cookie": {}}),
             &["/by/1: this cookie is issued and counts anyway, but only if it is signed"],
         );
         check(

@@ -84,7 +84,7 @@ impl<'s> Comparison<'s> {
     }
 
     /// Looks where a key belonged and where it belongs.
-    pub fn key(&mut self, key: &str) {
+    pub fn key(&mut self, key: &[u8]) {
         self.pairs.iter_mut().for_each(|pair| pair.key(key));
     }
 
@@ -158,7 +158,7 @@ mod tests {
         let (old, new) = (rule([95, 5], Some("x-user")), rule([90, 10], Some("x-user")));
         let mut comparison = Comparison::new(&old, &new);
         assert!(comparison.asks_keys());
-        (0..1000).for_each(|number| comparison.key(&format!("user-{number}")));
+        (0..1000).for_each(|number| comparison.key(format!("user-{number}").as_bytes()));
         let impact = comparison.finish();
         let [SplitImpact { keys: Keys::Stay { count: 1000, moves }, .. }] = &impact.splits[..]
         else {
@@ -179,7 +179,7 @@ mod tests {
         let (before, after) = (snapshot(before), snapshot(after));
         let mut comparison = Comparison::new(&before, &after);
         assert!(!comparison.asks_keys());
-        comparison.key("somebody");
+        comparison.key(b"somebody");
         look(comparison.finish())
     }
 

@@ -162,11 +162,6 @@ impl Router {
         (router, unreached)
     }
 
-    /// What the routes take, by their numbers.
-    pub(crate) fn conditions(&self) -> &[Conditions] {
-        &self.conditions
-    }
-
     /// The route that takes a request. It allocates only what its parameters stand for, and the path
     /// where that is written with escapes.
     pub(crate) fn find<'a>(
@@ -182,6 +177,11 @@ impl Router {
         let pattern = found.pattern.and_then(|at| self.patterns.get(at as usize));
         let params = pattern.map(|pattern| pattern.params(&path)).unwrap_or_default();
         Some(Found { route: found.route as usize, params })
+    }
+
+    /// What the routes take, by their numbers.
+    pub(crate) fn conditions(&self) -> &[Conditions] {
+        &self.conditions
     }
 
     /// Why a route was not even asked about a request.

@@ -100,7 +100,7 @@ impl<'s> RuleView<'s> {
     }
 
     /// Which branch has a key, if keys decide here.
-    pub fn owner(&self, key: &str) -> Option<usize> {
+    pub fn owner(&self, key: &[u8]) -> Option<usize> {
         self.0.keyed.as_ref().map(|keyed| keyed.owner(key))
     }
 

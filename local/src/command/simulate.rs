@@ -160,7 +160,7 @@ impl<'s> Outcome<'s> {
 
     /// The request of somebody with this key.
     fn key(&mut self, key: &str) {
-        if let Some(index) = self.rule.owner(key) {
+        if let Some(index) = self.rule.owner(key.as_bytes()) {
             self.tally.pick(index);
         }
     }

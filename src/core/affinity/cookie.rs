@@ -78,7 +78,7 @@ pub(crate) struct Issued {
 impl CookieWire {
     /// Checks the cookie of a rule whose keys are mixed with `salt`.
     pub(super) fn compile(&self, salt: &str, at: At<'_>, report: &mut Report) -> Cookie {
-        let default = format!("{PREFIX}{salt}");
+        let default = default_name(salt);
         let name = self.name.as_deref().unwrap_or(&default);
         let path = self.path.as_deref().unwrap_or("/");
         let max_age = self.max_age.unwrap_or(MAX_AGE);
@@ -87,16 +87,9 @@ impl CookieWire {
             SameSite::Strict => "Strict",
             SameSite::None => "None",
         };
-        let is_name = is_header_name(name) && name.len() <= NAME_MAX;
-        match &self.name {
-            Some(_) if !is_name => {
-                let what = format!("expected a token of up to {NAME_MAX} bytes (RFC 6265)");
-                report.fault(at.key("name"), what);
-            }
-            None if !is_name => {
-                report.fault(at, "`name` is missing, and the salt cannot be part of one");
-            }
-            Some(_) | None => {}
+        if !is_header_name(name) || name.len() > NAME_MAX {
+            let what = format!("expected a token of up to {NAME_MAX} bytes (RFC 6265)");
+            report.fault(at.key("name"), what);
         }
         if !(1..=MAX_AGE_MAX).contains(&max_age) {
             let what = format!("expected 1 to {MAX_AGE_MAX} seconds, which are 400 days");
@@ -123,6 +116,12 @@ impl CookieWire {
         );
         Cookie { name: name.into(), attributes: attributes.into() }
     }
+}
+
+/// The name of a cookie that is given none; what of the salt cannot stand in a name becomes `~`.
+fn default_name(salt: &str) -> String {
+    let kept = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '~' };
+    PREFIX.chars().chain(salt.chars().map(kept)).collect()
 }
 
 fn is_domain(text: &str) -> bool {

@@ -150,7 +150,7 @@ impl<'s> Pair<'s> {
         Self { route, rule, before, after, branches, moves }
     }
 
-    pub(super) fn key(&mut self, key: &str) {
+    pub(super) fn key(&mut self, key: &[u8]) {
         let owner = |rule: Option<RuleView<'_>>| rule.and_then(|rule| rule.owner(key));
         if let (Some(moves), Some(from), Some(to)) =
             (&mut self.moves, owner(self.before), owner(self.after))

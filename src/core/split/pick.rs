@@ -81,8 +81,8 @@ impl Keyed {
     }
 
     /// The position of the branch that a key belongs to.
-    pub(crate) fn owner(&self, key: &str) -> usize {
-        self.rendezvous.owner(key.as_bytes())
+    pub(crate) fn owner(&self, key: &[u8]) -> usize {
+        self.rendezvous.owner(key)
     }
 }
 
@@ -130,7 +130,7 @@ impl Rule {
             }
             (None, None) => return Ok(self.pick_by_turn(means)),
         };
-        Ok((self.branches.at(keyed.owner(&key)), how))
+        Ok((self.branches.at(keyed.owner(key.as_bytes())), how))
     }
 
     fn pick_by_turn(&self, means: Means<'_>) -> (&Branch, How) {

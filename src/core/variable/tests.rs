@@ -213,7 +213,7 @@ fn a_route_tells_its_name_and_its_parameters() {
         name: Some("users"),
         service_id: Some("s1"),
         service_name: None,
-        params: vec![("id", Cow::Borrowed("7"))],
+        params: vec![("id", "7".to_owned())],
     };
     let facts = Facts::new(&head, &draft, Body::Unread).of_route(&route);
     for (name, value) in [
