@@ -35,9 +35,9 @@ enum Command {
     /// Print the configuration of a server, the whole document
     #[command(after_help = AFTER_HELP)]
     Pull(command::pull::Arguments),
-    /// Show what a document would change on a server, resource by resource
-    #[command(after_help = AFTER_HELP)]
-    Diff(command::diff::Arguments),
+    /// Show what a document would change on a server, or how two differ: resources and traffic
+    #[command(after_help = command::diff::AFTER_HELP)]
+    Diff(Box<command::diff::Arguments>),
     /// Make a document the configuration of a server, after a look at what that changes
     #[command(after_help = AFTER_HELP)]
     Push(command::push::Arguments),

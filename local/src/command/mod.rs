@@ -23,6 +23,7 @@ pub(crate) mod rollback;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 mod source;
+mod traffic;
 pub(crate) mod validate;
 
 /// The ways to ask the process to end: Ctrl-C and `SIGTERM`. From when this exists, they no longer

@@ -25,9 +25,9 @@ const COLOURS: [&str; 6] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00
 const DASHES: [&str; 4] = ["none", "8 4", "2 3", "8 3 2 3"];
 
 const STYLE: &str = "\
-svg{background:#fff;font:13px sans-serif}text{fill:#222}.t{font-weight:bold}\
+svg{font:13px sans-serif}.b{fill:#fff}text{fill:#222}.t{font-weight:bold}\
 .a{stroke:#777;fill:none}.g{stroke:#ddd}.l{fill:none;stroke-width:2}.s{fill:none;stroke-width:1;stroke-dasharray:4 4;opacity:.7}\
-@media(prefers-color-scheme:dark){svg{background:#161616}text{fill:#ddd}.a{stroke:#999}.g{stroke:#3a3a3a}}";
+@media(prefers-color-scheme:dark){.b{fill:#161616}text{fill:#ddd}.a{stroke:#999}.g{stroke:#3a3a3a}}";
 
 /// The picture of all splits.
 pub(super) fn draw(outcomes: &[Outcome<'_>]) -> String {
@@ -37,7 +37,7 @@ pub(super) fn draw(outcomes: &[Outcome<'_>]) -> String {
     let mut svg = Svg(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\" role=\"img\"><title>Shares of requests</title>\
-         <style>{STYLE}</style>\n"
+         <style>{STYLE}</style>\n<rect class=\"b\" width=\"{width}\" height=\"{height}\"/>\n"
     ));
     if plots.is_empty() {
         svg.text([LEFT, TOP / 2.0], "start", "t", "nothing is split");
