@@ -83,7 +83,7 @@ fn split_lines(out: &mut impl Write, split: &SplitImpact<'_>) -> io::Result<()> 
         Keys::Begin => writeln!(out, "    keys decide from now on"),
         Keys::End => writeln!(out, "    keys do not decide any more"),
         Keys::Stay { count, moves } if moves.is_empty() => {
-            writeln!(out, "    none of {count} keys moves")
+            writeln!(out, "    0 of {count} keys move")
         }
         Keys::Stay { count, moves } => {
             moves.iter().try_for_each(|one| move_line(out, one, moves, *count))
