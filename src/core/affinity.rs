@@ -89,7 +89,7 @@ impl Affinity {
         }
         let salt = wire.salt.as_deref().unwrap_or(default_salt);
         let cookie = wire.cookie.as_ref();
-        let cookie = cookie.map(|cookie| cookie.compile(salt, at.key("cookie"), report));
+        let cookie = cookie.map(|cookie| cookie.compile(at.key("cookie"), report));
         let own = cookie.as_ref().map(|cookie| Place::Cookie(cookie.name.clone()));
         let is_own = |(_, place): &(Box<str>, Place)| own.as_ref() == Some(place);
         if let Some(index) = places.iter().position(is_own) {
@@ -126,14 +126,14 @@ impl Affinity {
         secret: &Secret,
     ) -> Option<Found<'a>> {
         let cookie = self.cookie.as_ref()?;
-        let key = Cow::Owned(cookie.key(facts, &self.salt, secret)?);
+        let key = Cow::Owned(cookie.key(facts, secret)?);
         Some(Found { by: &cookie.name, key })
     }
 
     /// A new key from two random numbers, if there is a cookie to put it in. Whoever asks has found no
     /// other key, not in the body either.
     pub(crate) fn issue(&self, draws: [u64; 2], secret: &Secret) -> Option<Issued> {
-        self.cookie.as_ref().map(|cookie| cookie.issue(draws, &self.salt, secret))
+        self.cookie.as_ref().map(|cookie| cookie.issue(draws, secret))
     }
 }
 
@@ -295,20 +295,21 @@ mod tests {
             })
         };
         assert_eq!(known(&affinity, pair, &secret()).as_ref(), Some(&issued.key));
-        let second = format!("splitway-routes~chat=forged.00; a=b; {pair}");
-        assert_eq!(known(&affinity, &second, &secret()), Some(issued.key), "of another path");
+        let second = format!("splitway=forged.00; a=b; {pair}");
+        assert_eq!(
+            known(&affinity, &second, &secret()).as_ref(),
+            Some(&issued.key),
+            "of another path"
+        );
 
         let other = Secret::new("another secret for tests").expect("long enough");
         assert_eq!(known(&affinity, pair, &other), None);
-        for sticky in [json!({"cookie": {}, "salt": "s"}), json!({"cookie": {"name": "s"}})] {
-            let affinity = compile(&sticky).expect("sound");
-            let pair = pair.replace(
-                "splitway-routes~chat=",
-                &format!("{}=", affinity.cookie.as_ref().unwrap().name),
-            );
-            assert_eq!(known(&affinity, &pair, &secret()), None, "of another split");
-        }
-        for at in "splitway-routes~chat=".len()..pair.len() {
+        let salted = compile(&json!({"cookie": {}, "salt": "s"})).expect("sound");
+        assert_eq!(known(&salted, pair, &secret()), Some(issued.key), "splits share a cookie");
+        let named = compile(&json!({"cookie": {"name": "s"}})).expect("sound");
+        let renamed = pair.replace("splitway=", "s=");
+        assert_eq!(known(&named, &renamed, &secret()), None, "of another cookie");
+        for at in "splitway=".len()..pair.len() {
             for with in ["", "0", "1", "f", "A", ".", " "] {
                 let changed = format!("{}{with}{}", &pair[..at], &pair[at + 1..]);
                 let taken = changed != pair && known(&affinity, &changed, &secret()).is_some();
@@ -325,8 +326,6 @@ mod tests {
         }}));
         let affinity = affinity.expect("sound");
         assert_eq!(affinity.salt(), "s");
-        let free = compile(&json!({"salt": "\u{fc} ;=\n", "cookie": {}})).expect("sound");
-        assert!(free.issue([0, 0], &secret()).unwrap().set_cookie.starts_with("splitway-~~~~~=0"));
         assert_eq!(by(&["ip"]).salt(), "routes/chat", "that of the caller");
         let issued = affinity.issue([0, 0], &secret()).expect("a cookie is set up");
         let attributes =
@@ -371,7 +370,7 @@ mod tests {
             ],
         );
         check(
-            json!({"by": ["ip", "cookie:splitway-routes~chat"], "cookie": {}}),
+            json!({"by": ["ip", "cookie:splitway"], "cookie": {}}),
             &["/by/1: this cookie is issued and counts anyway, but only if it is signed"],
         );
         check(

@@ -55,8 +55,8 @@ impl<'s> Comparison<'s> {
         let besides = |routes: &[RouteView<'s>], others: &BTreeSet<&str>| {
             routes.iter().map(RouteView::id).filter(|id| !others.contains(id)).collect()
         };
-        let (unreached, reached_not) = (survey::unreached(after), survey::unreached(before));
-        let (shadowed, unshadowed) = shadows(reached_not, unreached, &is);
+        let unreached = (survey::unreached(before), survey::unreached(after));
+        let (shadowed, unshadowed) = shadows(unreached.0, unreached.1, &is);
         let both = common(&old, &new);
         let kinds = (before.router_kind(), after.router_kind());
         let is_rerouted = kinds.0 != kinds.1;

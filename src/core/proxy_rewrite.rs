@@ -185,7 +185,9 @@ mod tests {
             let expected = match value {
                 Value::Null => json!([]),
                 Value::Array(_) => value.clone(),
-                one => json!([one]),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                    json!([value])
+                }
             };
             assert_eq!(json!(values), expected, "{id}: {name}");
         }

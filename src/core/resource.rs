@@ -187,12 +187,13 @@ impl RouteWire {
         at: At<'_>,
         report: &mut Report,
     ) -> Conditions {
+        let uris = self.paths(router, at, report);
         let hosts = one_or_list(&self.host, &self.hosts, HOSTS, at, report);
         check_each(&self.host, &self.hosts, HOSTS, at, report, check_host);
         self.check_choices(at, report);
         Conditions {
             hosts,
-            uris: self.paths(router, at, report),
+            uris,
             methods: self.methods.clone().unwrap_or_default(),
             addresses: self.addresses(at, report),
             vars: self.vars(at.key("vars"), report),

@@ -1,18 +1,20 @@
 //! What is changed in a request on its way: by a branch, or by the plugin `proxy-rewrite`.
 //!
-//! Both lower to one [`Rewrite`]. What it changes:
+//! Both lower to one `Rewrite`. What it changes:
 //!
-//! - the target ([`target`]): a new path, by template or by pattern, and arguments of the query;
+//! - the target (`target`): a new path, by template or by pattern, and arguments (`query`);
 //! - the method, and the host that is asked for;
-//! - headers of the request and of the response ([`headers`]);
-//! - members of a JSON object that is the body ([`body`]).
+//! - headers of the request and of the response (`headers`);
+//! - members of a JSON object that is the body (`body`).
 //!
 //! Values are those of the request before the rewrite: no change of one rewrite sees another of it.
 
 mod body;
+mod escape;
 #[cfg(test)]
 pub(crate) mod fake;
 mod headers;
+mod query;
 mod target;
 
 use serde::Deserialize;
@@ -27,8 +29,9 @@ use crate::wire::Members;
 
 use headers::HeaderRules;
 pub(crate) use headers::{HeadersWire, Values};
+pub(crate) use query::QueryWire;
+pub(crate) use target::URI_MAX;
 use target::{Matched, Target, match_text};
-pub(crate) use target::{QueryWire, URI_MAX};
 
 /// The member `rewrite` of a branch.
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -206,8 +209,13 @@ impl RewriteWire {
     /// Checks the changes of everything but headers.
     pub(crate) fn compile(&self, at: At<'_>, report: &mut Report) -> Rewrite {
         let target = Target::compile(self, at, report);
-        if self.host.as_deref().is_some_and(|host| !is_host(host)) {
-            report.fault(at.key("host"), "expected `host` or `host:port`");
+        match self.host.as_deref().map(is_host) {
+            Some(true) => report.warn(
+                at.key("host"),
+                "at the edge `Host` is always the node's name: a Worker cannot send another",
+            ),
+            Some(false) => report.fault(at.key("host"), "expected `host` or `host:port`"),
+            None => {}
         }
         Rewrite {
             target,
@@ -339,6 +347,7 @@ mod tests {
                 ("/a?p=%5C%C3%A9+", "/v/%5C%C3%A9%20/end?q=none&r=1&p=%5C%C3%A9+"),
             ],
         );
+        check(&json!({"uri": "/old$uri"}), &[("/%252e%252e/%2525%20", "/old/%252e%252e/%2525%20")]);
         check(&json!({"uri": "/log?$args"}), &[("/a?b=%20&c=#", "/log?b=%20&c=%23&b=%20&c=#")]);
     }
 
@@ -489,5 +498,10 @@ mod tests {
         assert_eq!(faults.len(), expected.len() + 1, "{faults:#?}");
         let (_, report) = compile(&json!({"rewrite": {"uri": "/a$helle/b"}}));
         assert_eq!((report.faults.len(), report.warnings.len()), (0, 1));
+        let (_, report) = compile(&json!({"rewrite": {"regex_uri": ["^/(a)", "/$1?b=$2"]}}));
+        let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
+        let expected =
+            "/rewrite/regex_uri/1: nothing is filled in here: the pattern has no group 2";
+        assert_eq!(warnings, [expected]);
     }
 }

@@ -58,8 +58,8 @@ pub(crate) enum Piece<'p> {
     Capture(&'p str),
 }
 
-/// Variables whose values are escaped as the client has escaped them.
-const WRITTEN: [&str; 4] = ["args", "query_string", "real_request_uri", "request_uri"];
+/// Variables whose values are escaped as the client has escaped them. Of `request_uri` the path is not.
+const WRITTEN: [&str; 3] = ["args", "query_string", "real_request_uri"];
 
 impl Template {
     /// Checks a template; warns of every name in it that stands for nothing.
@@ -163,6 +163,14 @@ impl Template {
         self.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(&**text),
             Part::Variable { .. } | Part::Capture { .. } => None,
+        })
+    }
+
+    /// The numbers of the captures in it.
+    pub(crate) fn captures(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Capture { number, .. } => Some(*number),
+            Part::Text(_) | Part::Variable { .. } => None,
         })
     }
 

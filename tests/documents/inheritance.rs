@@ -105,7 +105,7 @@ fn faults_of_services_are_said_once() {
         &json!({
             "services": [
                 {"id": "s", "hosts": [], "enable_websocket": true, "script": "return"},
-                {"id": "s", "hosts": ["a:80", "b", "b"], "upstream": {"nodes": {}, "pass_host": "node"}},
+                {"id": "s", "hosts": ["a:x", "b", "b"], "upstream": {"nodes": {}, "pass_host": "node"}},
                 {"id": "t", "plugins": {"traffic-split": {"rules": [{"weighted_upstreams": []}]}}},
             ],
             "plugin_configs": [{"id": "p"}],
@@ -117,11 +117,11 @@ fn faults_of_services_are_said_once() {
         }),
         &[
             "/services/0/enable_websocket: APISIX has this key, Splitway does not support it yet",
-            "/services/0/script: APISIX has this key, Splitway does not support it yet",
+            "/services/0/script: APISIX runs Lua here, which Splitway does not: `vars` can say much of it",
             "/services/0/hosts: expected at least one",
             "/services/1/upstream/nodes: expected at least one node",
             "/services/1/hosts/2: `b` stands here twice",
-            "/services/1/hosts/0: expected a host name without a port, or one with a leading `*`",
+            "/services/1/hosts/0: expected a host name, or one with a leading `*`",
             "/services/1/id: another service has the id `s`",
             "/services/2/plugins/traffic-split/rules/0/weighted_upstreams: expected 1 to 20 branches, found 0",
             "/plugin_configs/0: `plugins` is missing",

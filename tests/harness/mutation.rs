@@ -11,17 +11,22 @@ pub fn sound() -> Value {
             {
                 "id": "chat", "name": "n", "desc": "d", "labels": {"a": "b"},
                 "uris": ["/chat/*", "/chat"], "hosts": ["*.example.com", "api.example.com"],
-                "methods": ["GET", "POST"], "priority": 3, "status": 1,
+                "methods": ["GET", "POST"], "priority": 3,
+                "remote_addrs": ["10.0.0.0/8", "::1"], "vars": [["arg_v", "==", "2"]], "status": 1,
                 "timeout": {"connect": 1, "send": 2.5, "read": 3},
                 "upstream_id": "provider",
                 "plugins": {"traffic-split": {"_meta": {"disable": false}, "rules": [{"weighted_upstreams": [
                     {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1?x=y"}},
                     {"weight": 5, "upstream": {"nodes": [{"host": "a", "port": 1, "weight": 1}]},
                      "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]}},
-                    {"upstream_id": "provider", "weight": 0},
+                    {"upstream_id": "provider", "weight": 0, "rewrite": {
+                        "regex_uri": ["^/(a|b)/(.*)$", "/$1?rest=$2", "/c", "/${arg_a ?? d}"],
+                        "host": "h:1", "method": "PUT", "query": {"set": {"a": ["b", 1]}, "remove": ["c"]},
+                        "body": {"a": {"b": null}},
+                     }, "response_headers": {"set": {"a": ["b", 2]}, "add": {"c": 0.5}, "remove": ["e"]}},
                 ]}]}},
             },
-            {"uri": "/s", "service_id": "s", "plugin_config_id": "p"},
+            {"uri": "/s", "remote_addr": "192.0.2.1", "service_id": "s", "plugin_config_id": "p"},
             {
                 "uri": "/*", "upstream": "https://api.example.com:8443",
                 "plugins": {"traffic-split": {"rules": [
@@ -34,10 +39,16 @@ pub fn sound() -> Value {
             "id": "provider", "type": "roundrobin", "scheme": "https", "pass_host": "rewrite",
             "upstream_host": "h:1", "nodes": {"a:1": 1, "b": 2}, "timeout": {"connect": 1, "send": 1, "read": 1},
         }],
-        "settings": {"proof_headers": true},
+        "settings": {"router": "radixtree_uri", "proof_headers": true},
         "services": [{
             "id": "s", "name": "n", "labels": {"a": "b"}, "hosts": ["s.example.com"], "upstream_id": "provider",
-            "plugins": {"traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]}},
+            "plugins": {
+                "traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]},
+                "proxy-rewrite": {
+                    "uri": "/a/$uri", "headers": {"set": {"a": "$1"}, "add": {"c": [1]}, "remove": ["e"]},
+                    "use_real_request_uri_unsafe": false, "_meta": {"disable": false},
+                },
+            },
         }],
         "plugin_configs": [{"id": "p", "plugins": {"traffic-split": {"rules": [{"weight": 1}]}}}],
         "consumer_groups": [{"id": "g", "plugins": {}}],
@@ -45,7 +56,9 @@ pub fn sound() -> Value {
             {"username": "jack", "group_id": "g", "plugins": {"key-auth": {"key": "k"}}},
             {"id": "jack/credentials/c1", "name": "n", "plugins": {"key-auth": {"key": "l"}}},
         ],
-        "global_rules": [{"id": 1, "plugins": {}}],
+        "global_rules": [{"id": 1, "plugins": {"proxy-rewrite": {
+            "regex_uri": ["a", "/b"], "host": "h", "method": "GET", "headers": {"a": "b", "c": ["d", 1]},
+        }}}],
         "plugin_metadata": [{"id": "traffic-split"}],
         "ssls": [],
     })

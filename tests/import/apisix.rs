@@ -130,9 +130,12 @@ fn a_route_without_its_guard_is_left_out() {
     for (key, reason) in [
         (
             "filter_func: 'function(vars) return true end'",
-            "`filter_func`: APISIX has this key, Splitway does not support it yet",
+            "`filter_func`: APISIX runs Lua here, which Splitway does not: `vars` can say much of it",
         ),
-        ("script: x", "`script`: APISIX has this key, Splitway does not support it yet"),
+        (
+            "script: x",
+            "`script`: APISIX runs Lua here, which Splitway does not: `vars` can say much of it",
+        ),
         (
             "plugins: {ldap-auth: {}, datadog: {}}",
             "`plugins/ldap-auth`: APISIX has this plugin, Splitway does not support it yet",

@@ -44,6 +44,10 @@ macro_rules! scenarios {
                 the_query_is_kept
                 a_target_that_is_not_rewritten_is_unchanged
                 headers_are_set_added_and_removed_by_branch
+                the_first_pattern_that_matches_rewrites_the_path
+                methods_and_arguments_are_changed_by_branch
+                members_are_merged_into_a_json_body
+                responses_are_changed_by_branch
             }
             targets {
                 odd_targets_mean_the_same_everywhere

@@ -77,3 +77,86 @@ pub(crate) fn headers_are_set_added_and_removed_by_branch(target: &mut impl Targ
     let tags = headers.all("x-tag").join(b", ".as_slice());
     assert_eq!(String::from_utf8_lossy(&tags), "client, split");
 }
+
+/// What a pattern captures stays one path, whatever the client has escaped in it.
+pub(crate) fn the_first_pattern_that_matches_rewrites_the_path(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let rewrite = json!({"regex_uri": ["^/api/v1/(.*)", "/v1/$1", "^/api/(.*)$", "/new?rest=$1"]});
+    let headers = json!({"set": {"x-rest": "[$1]"}});
+    target.start(&split(&[json!({
+        "upstream": upstream(&origin), "rewrite": rewrite, "headers": headers,
+    })]));
+
+    for (sent, expected, rest) in [
+        ("/api/v1/a/b?c=d", "/v1/a/b?c=d", "[a/b]"),
+        ("/api/v2/a&b?c", "/new?rest=v2/a%26b&c", "[v2/a&b]"),
+        ("/api/v1/a%3Fb%23c%25", "/v1/a%3Fb%23c%25", "[a?b#c%]"),
+        ("/api/v1/a%0d%0aX-Evil:%201", "/v1/a%0D%0AX-Evil:%201", "[a]"),
+        ("/api/v1/caf%C3%A9", "/v1/caf%C3%A9", "[caf]"),
+        ("/other%2F", "/other%2F", "[]"),
+    ] {
+        assert_eq!(target.call(&Call::get(sent)).status, 200, "{sent}");
+        let received = origin.requests().pop().unwrap();
+        assert_eq!(received.target, expected, "{sent}");
+        assert_eq!(received.header("x-rest").as_deref(), Some(rest), "{sent}");
+        assert!(!received.headers.has("x-evil"));
+    }
+}
+
+/// A branch changes the method, removes arguments and sets others.
+pub(crate) fn methods_and_arguments_are_changed_by_branch(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let query = json!({"set": {"api-version": 2, "q": "a&b c"}, "remove": ["key"]});
+    let rewrite = json!({"method": "PUT", "query": query});
+    target.start(&split(&[json!({"upstream": upstream(&origin), "rewrite": rewrite})]));
+
+    let call = Call::post("/x?key=s&y=%20&api-version=1", "body");
+    assert_eq!(target.call(&call).status, 200);
+    let received = origin.only_request();
+    assert_eq!(received.method, "PUT");
+    assert_eq!(received.target, "/x?y=%20&api-version=2&q=a%26b%20c");
+    assert_eq!(received.body, b"body");
+}
+
+/// What is not merged keeps its bytes; the length is the new one.
+pub(crate) fn members_are_merged_into_a_json_body(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let rewrite = json!({"body": {"model": "v2", "options": {"seed": null, "n": 1}}});
+    target.start(&split(&[json!({"upstream": upstream(&origin), "rewrite": rewrite})]));
+
+    let body = r#"{"z": 1.0, "model": "v1", "options": {"seed": 7, "t": 1e400}}"#;
+    let merged = r#"{"z":1.0,"model":"v2","options":{"t":1e400,"n":1}}"#;
+    for call in [Call::post("/x", body), Call::post("/x", body).in_chunks()] {
+        assert_eq!(target.call(&call).status, 200);
+        let received = origin.requests().pop().unwrap();
+        assert_eq!(String::from_utf8_lossy(&received.body), merged);
+        assert!(received.chunked || received.header("content-length") == Some("50".to_owned()));
+    }
+    assert_eq!(target.call(&Call::get("/x")).status, 200);
+    assert_eq!(origin.requests().pop().unwrap().body, b"");
+
+    let count = origin.count();
+    let answer = target.call(&Call::post("/x", "a=b"));
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["error_msg"], "The body of the request is no JSON object");
+    let encoded = Call::post("/x", "{}").header("Content-Encoding", "gzip");
+    assert_eq!(target.call(&encoded).status, 415);
+    assert_eq!(origin.count(), count, "neither was sent");
+}
+
+/// A branch sets, adds and removes headers of the responses that it gets.
+pub(crate) fn responses_are_changed_by_branch(target: &mut impl Target) {
+    let reply = Reply::ok("").header("X-Debug", "1").header("X-Tag", "origin");
+    let origin = target.origin(reply);
+    let headers = json!({
+        "set": {"X-Api-Version": "v2"}, "add": {"x-tag": "branch"}, "remove": ["x-debug"],
+    });
+    target.start(&split(&[json!({"upstream": upstream(&origin), "response_headers": headers})]));
+
+    let answer = target.call(&Call::get("/x"));
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-api-version").as_deref(), Some("v2"));
+    assert!(!answer.headers.has("x-debug"));
+    let tags = answer.headers.all("x-tag").join(b", ".as_slice());
+    assert_eq!(String::from_utf8_lossy(&tags), "origin, branch");
+}

@@ -20,9 +20,8 @@ const MAX_AGE_MAX: u32 = 34_560_000;
 const TRIES_MAX: usize = 8;
 /// How long an issued cookie is kept if nothing is said: 30 days.
 const MAX_AGE: u32 = 2_592_000;
-/// What stands before the salt in the name, if none is said. Cookies of several splits of one host must
-/// differ in name, or each would replace the others.
-const PREFIX: &str = "splitway-";
+/// The name, if none is said.
+const NAME: &str = "splitway";
 
 /// The member `cookie` of `sticky`.
 #[derive(Debug, Deserialize)]
@@ -76,10 +75,9 @@ pub(crate) struct Issued {
 }
 
 impl CookieWire {
-    /// Checks the cookie of a rule whose keys are mixed with `salt`.
-    pub(super) fn compile(&self, salt: &str, at: At<'_>, report: &mut Report) -> Cookie {
-        let default = default_name(salt);
-        let name = self.name.as_deref().unwrap_or(&default);
+    /// Checks the cookie of a rule.
+    pub(super) fn compile(&self, at: At<'_>, report: &mut Report) -> Cookie {
+        let name = self.name.as_deref().unwrap_or(NAME);
         let path = self.path.as_deref().unwrap_or("/");
         let max_age = self.max_age.unwrap_or(MAX_AGE);
         let same_site = match self.same_site.unwrap_or(SameSite::Lax) {
@@ -118,12 +116,6 @@ impl CookieWire {
     }
 }
 
-/// The name of a cookie that is given none; what of the salt cannot stand in a name becomes `~`.
-fn default_name(salt: &str) -> String {
-    let kept = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '~' };
-    PREFIX.chars().chain(salt.chars().map(kept)).collect()
-}
-
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -133,21 +125,22 @@ fn is_domain(text: &str) -> bool {
 
 impl Cookie {
     /// A new key from two random numbers.
-    pub(super) fn issue(&self, [high, low]: [u64; 2], salt: &str, secret: &Secret) -> Issued {
+    pub(super) fn issue(&self, [high, low]: [u64; 2], secret: &Secret) -> Issued {
         let Self { name, attributes } = self;
         let key = format!("{high:016x}{low:016x}");
-        let signature = secret.sign(Purpose::Cookie, &[name, salt, &key]);
+        let signature = secret.sign(Purpose::Cookie, &[name, &key]);
         Issued { set_cookie: format!("{name}={key}.{signature}{attributes}"), key }
     }
 
     /// The key in the first cookie of a request with a sound signature. There may be others of the same
     /// name, of other paths.
-    pub(super) fn key(&self, facts: &Facts<'_>, salt: &str, secret: &Secret) -> Option<String> {
+    pub(super) fn key(&self, facts: &Facts<'_>, secret: &Secret) -> Option<String> {
         let header = facts.header("cookie")?;
         cookies(&header, &self.name).take(TRIES_MAX).find_map(|value| {
             let (key, signature) = value.split_once('.')?;
-            // With salt and name, the cookie of one split says nothing to another.
-            let is_ours = secret.has_signed(Purpose::Cookie, &[&self.name, salt, key], signature);
+            // Without the salt: splits whose cookies have one name share it, or each would replace that
+            // of the other. By their salts they divide its keys independently all the same.
+            let is_ours = secret.has_signed(Purpose::Cookie, &[&self.name, key], signature);
             is_ours.then(|| key.to_owned())
         })
     }

@@ -5,41 +5,29 @@
 //! - `regex_uri` are pairs of a pattern and a replacement. The first pattern that matches the path, as
 //!   routes see it (decoded, folded, merged), has its match replaced, once; the whole is escaped
 //!   again. Where none matches, the path goes as the client has written it, which APISIX would
-//!   escape anew. Patterns are those of `regex-lite`: without look-around and back references.
+//!   escape anew. Patterns are those of `pattern`: without look-around and back references.
 //! - The client's query stands behind the query of `uri` or of the replacement.
-//! - `query` then removes arguments by name and sets others, which stand last.
+//! - The arguments that it then has are changed as `query` says (`query`).
 //!
 //! A value that was filled from a request stays a piece of the path, or of the query, that it was put
 //! in: what would end it there is escaped. The variables that stand for parts of the target as written
-//! (`args`, `request_uri`) keep their escapes, and in a query their `&` and `=`. Segments `.` and `..` of
+//! (`args`, `real_request_uri`) keep their escapes, and in a query their `&` and `=`. Segments `.` and `..` of
 //! a filled path are left out, so that it stays below what is written before them.
 
-use percent_encoding::{
-    AsciiSet, CONTROLS, percent_decode_str, percent_encode, utf8_percent_encode,
-};
-use regex_lite::Regex;
-use serde::Deserialize;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{RewriteWire, Values};
+use super::RewriteWire;
+use super::escape::{PATH, QUERY, escape, fill};
+use super::query::Query;
 use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
 use crate::head::{match_path, without_dot_segments};
-use crate::template::{Captures, Dialect, Piece, Template};
+use crate::pattern::Pattern;
+use crate::template::{Captures, Dialect, Template};
 
 /// The most characters of a path, as in APISIX.
 pub(crate) const URI_MAX: usize = 4096;
-
-/// The member `query` of `rewrite`.
-#[derive(Debug, PartialEq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct QueryWire {
-    set: Option<BTreeMap<String, Values>>,
-    remove: Option<Vec<String>>,
-}
 
 /// Checked changes to a target.
 #[derive(Debug, Default)]
@@ -53,7 +41,7 @@ enum Path {
     #[default]
     Kept,
     Uri(Uri),
-    Patterns(Box<[(Regex, Uri)]>),
+    Patterns(Box<[(Pattern, Uri)]>),
 }
 
 /// A path and its own query.
@@ -61,15 +49,6 @@ enum Path {
 struct Uri {
     path: Template,
     query: Option<Template>,
-}
-
-/// Changes to the arguments of a query.
-#[derive(Debug)]
-struct Query {
-    /// Names as arguments have them when they are decoded.
-    removed: Box<[Box<str>]>,
-    /// Names, escaped, with their values.
-    set: Box<[(Box<str>, Box<[Template]>)]>,
 }
 
 /// A path as patterns see it.
@@ -91,18 +70,15 @@ pub(super) struct Matched<'m> {
 
 /// A path as patterns see it: decoded, folded, merged.
 pub(super) fn match_text(path: &str) -> MatchText<'_> {
-    let text = match match_path(path) {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
-        Cow::Owned(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Some(Cow::Owned(text)),
-            Err(error) => {
-                let text = error.as_bytes().iter().copied().map(char::from).collect();
-                return MatchText { text: Cow::Owned(text), is_bytes: true };
-            }
-        },
+    let decoded = match match_path(path) {
+        Cow::Borrowed(_) => return MatchText { text: Cow::Borrowed(path), is_bytes: false },
+        Cow::Owned(decoded) => String::from_utf8(decoded),
     };
-    // What is borrowed of a text is text.
-    MatchText { text: text.unwrap_or_default(), is_bytes: false }
+    let (text, is_bytes) = match decoded {
+        Ok(text) => (text, false),
+        Err(error) => (error.as_bytes().iter().copied().map(char::from).collect(), true),
+    };
+    MatchText { text: Cow::Owned(text), is_bytes }
 }
 
 impl Target {
@@ -140,8 +116,7 @@ impl Target {
             Path::Uri(uri) => uri.needs_body(),
             Path::Patterns(patterns) => patterns.iter().any(|(_, uri)| uri.needs_body()),
         };
-        let set = self.query.iter().flat_map(|query| &query.set);
-        in_path || set.flat_map(|(_, values)| values).any(Template::needs_body)
+        in_path || self.query.as_ref().is_some_and(Query::needs_body)
     }
 
     /// The first pattern that matches a path.
@@ -173,25 +148,27 @@ impl Target {
 }
 
 /// Where a pattern matches a text first, and what its groups capture.
-fn captures<'h>(pattern: &Regex, text: &'h str) -> Option<(Range<usize>, Vec<Option<&'h str>>)> {
+fn captures<'h>(pattern: &Pattern, text: &'h str) -> Option<(Range<usize>, Vec<Option<&'h str>>)> {
     let captures = pattern.captures(text)?;
-    let range = captures.get(0)?.range();
-    let groups = captures.iter().map(|group| group.map(|group| group.as_str()));
-    Some((range, groups.collect()))
+    let groups = (0..pattern.captures_count()).map(|number| captures.get(number));
+    Some((captures.range(), groups.collect()))
 }
 
-fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(Regex, Uri)]> {
-    if list.is_empty() || list.len() % 2 != 0 {
+fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(Pattern, Uri)]> {
+    if list.is_empty() || !list.len().is_multiple_of(2) {
         report.fault(at, "expected pairs of a pattern and a replacement");
     }
     let pairs = list.chunks_exact(2).enumerate().filter_map(|(index, pair)| {
         let [pattern, replacement] = pair else { return None };
         let uri =
             Uri::compile_as(Dialect::Replacement, replacement, at.index(2 * index + 1), report);
-        match Regex::new(pattern) {
-            Ok(pattern) => Some((pattern, uri)),
-            Err(error) => {
-                let what = format!("cannot be used as a regular expression: {error}");
+        match Pattern::compile(pattern, false) {
+            Ok(pattern) => {
+                uri.check_captures(pattern.captures_count(), at.index(2 * index + 1), report);
+                Some((pattern, uri))
+            }
+            Err(what) => {
+                let what = format!("cannot be used as a regular expression: {what}");
                 report.fault(at.index(2 * index), what);
                 None
             }
@@ -223,6 +200,16 @@ impl Uri {
         }
         let (path, query) = template.split_at_mark();
         Self { path, query }
+    }
+
+    /// Warns of numbers that no group of a pattern with `count` groups has.
+    fn check_captures(&self, count: usize, at: At<'_>, report: &mut Report) {
+        let templates = [Some(&self.path), self.query.as_ref()];
+        let numbers = templates.into_iter().flatten().flat_map(Template::captures);
+        for number in numbers.filter(|number| *number >= count) {
+            let what = format!("nothing is filled in here: the pattern has no group {number}");
+            report.warn(at, what);
+        }
     }
 
     fn needs_body(&self) -> bool {
@@ -290,109 +277,4 @@ fn joined<'a>(own: Cow<'a, str>, client: Option<Cow<'a, str>>) -> Cow<'a, str> {
 fn one_path(path: String) -> String {
     let path = if path.starts_with('/') { path } else { format!("/{path}") };
     without_dot_segments(path)
-}
-
-impl Query {
-    fn compile(wire: &QueryWire, dialect: Dialect, at: At<'_>, report: &mut Report) -> Self {
-        let mut removed: Vec<Box<str>> = Vec::new();
-        for (index, name) in wire.remove.iter().flatten().enumerate() {
-            if wire.set.as_ref().is_some_and(|set| set.contains_key(name)) {
-                report.fault(at.key("remove").index(index), "this argument is also set");
-            }
-            removed.push(name.as_str().into());
-        }
-        let set = wire.set.iter().flatten().map(|(name, values)| {
-            removed.push(name.as_str().into());
-            let values = values.compile(dialect, at.key("set").key(name), report);
-            (utf8_percent_encode(name, QUERY.value).to_string().into(), values)
-        });
-        let set = set.collect();
-        Self { removed: removed.into(), set }
-    }
-
-    /// The query with these changes, if anything is left of it.
-    fn apply(
-        &self,
-        facts: &Facts<'_>,
-        captures: &Captures<'_>,
-        query: Option<&str>,
-    ) -> Option<String> {
-        let client = query.into_iter().flat_map(|query| query.split('&'));
-        let kept = client.filter(|argument| !self.removes(argument)).map(Cow::Borrowed);
-        let set = self.set.iter().flat_map(|(name, values)| {
-            values.iter().map(move |value| {
-                let value = value.fill_with(facts, captures);
-                Cow::Owned(format!("{name}={}", utf8_percent_encode(&value, QUERY.value)))
-            })
-        });
-        let arguments: Vec<Cow<'_, str>> = kept.chain(set).collect();
-        (!arguments.is_empty()).then(|| arguments.join("&"))
-    }
-
-    fn removes(&self, argument: &str) -> bool {
-        let name = argument.split('=').next().unwrap_or_default().replace('+', " ");
-        let name: Cow<'_, [u8]> = percent_decode_str(&name).into();
-        self.removed.iter().any(|removed| removed.as_bytes() == &*name)
-    }
-}
-
-/// What is escaped where something is filled in.
-#[derive(Clone, Copy)]
-struct Escapes {
-    /// In plain values.
-    value: &'static AsciiSet,
-    /// In what is escaped as the client has escaped it.
-    written: &'static AsciiSet,
-}
-
-/// What cannot stand in a path, and `%`.
-const IN_PATH: AsciiSet = CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
-
-const PATH: Escapes = Escapes { value: &IN_PATH, written: &IN_PATH.remove(b'%') };
-
-/// In a query `'` besides, which some runtimes escape there, and what parts arguments.
-const QUERY: Escapes = Escapes {
-    value: &IN_PATH.remove(b'?').add(b'&').add(b'\'').add(b'+').add(b';').add(b'='),
-    written: &IN_PATH.remove(b'%').remove(b'?').add(b'\''),
-};
-
-/// Writes a filled template behind `out`.
-fn fill(
-    template: &Template,
-    escapes: Escapes,
-    facts: &Facts<'_>,
-    captures: &Captures<'_>,
-    is_bytes: bool,
-    out: &mut String,
-) {
-    template.each_piece(facts, captures, |piece| match piece {
-        Piece::Text(text) => out.push_str(text),
-        Piece::Value(value) => escape(value, escapes.value, false, out),
-        Piece::Written(value) => escape(value, escapes.written, false, out),
-        Piece::Capture(value) => escape(value, escapes.value, is_bytes, out),
-    });
-}
-
-/// Writes a value, escaped, behind `out`.
-fn escape(value: &str, set: &'static AsciiSet, is_bytes: bool, out: &mut String) {
-    if is_bytes {
-        let bytes: Vec<u8> =
-            value.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
-        out.extend(percent_encode(&bytes, set));
-    } else {
-        out.extend(utf8_percent_encode(value, set));
-    }
 }

@@ -442,3 +442,41 @@ fn the_index_agrees_with_a_scan() {
         }
     }
 }
+
+/// What is allocated by looking for the route of a request.
+fn allocations(router: &Router, ask: &Ask) -> u64 {
+    let draft = Draft::of(ask);
+    let facts = Facts::new(ask, &draft, Body::Unread);
+    let search = || drop(router.find(&facts, &mut Nobody));
+    allocation_counter::measure(search).count_total
+}
+
+#[test]
+fn nothing_is_allocated_on_the_road_but_what_parameters_stand_for() {
+    let narrow = |route| Conditions {
+        addresses: vec![address::network("10.0.0.0/8").unwrap()],
+        priority: 1,
+        ..route
+    };
+    let asks = [
+        ask("GET", "api.Example.com:8080", "/chat/completions"),
+        ask("PUT", "other.org", "/chat/x"),
+        ask("BREW", "", "/nothing/here"),
+        ask("GET", &"a".repeat(300), "/chat/completions"),
+    ];
+    for kind in [HostUri, Uri, UriWithParameter] {
+        let routes = vec![
+            route(&["api.example.com"], &["/chat/completions"], &["POST"], 0),
+            narrow(route(&["*.example.com"], &["/chat/completions"], &[], 0)),
+            route(&["*.example.com"], &["/chat/completions"], &["GET"], 0),
+            route(&[], &["/chat*"], &[], 0),
+        ];
+        let router = router(kind, routes);
+        for ask in &asks {
+            assert_eq!(allocations(&router, ask), 0, "{kind:?} {ask:?}");
+        }
+    }
+    let router = router(UriWithParameter, vec![route(&[], &["/u/:id"], &["GET"], 0)]);
+    assert_eq!(allocations(&router, &ask("GET", "h", "/u/1")), 2, "a list and a text");
+    assert_eq!(allocations(&router, &ask("PUT", "h", "/u/1")), 0);
+}

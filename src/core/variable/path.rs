@@ -59,7 +59,9 @@ impl Path {
         }
         found.first().map(|json| match json {
             Json::String(text) => Value::Text(text.clone().into()),
-            other => Value::Json((*other).clone()),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+                Value::Json((*json).clone())
+            }
         })
     }
 }

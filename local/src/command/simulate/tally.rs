@@ -202,6 +202,6 @@ mod tests {
         let drawn = tally.drawn();
         assert!((300..1000).contains(&drawn.len()), "{}", drawn.len());
         assert_eq!(drawn.last(), Some(&Drawn { picks: 1_000_000, counts: [500_000; 2].into() }));
-        assert!(drawn.windows(2).all(|pair| pair[0].picks < pair[1].picks));
+        assert!(drawn.is_sorted_by(|one, next| one.picks < next.picks));
     }
 }
