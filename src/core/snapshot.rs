@@ -62,8 +62,8 @@ pub struct Snapshot {
     published: Option<Published>,
     settings: Settings,
     routes: Vec<Route>,
-    /// What each of the routes takes.
     router: Router,
+    unreached: Vec<Unreached>,
 }
 
 /// A route with everything it needs to answer.
@@ -149,6 +149,16 @@ impl Snapshot {
         self.router.conditions()
     }
 
+    /// How a route is found.
+    pub(crate) fn router_kind(&self) -> RouterKind {
+        self.settings.router
+    }
+
+    /// The routes that nothing is left for.
+    pub(crate) fn unreached(&self) -> &[Unreached] {
+        &self.unreached
+    }
+
     /// The number of the route that takes a request, and what the parameters in its path stand for.
     pub(crate) fn find(
         &self,
@@ -189,7 +199,7 @@ pub fn compile(
     warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
-    Some(Snapshot { revision, published, settings, routes, router })
+    Some(Snapshot { revision, published, settings, routes, router, unreached })
 }
 
 /// Checks one resource by itself. The other resources that it names are not looked for.

@@ -1,4 +1,5 @@
-//! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback and key.
+//! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback and key; and
+//! those that look at documents without one, in `simulate` and `traffic`.
 //!
 //! What they do to a server is in `scenarios`, for any server at a base URL: the server and the
 //! Worker.
@@ -19,6 +20,8 @@ mod miniflare;
 mod process;
 mod requests;
 mod scenarios;
+mod simulate;
+mod traffic;
 
 use std::path::Path;
 

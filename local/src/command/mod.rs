@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+mod affinity;
 mod apply;
 mod changes;
 pub(crate) mod demo;
@@ -13,13 +14,16 @@ pub(crate) mod key;
 mod load;
 mod origin;
 pub(crate) mod outcome;
+mod progress;
 pub(crate) mod pull;
 pub(crate) mod push;
 mod report;
 pub(crate) mod revisions;
 pub(crate) mod rollback;
 pub(crate) mod serve;
+pub(crate) mod simulate;
 mod source;
+mod traffic;
 pub(crate) mod validate;
 
 /// The ways to ask the process to end: Ctrl-C and `SIGTERM`. From when this exists, they no longer

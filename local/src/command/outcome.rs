@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::Value;
-use splitway_core::fault::Fault;
+use splitway_core::fault::{Fault, Report};
+use splitway_core::snapshot::Snapshot;
 use splitway_local::client::Client;
 use splitway_local::client::error::{ClientError, SetupError, plain};
 use splitway_local::client::key::VARIABLE;
@@ -63,6 +64,10 @@ pub(crate) enum Failure {
     NoEntropy(getrandom::Error),
     #[error("the key `{name}` is made but could not be printed: {source}")]
     KeyLost { name: String, source: io::Error },
+    #[error("there is no enabled route `{0}`")]
+    NoRoute(String),
+    #[error("standard input can be read once, and `-` stands for several files")]
+    OneInput,
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -82,6 +87,8 @@ impl Failure {
             | Self::Syntax { .. }
             | Self::Unwritable { .. }
             | Self::NoEntropy(_)
+            | Self::NoRoute(_)
+            | Self::OneInput
             | Self::Output(_) => None,
         }
     }
@@ -127,14 +134,51 @@ pub(crate) fn client(options: &ClientOptions) -> Result<Client, Failure> {
     Ok(Client::new(&ClientOptions { admin_key, ..options.clone() })?)
 }
 
+/// A document in a file that has no faults.
+pub(crate) struct Compiled {
+    pub(crate) document: Value,
+    pub(crate) format: Format,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// Compiles a document in a file. Its warnings are for `splitway validate` to tell.
+pub(crate) fn compiled(path: &Path) -> Result<Compiled, Failure> {
+    let (text, document, format) = read(path)?;
+    let snapshot = compile(&document, &text, &path.display().to_string())?;
+    Ok(Compiled { document, format, snapshot })
+}
+
+/// Compiles a document by its text; its faults are told with the name of where it is from.
+pub(crate) fn compile(document: &Value, text: &str, subject: &str) -> Result<Snapshot, Failure> {
+    match document::judge(document, text) {
+        Ok((snapshot, _)) => Ok(snapshot),
+        Err(Report { faults, .. }) => {
+            let (subject, is_route) = (plain(subject), source::is_route(document));
+            Err(Failure::Faulty { subject, faults, is_route })
+        }
+    }
+}
+
+/// Refuses to read standard input for more than one of these files.
+pub(crate) fn one_input<'p>(
+    paths: impl IntoIterator<Item = Option<&'p Path>>,
+) -> Result<(), Failure> {
+    let inputs = paths.into_iter().flatten().filter(|path| *path == Path::new("-"));
+    if inputs.count() > 1 { Err(Failure::OneInput) } else { Ok(()) }
+}
+
 /// A document in a file, and how it is written there.
 pub(crate) fn document(path: &Path) -> Result<(Value, Format), Failure> {
+    read(path).map(|(_, document, format)| (document, format))
+}
+
+fn read(path: &Path) -> Result<(String, Value, Format), Failure> {
     let text = source::read(path);
     let text = text.map_err(|source| Failure::Unreadable { path: path.to_owned(), source })?;
     let format = Format::of(path, &text);
     let document = document::parse(&text, format);
     let document = document.map_err(|syntax| Failure::Syntax { path: path.to_owned(), syntax })?;
-    Ok((document, format))
+    Ok((text, document, format))
 }
 
 /// The faults that the server finds in a document are told with the name of it.
