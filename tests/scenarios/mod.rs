@@ -64,6 +64,7 @@ macro_rules! scenarios {
                 values_stay_where_they_are_put
                 headers_of_responses_are_set_added_and_removed
                 a_branch_can_ask_for_another_host
+                values_can_be_made_of_the_body
             }
             merges {
                 members_that_are_not_named_stay_as_written
@@ -76,6 +77,7 @@ macro_rules! scenarios {
                 a_body_can_decide_and_be_changed
                 no_writing_of_a_member_gets_around_the_branch
                 bodies_nested_without_end_harm_nobody
+                a_body_can_have_the_key_and_be_changed
             }
             targets {
                 odd_targets_mean_the_same_everywhere
@@ -133,6 +135,7 @@ macro_rules! scenarios {
                 global_rules_can_be_switched_off_by_themselves_only
                 plugins_are_taken_one_by_one_from_the_nearest
                 a_split_sees_the_rewritten_request
+                rewrites_can_ask_for_the_body
             }
             sticky {
                 a_key_stays_on_its_branch
@@ -165,6 +168,7 @@ macro_rules! scenarios {
                 header_and_cookie_have_the_names_they_are_given
                 the_upstream_does_not_hear_the_choice
                 a_choice_goes_before_a_key
+                a_choice_is_among_the_branches_of_one_rule
                 whoever_has_a_token_chooses
                 a_token_that_does_not_count_means_nothing
                 a_changed_token_means_nothing
