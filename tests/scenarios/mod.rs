@@ -118,7 +118,6 @@ macro_rules! scenarios {
                 other_routes_take_bodies_of_any_length
                 other_routes_forward_bodies_as_they_come
                 a_request_that_is_looked_at_is_counted_once
-                members_decide_beside_what_cannot_be_held
                 requests_looked_at_by_many_at_once_are_counted_once
                 a_body_with_a_key_arrives_byte_for_byte
                 a_compressed_body_is_not_understood
@@ -155,9 +154,7 @@ macro_rules! scenarios {
                 without_a_name_for_it_no_cookie_is_set
                 keys_do_not_disturb_exact_shares
                 keys_have_the_same_owners_everywhere
-                numbers_are_keys_by_their_digits
                 rules_that_are_branches_have_keys_together
-                cookies_may_come_in_several_lines
             }
             overrides {
                 whoever_may_chooses_by_name

@@ -358,20 +358,6 @@ pub(crate) fn keys_have_the_same_owners_everywhere(target: &mut impl Target) {
     }
 }
 
-/// A number is the key that its digits are.
-pub(crate) fn numbers_are_keys_by_their_digits(target: &mut impl Target) {
-    let by = json!({"by": ["header:x-user-id", "body:/id"]});
-    let _origin = start(target, [1, 1], &by);
-
-    for number in 0..20_u64 {
-        for digits in [number.to_string(), format!("1234567890123456789012345678{number:02}")] {
-            let body = format!("{{\"id\":{digits}}}");
-            let call = Call::post("/x", body).header("Content-Type", "application/json");
-            assert_eq!(ask(target, &call), ask(target, &of_user(&digits)), "{digits}");
-        }
-    }
-}
-
 /// In the rule form, what one of the rules says of keys is for all that share its condition.
 pub(crate) fn rules_that_are_branches_have_keys_together(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));
@@ -393,19 +379,5 @@ pub(crate) fn rules_that_are_branches_have_keys_together(target: &mut impl Targe
         let branch = ask(target, &of("/list"));
         assert_eq!(ask(target, &of("/first")), branch, "{number}");
         assert_eq!(ask(target, &of("/second")), branch, "{number}");
-    }
-}
-
-/// Cookies may come in several lines, as they do when a front has taken HTTP/2 apart.
-pub(crate) fn cookies_may_come_in_several_lines(target: &mut impl Target) {
-    let by = json!({"by": ["cookie:session"]});
-    let _origin = start(target, [1, 1], &by);
-
-    for number in 0..10 {
-        let cookie = format!("session={}", user(number));
-        let one = Call::get("/x").header("Cookie", format!("a=b; {cookie}; c=d"));
-        let branch = ask(target, &one);
-        let several = Call::get("/x").header("Cookie", "a=b").header("Cookie", &cookie);
-        assert_eq!(ask(target, &several.header("Cookie", "c=d")), branch, "{number}");
     }
 }
