@@ -19,9 +19,9 @@ use crate::forced::Override;
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
-use crate::route::Nobody;
+use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::{How, Means, Picked};
+use crate::split::{How, Means, Picked, Rule};
 use crate::telemetry::proof;
 
 /// One request to one node.
@@ -54,6 +54,20 @@ pub struct Inquiry<'a> {
     pub head: &'a dyn Head,
 }
 
+/// Looks on while a request is decided.
+pub(crate) trait Watched: Witness {
+    /// All routes that could take the request were asked; this one does, if any.
+    fn searched(&mut self, _taken: Option<usize>, _facts: &Facts<'_>) {}
+
+    /// A rule of the route does not take the request.
+    fn rule_passed_over(&mut self, _rule: &Rule, _facts: &Facts<'_>) {}
+
+    /// A branch of this rule was picked.
+    fn picked(&mut self, _rule: &Rule, _picked: &Picked<'_>) {}
+}
+
+impl Watched for Nobody {}
+
 /// A request for which everything is decided.
 pub struct Exchange<'a> {
     snapshot: Option<&'a Snapshot>,
@@ -80,10 +94,20 @@ impl<'a> Exchange<'a> {
         means: Means<'_>,
         body: Body<'_>,
     ) -> Result<Self, NeedsBody> {
+        Self::decide_watched(inquiry, means, body, &mut Nobody)
+    }
+
+    /// The same, with somebody who looks on.
+    pub(crate) fn decide_watched(
+        inquiry: Inquiry<'a>,
+        means: Means<'_>,
+        body: Body<'_>,
+        watch: &mut dyn Watched,
+    ) -> Result<Self, NeedsBody> {
         let decision = match (inquiry.head.fault(), inquiry.snapshot) {
             (Some(problem), _) => Err(problem),
             (None, None) => Err(Problem::NoConfiguration),
-            (None, Some(snapshot)) => Decision::make(snapshot, inquiry.head, means, body)?,
+            (None, Some(snapshot)) => Decision::make(snapshot, inquiry.head, means, body, watch)?,
         };
         Ok(Self { snapshot: inquiry.snapshot, decision })
     }
@@ -142,6 +166,11 @@ impl<'a> Exchange<'a> {
         })
     }
 
+    /// What the branch would change in the response to an attempt that was made.
+    pub(crate) fn response_edits(&self) -> Option<&Edits> {
+        self.decision.as_ref().ok().map(|decision| &decision.response)
+    }
+
     /// The changes to the headers of the upstream's response, if it is one that can be relayed:
     /// statuses from 600 are not HTTP (RFC 9110, section 15), and nobody asked to switch protocols,
     /// because `Upgrade` goes no further.
@@ -190,13 +219,17 @@ impl<'a> Decision<'a> {
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
+        watch: &mut dyn Watched,
     ) -> Result<Result<Self, Problem>, NeedsBody> {
         let draft = Draft::of(head);
         let asked = Facts::new(head, &draft, body);
-        let found = snapshot.find(&asked, &mut Nobody);
+        let found = snapshot.find(&asked, watch);
         if asked.wants_body() {
             return Err(NeedsBody);
         }
+        watch.searched(found.as_ref().map(|(number, _)| *number), &asked);
+        let found =
+            found.and_then(|(number, params)| Some((snapshot.routes().get(number)?, params)));
         let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute)) };
         let matched = route.matched(params);
         let mut draft = draft.clone();
@@ -210,12 +243,13 @@ impl<'a> Decision<'a> {
             wants_body |= facts.wants_body();
         }
         let facts = Facts::new(head, &draft, body).of_route(&matched);
-        let rule = route.split.rule(&facts);
+        let rule = route.split.rule(&facts, &mut |rule| watch.rule_passed_over(rule, &facts));
         if wants_body || facts.wants_body() {
             return Err(NeedsBody);
         }
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };
         let picked = rule.pick(&facts, &route.id, means)?;
+        watch.picked(rule, &picked);
         if let Some(header) = rule.forced.as_ref().and_then(Override::header) {
             // What opens the branch here is none of the upstream's business.
             draft.edits.remove.push(Cow::Owned(header.to_owned()));

@@ -93,6 +93,7 @@ pub mod survey;
 pub mod impact;
 pub mod refresh;
 pub mod exchange;
+pub mod explain;
 pub mod ledger;
 pub mod document;
 pub mod references;

@@ -114,7 +114,8 @@ impl Problem {
         }
     }
 
-    const fn title(self) -> &'static str {
+    /// In words.
+    pub const fn title(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is not sound HTTP",
             Self::BodyEncoded => "The content coding of the body is not known here",

@@ -81,6 +81,11 @@ impl Rendezvous {
         Ok(Self { hasher: SipHasher24::new_with_keys(key0, key1), racers })
     }
 
+    /// The hash of `key` by which the branches race for it.
+    pub fn point(&self, key: &[u8]) -> u128 {
+        self.hasher.hash(key).as_u128()
+    }
+
     /// The position of the branch that owns `key`, of any length.
     pub fn owner(&self, key: &[u8]) -> usize {
         let [first, others @ ..] = &*self.racers else {

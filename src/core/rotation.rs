@@ -77,6 +77,11 @@ impl Rotation {
         self.period
     }
 
+    /// Which step of a period is next, from 0.
+    pub fn step(&self) -> u64 {
+        self.position.load(Ordering::Relaxed) % self.period
+    }
+
     /// Takes the next step of the walk and says which choice it falls on.
     pub fn next(&self) -> usize {
         match self.period {

@@ -167,7 +167,7 @@ impl Router {
     pub(crate) fn find<'a>(
         &'a self,
         facts: &Facts<'_>,
-        witness: &mut dyn Witness,
+        witness: &mut (impl Witness + ?Sized),
     ) -> Option<Found<'a>> {
         let path = facts.match_path();
         let asked = Asked { facts, path: &path, method: Methods::of(&facts.draft.method) };
@@ -197,7 +197,11 @@ impl Router {
         }
     }
 
-    fn find_by_host(&self, asked: &Asked<'_, '_>, witness: &mut dyn Witness) -> Option<Candidate> {
+    fn find_by_host(
+        &self,
+        asked: &Asked<'_, '_>,
+        witness: &mut (impl Witness + ?Sized),
+    ) -> Option<Candidate> {
         let by_host = self.by_host?;
         let host = asked.facts.host().as_bytes();
         let mut reversed = [0; HOST_MAX];
@@ -213,7 +217,7 @@ impl Router {
         &self,
         paths: Root,
         asked: &Asked<'_, '_>,
-        witness: &mut dyn Witness,
+        witness: &mut (impl Witness + ?Sized),
     ) -> Option<Candidate> {
         let lists = self.paths.get(paths, asked.path);
         let lists =
@@ -225,7 +229,7 @@ impl Router {
         &self,
         candidate: &Candidate,
         asked: &Asked<'_, '_>,
-        witness: &mut dyn Witness,
+        witness: &mut (impl Witness + ?Sized),
     ) -> bool {
         let pattern = candidate.pattern.and_then(|at| self.patterns.get(at as usize));
         if pattern.is_some_and(|pattern| !pattern.matches(asked.path)) {

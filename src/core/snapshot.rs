@@ -19,7 +19,7 @@ use crate::kind::Kind;
 use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
 use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
-use crate::route::{Conditions, Router, RouterKind, Unreached, Witness};
+use crate::route::{Conditions, Refusal, Router, RouterKind, Unreached, Witness};
 use crate::split::{Scope, Section, Split};
 use crate::wire::{self, Members};
 
@@ -139,19 +139,24 @@ impl Snapshot {
         &self.routes
     }
 
+    /// Why a route was not even asked about a request.
+    pub(crate) fn refusal(&self, route: usize, facts: &Facts<'_>) -> Refusal {
+        self.router.refusal(route, facts)
+    }
+
     /// What the enabled routes take, in the same order.
     pub(crate) fn conditions(&self) -> &[Conditions] {
         self.router.conditions()
     }
 
-    /// The route that takes a request, and what the parameters in its path stand for.
+    /// The number of the route that takes a request, and what the parameters in its path stand for.
     pub(crate) fn find(
         &self,
         facts: &Facts<'_>,
-        witness: &mut dyn Witness,
-    ) -> Option<(&Route, Params<'_>)> {
+        witness: &mut (impl Witness + ?Sized),
+    ) -> Option<(usize, Params<'_>)> {
         let found = self.router.find(facts, witness)?;
-        Some((self.routes.get(found.route)?, found.params))
+        Some((found.route, found.params))
     }
 }
 

@@ -32,7 +32,7 @@ use crate::kind::Kind;
 use crate::meta::{Meta, MetaWire};
 use crate::rotation::Unpickable;
 
-pub(crate) use branch::Branches;
+pub(crate) use branch::{Branch, Branches};
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked};
 use rule::RuleWire;
@@ -107,6 +107,12 @@ impl Rule {
         self.groups.is_empty() || self.groups.iter().any(holds)
     }
 
+    /// Why it does not take a request: the first comparison of each group that does not hold.
+    pub(crate) fn why_not(&self, facts: &Facts<'_>) -> String {
+        let why_not = |group: &Expr| group.why_not(&|variable| variable.value(facts));
+        self.groups.iter().filter_map(why_not).collect::<Vec<_>>().join("; and ")
+    }
+
     /// Whether this is `other`, of an earlier document.
     fn is(&self, other: &Self) -> bool {
         self.groups == other.groups && self.branches.has_names_of(&other.branches)
@@ -150,10 +156,20 @@ impl Split {
         self.sections.iter().flat_map(|section| &section.rules)
     }
 
-    /// The rule that takes a request.
-    pub(crate) fn rule(&self, facts: &Facts<'_>) -> Option<&Rule> {
+    /// The rule that takes a request; each that is asked before it and does not is told of.
+    pub(crate) fn rule(
+        &self,
+        facts: &Facts<'_>,
+        passed_over: &mut dyn FnMut(&Rule),
+    ) -> Option<&Rule> {
         let sections = self.sections.iter().filter(|section| section.meta.acts_on(facts));
-        sections.flat_map(|section| &section.rules).find(|rule| rule.takes(facts))
+        sections.flat_map(|section| &section.rules).find(|rule| {
+            let takes = rule.takes(facts);
+            if !takes {
+                passed_over(rule);
+            }
+            takes
+        })
     }
 }
 

@@ -77,6 +77,11 @@ impl Branches {
         self.at(self.rotation.peek())
     }
 
+    /// The next step of the walk, in words.
+    pub(crate) fn point(&self) -> String {
+        format!("step {} of {}", self.rotation.step(), self.rotation.period())
+    }
+
     /// A walk of its own over the same weights, from the beginning.
     pub(crate) fn walk(&self) -> Rotation {
         let weights: Vec<Weight> = self.list.iter().map(|branch| branch.weight).collect();

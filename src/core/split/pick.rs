@@ -80,6 +80,11 @@ impl Keyed {
         Some(Self { affinity, rendezvous })
     }
 
+    /// What a key is to all branches alike, as hexadecimal digits.
+    pub(crate) fn point(&self, key: &[u8]) -> String {
+        format!("{:032x}", self.rendezvous.point(key))
+    }
+
     /// The position of the branch that a key belongs to.
     pub(crate) fn owner(&self, key: &[u8]) -> usize {
         self.rendezvous.owner(key)
