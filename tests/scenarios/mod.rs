@@ -93,6 +93,7 @@ macro_rules! scenarios {
                 bodies_decide_among_routes
                 addresses_decide_among_routes
                 parameters_of_a_path_have_names
+                parameters_of_a_path_make_new_ones
                 colons_are_plain_without_that_router
             }
             conditions {
@@ -155,6 +156,7 @@ macro_rules! scenarios {
                 keys_do_not_disturb_exact_shares
                 keys_have_the_same_owners_everywhere
                 rules_that_are_branches_have_keys_together
+                numbers_are_keys_by_their_digits
             }
             overrides {
                 whoever_may_chooses_by_name

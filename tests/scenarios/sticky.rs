@@ -381,3 +381,14 @@ pub(crate) fn rules_that_are_branches_have_keys_together(target: &mut impl Targe
         assert_eq!(ask(target, &of("/second")), branch, "{number}");
     }
 }
+
+/// A number is the key that its digits are.
+pub(crate) fn numbers_are_keys_by_their_digits(target: &mut impl Target) {
+    let _origin = start(target, [1, 1], &json!({"by": ["header:x-user-id", "body:/id"]}));
+
+    for number in (0..10).chain(u64::MAX - 10..=u64::MAX) {
+        let body = json!({"id": number}).to_string();
+        let call = Call::post("/x", body).header("Content-Type", "application/json");
+        assert_eq!(ask(target, &call), ask(target, &of_user(&number.to_string())), "{number}");
+    }
+}
