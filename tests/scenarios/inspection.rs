@@ -332,3 +332,14 @@ pub(crate) fn bodies_nested_without_end_harm_nobody(target: &mut impl Target) {
     }
     check(target, &origin, json_of(r#"{"model":"gpt-4"}"#), "0");
 }
+
+/// A body of JSON is one whatever its numbers and texts are: no reader has to be able to hold them.
+pub(crate) fn members_decide_beside_what_cannot_be_held(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    target.start(&routes(&[route("/*", &[is_gpt()], &origin)]));
+
+    for other in ["1e400", "-1E+999", "123456789012345678901234567890", r#""\ud83e""#] {
+        let body = format!(r#"{{"other":{other},"model":"gpt-4"}}"#);
+        check(target, &origin, json_of(body), "0");
+    }
+}

@@ -16,6 +16,7 @@ mod inspection;
 mod services;
 mod globals;
 mod sticky;
+mod cookies;
 mod overrides;
 mod proof;
 mod problems;
@@ -123,6 +124,7 @@ macro_rules! scenarios {
                 a_body_with_a_key_arrives_byte_for_byte
                 a_compressed_body_is_not_understood
                 bodies_nested_without_end_harm_nobody
+                members_decide_beside_what_cannot_be_held
             }
             services {
                 a_route_has_from_its_service_what_it_does_not_say
@@ -148,15 +150,18 @@ macro_rules! scenarios {
                 a_new_branch_only_takes_keys
                 weight_0_has_no_keys
                 salts_tell_assignments_apart
+                keys_do_not_disturb_exact_shares
+                keys_have_the_same_owners_everywhere
+                rules_that_are_branches_have_keys_together
+                numbers_are_keys_by_their_digits
+                cookies_may_come_in_several_lines
+            }
+            cookies {
                 a_client_with_a_cookie_of_ours_stays
                 a_cookie_that_is_not_of_ours_is_replaced
                 the_cookies_of_the_upstream_are_kept
                 a_key_goes_before_the_cookie
                 without_a_name_for_it_no_cookie_is_set
-                keys_do_not_disturb_exact_shares
-                keys_have_the_same_owners_everywhere
-                rules_that_are_branches_have_keys_together
-                numbers_are_keys_by_their_digits
             }
             overrides {
                 whoever_may_chooses_by_name
