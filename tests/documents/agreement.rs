@@ -12,7 +12,7 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 28] = [
+const REASONS: [&str; 29] = [
     // How things are written.
     "expected a path",
     "expected a host name",
@@ -47,8 +47,8 @@ const REASONS: [&str; 28] = [
     // Sums.
     "all weights are 0",
     "the weights add up to more",
-    // The rules are the branches in one of both forms.
-    "expected 1 to 20 branches",
+    // Rules with the same `match` are the branches of one split.
+    "expected 1 to 256 branches",
 ];
 
 static VALIDATORS: LazyLock<BTreeMap<Kind, Validator>> = LazyLock::new(|| {
