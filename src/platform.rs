@@ -1,7 +1,7 @@
 //! The effects of Cloudflare's runtime, as the core asks for them.
 
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Head, ResponseHead};
+use splitway_core::head::{Head, Place, ResponseHead};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
@@ -159,6 +159,8 @@ pub(crate) struct EdgeHead {
     path: usize,
     path_end: usize,
     headers: Headers,
+    /// The request itself, for what few ask about.
+    request: JsValue,
     /// The header in which the client's address stands.
     client: &'static str,
 }
@@ -187,6 +189,7 @@ impl EdgeHead {
             path,
             path_end,
             headers: request.headers(),
+            request: JsValue::from(request),
             client,
             url,
         }
@@ -225,6 +228,17 @@ impl Head for EdgeHead {
 
     fn client(&self) -> Option<IpAddr> {
         self.header(self.client)?.parse().ok()
+    }
+
+    fn place(&self, what: Place) -> Option<Cow<'_, str>> {
+        let name = match what {
+            Place::Country => "country",
+            Place::Colo => "colo",
+            Place::Asn => "asn",
+        };
+        let cf = Reflect::get(&self.request, &"cf".into()).ok()?;
+        let value = Reflect::get(&cf, &name.into()).ok()?;
+        value.as_string().or_else(|| Some(value.as_f64()?.to_string())).map(Cow::Owned)
     }
 
     fn scheme(&self) -> &str {

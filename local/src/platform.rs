@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::Response;
 use hyper::body::Incoming;
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Head, ResponseHead, normalise_target};
+use splitway_core::head::{Head, Place, ResponseHead, normalise_target};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::{Failure, Problem};
 use splitway_core::seal::Secret;
@@ -19,7 +19,7 @@ use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
-use crate::front::Fronts;
+use crate::front::{self, Fronts};
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
@@ -164,6 +164,15 @@ impl Head for RequestHead {
 
     fn port(&self) -> u16 {
         self.port
+    }
+
+    fn place(&self, what: Place) -> Option<Cow<'_, str>> {
+        let headers = self.front.map(|_| &self.parts.headers)?;
+        match what {
+            Place::Country => front::country(headers),
+            Place::Colo => front::colo(headers),
+            Place::Asn => front::asn(headers),
+        }
     }
 
     fn fault(&self) -> Option<Problem> {

@@ -247,7 +247,7 @@ mod tests {
         for (pointer, expected) in [
             ("/user", Some("u")),
             ("/a~1b/m~0n/0", Some("1")),
-            ("/a~1b/m~0n/1", Some("2.5")),
+            ("/a~1b/m~0n/1", Some("2.50")),
             ("/a~1b/m~0n/2", Some("true")),
             ("/", Some("e")),
             ("/a~1b", None),

@@ -108,7 +108,7 @@ impl Variable {
                 Some(Value::Text(Cow::Borrowed(value)))
             }
             Self::PostArg(name) => body::form_field(facts, name),
-            Self::Post(path) => path.find(body::parsed(facts)?),
+            Self::Post(path) => body::find(facts, path),
             Self::Plain(plain) => plain.value(facts),
         }
     }

@@ -17,7 +17,7 @@ use splitway_local::resolve::Override;
 use splitway_local::{ServeOptions, Server};
 use splitway_tests::origin::Origin;
 use splitway_tests::script::Script;
-use splitway_tests::target::{Skip, Target};
+use splitway_tests::target::{SECRET, Skip, Target};
 
 use config::Config;
 use ledger::Ledgered;
@@ -69,6 +69,7 @@ impl Target for Axum {
             // A request of the contract may be taken by any of several threads.
             workers: NonZeroUsize::new(4),
             resolve: self.resolve.drain(..).collect(),
+            secret: Some(SECRET.to_owned()),
             is_silent: true,
             ..ServeOptions::default()
         };

@@ -7,9 +7,16 @@ use crate::target::{Scenario, Target};
 
 mod shares;
 mod rewrites;
+mod versions;
+mod merges;
 mod targets;
 mod routing;
+mod conditions;
+mod inspection;
 mod services;
+mod globals;
+mod sticky;
+mod overrides;
 mod proof;
 mod problems;
 mod statuses;
@@ -49,6 +56,27 @@ macro_rules! scenarios {
                 members_are_merged_into_a_json_body
                 responses_are_changed_by_branch
             }
+            versions {
+                patterns_make_new_paths
+                arguments_are_set_and_removed
+                a_branch_can_ask_with_another_method
+                values_can_be_made_of_the_request
+                values_stay_where_they_are_put
+                headers_of_responses_are_set_added_and_removed
+                a_branch_can_ask_for_another_host
+            }
+            merges {
+                members_that_are_not_named_stay_as_written
+                objects_are_merged_and_null_removes
+                lengths_are_those_of_the_new_body
+                other_branches_leave_bodies_alone
+                a_request_without_a_body_stays_without
+                a_body_that_is_not_json_is_refused
+                a_body_too_long_to_be_changed_is_a_413_problem
+                a_body_can_decide_and_be_changed
+                no_writing_of_a_member_gets_around_the_branch
+                bodies_nested_without_end_harm_nobody
+            }
             targets {
                 odd_targets_mean_the_same_everywhere
                 marks_that_should_be_escaped_arrive_as_sent
@@ -59,11 +87,89 @@ macro_rules! scenarios {
                 priority_decides_among_equals
                 a_disabled_route_takes_nothing
                 the_path_is_matched_decoded_and_forwarded_as_sent
+                variables_decide_among_routes
+                bodies_decide_among_routes
+                addresses_decide_among_routes
+                parameters_of_a_path_have_names
+                colons_are_plain_without_that_router
+            }
+            conditions {
+                the_first_rule_that_takes_a_request_decides
+                one_group_must_hold_as_a_whole
+                what_no_rule_takes_is_the_routes_own
+                without_an_upstream_of_the_route_it_is_a_503_problem
+                rules_with_the_same_condition_are_one_split
+                every_rule_is_exact_by_itself
+                a_filter_says_for_whom_a_split_acts
+                conditions_ask_for_every_part_of_the_head
+                operators_compare_as_in_apisix
+                a_faulty_condition_is_never_served
+            }
+            inspection {
+                members_of_a_json_body_decide
+                fields_of_a_form_decide
+                graphql_operations_decide
+                what_was_looked_at_arrives_byte_for_byte
+                a_request_without_a_body_gets_none
+                a_body_too_long_to_be_looked_at_is_a_413_problem
+                a_mebibyte_is_looked_at
+                other_routes_take_bodies_of_any_length
+                other_routes_forward_bodies_as_they_come
+                a_request_that_is_looked_at_is_counted_once
+                members_decide_beside_what_cannot_be_held
+                requests_looked_at_by_many_at_once_are_counted_once
+                a_body_with_a_key_arrives_byte_for_byte
+                a_compressed_body_is_not_understood
+                bodies_nested_without_end_harm_nobody
             }
             services {
                 a_route_has_from_its_service_what_it_does_not_say
                 a_plugin_is_taken_whole_from_the_nearest
                 a_route_of_a_service_that_is_gone_is_a_503_problem
+            }
+            globals {
+                global_rewrites_come_first
+                global_splits_serve_what_no_rule_of_a_route_takes
+                global_rules_can_be_switched_off_by_themselves_only
+                plugins_are_taken_one_by_one_from_the_nearest
+                a_split_sees_the_rewritten_request
+            }
+            sticky {
+                a_key_stays_on_its_branch
+                a_key_can_stand_in_many_places
+                the_first_place_with_a_key_decides
+                without_a_consumer_the_next_place_decides
+                an_address_is_a_key
+                without_a_key_shares_are_exact
+                a_growing_share_only_takes_keys
+                a_new_branch_only_takes_keys
+                weight_0_has_no_keys
+                salts_tell_assignments_apart
+                a_client_with_a_cookie_of_ours_stays
+                a_cookie_that_is_not_of_ours_is_replaced
+                the_cookies_of_the_upstream_are_kept
+                a_key_goes_before_the_cookie
+                without_a_name_for_it_no_cookie_is_set
+                keys_do_not_disturb_exact_shares
+                keys_have_the_same_owners_everywhere
+                numbers_are_keys_by_their_digits
+                rules_that_are_branches_have_keys_together
+                cookies_may_come_in_several_lines
+            }
+            overrides {
+                whoever_may_chooses_by_name
+                nobody_else_chooses_by_name
+                without_addresses_nobody_chooses_by_name
+                names_of_no_branch_mean_nothing
+                without_override_nobody_chooses
+                header_and_cookie_have_the_names_they_are_given
+                the_upstream_does_not_hear_the_choice
+                a_choice_goes_before_a_key
+                whoever_has_a_token_chooses
+                a_token_that_does_not_count_means_nothing
+                a_changed_token_means_nothing
+                tokens_are_taken_where_it_is_said
+                choices_do_not_disturb_exact_shares
             }
             proof {
                 every_answer_names_who_served

@@ -22,6 +22,15 @@ fn check(answer: &Answer, status: u16, title: &str, error_msg: &str) {
     assert_eq!(answer.json(), expected);
 }
 
+/// Checks that an answer is a whole problem document of this status, whatever it says.
+pub(super) fn is_problem(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    let problem = answer.json();
+    let member = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+    check(answer, status, &member("title"), &member("error_msg"));
+    assert!(!member("title").is_empty() && !member("error_msg").is_empty(), "{problem}");
+}
+
 /// The error type of RFC 9209 that `Proxy-Status` carries.
 fn token(answer: &Answer) -> String {
     let status = answer.header("proxy-status").expect("a problem has a `Proxy-Status`");

@@ -84,3 +84,113 @@ pub(crate) fn the_path_is_matched_decoded_and_forwarded_as_sent(target: &mut imp
         assert_eq!(origin.requests().pop().unwrap().target, path);
     }
 }
+
+/// Of the routes for one path, the first whose expression holds takes the request.
+pub(crate) fn variables_decide_among_routes(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let route = |id: &str, priority: i64, vars: Value| json!({"id": id, "uri": "/a", "priority": priority, "vars": vars, "upstream": upstream(&origin)});
+    target.start(&routes(&[
+        json!({"id": "plain", "uri": "/a", "upstream": upstream(&origin)}),
+        route("both", 2, json!([["arg_v", "==", "2"], ["http_x_beta", "==", "1"]])),
+        route("two", 1, json!([["arg_v", "==", "2"]])),
+        route("either", 1, json!(["OR", ["arg_v", "==", "3"], ["arg_w", "==", "3"]])),
+        json!({"id": "below", "uri": "/*", "upstream": upstream(&origin)}),
+        json!({"id": "never", "uri": "/b", "vars": [["arg_v", "==", "1"]], "upstream": upstream(&origin)}),
+    ]));
+
+    check(target, "GET", "splitway.test", "/a", "plain");
+    check(target, "GET", "splitway.test", "/a?v=2", "two");
+    check(target, "GET", "splitway.test", "/a?w=3", "either");
+    check(target, "GET", "splitway.test", "/b?v=1", "never");
+    check(target, "GET", "splitway.test", "/b?v=2", "below");
+    let answer = target.call(&Call::get("/a?v=2").header("X-Beta", "1"));
+    assert_eq!(answer.header("x-splitway-route").as_deref(), Some("both"));
+}
+
+/// A route can ask for the body of a request, too, which arrives as it was sent.
+pub(crate) fn bodies_decide_among_routes(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let vars = json!([["post_arg.model", "==", "gpt-4"]]);
+    target.start(&routes(&[
+        json!({"id": "gpt", "uri": "/a", "vars": vars, "priority": 1, "upstream": upstream(&origin)}),
+        json!({"id": "other", "uri": "/a", "upstream": upstream(&origin)}),
+    ]));
+
+    for (body, expected) in
+        [(r#"{"model": "gpt-4"}"#, "gpt"), (r#"{ "model":"gpt-3"}"#, "other"), ("{", "other")]
+    {
+        let call = Call::post("/a", body).header("Content-Type", "application/json");
+        for call in [call.clone(), call.in_chunks()] {
+            let answer = target.call(&call);
+            let route = answer.header("x-splitway-route");
+            assert_eq!((answer.status, route.as_deref()), (200, Some(expected)), "{body}");
+            assert_eq!(origin.requests().pop().unwrap().body, body.as_bytes());
+        }
+    }
+}
+
+/// A route can be for clients at some addresses only.
+pub(crate) fn addresses_decide_among_routes(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let route = |id: &str, uri: &str, key: &str, addresses: Value| {
+        let mut route = json!({"id": id, "uri": uri, "upstream": upstream(&origin)});
+        route[key] = addresses;
+        route
+    };
+    target.start(&routes(&[
+        route("here", "/a", "remote_addr", json!("127.0.0.1")),
+        route("net", "/b", "remote_addrs", json!(["10.0.0.0/8", "127.0.0.0/24"])),
+        route("elsewhere", "/c", "remote_addrs", json!(["10.0.0.0/8", "127.0.0.2", "::/0"])),
+        route("there", "/d", "remote_addr", json!("192.0.2.0/24")),
+        json!({"id": "all", "uri": "/d*", "upstream": upstream(&origin)}),
+    ]));
+
+    check(target, "GET", "splitway.test", "/a", "here");
+    check(target, "GET", "splitway.test", "/b", "net");
+    check(target, "GET", "splitway.test", "/c", "none");
+    check(target, "GET", "splitway.test", "/d", "all");
+    let forged = Call::get("/c").header("X-Real-IP", "10.0.0.1");
+    assert_eq!(target.call(&forged.header("X-Forwarded-For", "10.0.0.1")).status, 404);
+}
+
+/// With the router that knows them, segments of a path have names that conditions can ask for.
+pub(crate) fn parameters_of_a_path_have_names(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let vars = json!([["uri_param_name", "==", "alice"]]);
+    let rules = json!([{
+        "match": [{"vars": vars}],
+        "weighted_upstreams": [{"name": "alices", "upstream": upstream(&origin)}],
+    }]);
+    let user = json!({
+        "id": "user",
+        "uri": "/users/:name/orders",
+        "upstream": upstream(&origin),
+        "plugins": {"traffic-split": {"rules": rules}},
+    });
+    let settings = json!({"router": "radixtree_uri_with_parameter"});
+    let routes = json!([user, {"id": "rest", "uri": "/users/*", "upstream": upstream(&origin)}]);
+    target.start(&json!({"settings": settings, "routes": routes}).to_string());
+
+    for (path, route, branch) in [
+        ("/users/alice/orders", "user", "alices"),
+        ("/users/%61lice/orders?a=b", "user", "alices"),
+        ("/users/bob/orders", "user", "route"),
+        ("/users/alice/orders/1", "rest", "route"),
+        ("/users/orders", "rest", "route"),
+    ] {
+        let answer = target.call(&Call::get(path));
+        assert_eq!(answer.header("x-splitway-route").as_deref(), Some(route), "{path}");
+        assert_eq!(answer.branch().as_deref(), Some(branch), "{path}");
+    }
+}
+
+/// Without that router a colon in a path is a colon.
+pub(crate) fn colons_are_plain_without_that_router(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    target.start(&routes(&[
+        json!({"id": "colon", "uri": "/users/:name", "upstream": upstream(&origin)}),
+    ]));
+
+    check(target, "GET", "splitway.test", "/users/:name", "colon");
+    check(target, "GET", "splitway.test", "/users/alice", "none");
+}

@@ -35,6 +35,10 @@ const SKIPS: &[Skip] = &[
                  the node's; compiling such a document warns of it",
     },
     Skip {
+        scenario: "versions::a_branch_can_ask_for_another_host",
+        reason: "a Worker cannot choose `Host`, whether an upstream or a branch names it",
+    },
+    Skip {
         scenario: "bodies::the_upstream_hears_what_the_client_accepts",
         reason: "Cloudflare's front (and miniflare in its place) sets `Accept-Encoding: br, gzip` \
                  before a Worker sees the request, and undoes the encoding for other clients",

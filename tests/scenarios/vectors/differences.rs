@@ -27,7 +27,7 @@ impl Instead {
     pub(super) fn told(self) -> String {
         match self {
             Self::Refuses(what) => format!("refused: `{what}`"),
-            Self::Steps(_) => "another route, node or share".to_owned(),
+            Self::Steps(_) => "another route, node, share or header".to_owned(),
             Self::GivesUp(status) => format!("one attempt, then {status}"),
         }
     }
@@ -35,7 +35,9 @@ impl Instead {
 
 use Instead::{GivesUp, Refuses, Steps};
 
-const NOT_BELIEVED: &str =
+const NO_RETRIES_YET: &str = "retries are not supported yet: an attempt that fails is the answer";
+
+const NO_REAL_IP_HERE: &str =
     "anybody can send `X-Real-IP`: a client is where its connection comes from";
 
 /// The client is at 127.0.0.1, whatever it says.
@@ -48,7 +50,7 @@ const NO_REAL_IP: Instead = Steps(
 );
 
 const fn no_real_ip(id: &'static str) -> Difference {
-    Difference { id, instead: NO_REAL_IP, why: NOT_BELIEVED }
+    Difference { id, instead: NO_REAL_IP, why: NO_REAL_IP_HERE }
 }
 
 /// All of them.
@@ -69,16 +71,16 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ),
         why: "each branch counts with its weight, also if two have the same target",
     },
-    no_real_ip("route-match-047"),
-    no_real_ip("route-match-048"),
     Difference {
         id: "proxy-rewrite-016",
         instead: Steps(
             r#"[{"request": {"method": "GET", "uri": "/hello", "headers": {"X-Real-IP": "10.0.0.9"}},
                  "expect": {"request_headers": {"x-rd": "127.0.0.1:GET"}}}]"#,
         ),
-        why: NOT_BELIEVED,
+        why: NO_REAL_IP_HERE,
     },
+    no_real_ip("route-match-047"),
+    no_real_ip("route-match-048"),
     Difference {
         id: "split-edge-016",
         instead: Steps(
@@ -105,11 +107,10 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     Difference {
         id: "traffic-split-015",
         instead: Steps(
-            r#"[{"request": {"method": "GET", "uri": "/uri?name=jack", "headers": {"Host": "127.0.0.1"}},
-                 "expect": {"host": "localhost:1981"}}]"#,
+            r#"[{"request": {"method": "GET", "uri": "/uri?name=jack"},
+                 "expect": {"nodes": {"localhost:1981": 1}, "host": "localhost:1981"}}]"#,
         ),
-        why: "a name with its port, as for an upstream with an id: what is on another port than 80 \
-              may serve another site",
+        why: "the name of a node has its port wherever the node is written",
     },
     Difference { id: "traffic-split-019", instead: GivesUp(502), why: NO_RETRIES_YET },
     Difference {
@@ -151,8 +152,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         why: "health checks are not supported yet",
     },
 ];
-
-const NO_RETRIES_YET: &str = "retries are not supported yet: an attempt that fails is the answer";
 
 const NO_PLUGIN: Instead = Refuses("APISIX has this plugin, Splitway does not support it yet");
 
