@@ -150,7 +150,7 @@ fn compile_list(
     report: &mut Report,
 ) -> Option<Branches> {
     warn_of_branches(&list, at, report);
-    if list.len() > LISTED_MAX {
+    if !(1..=LISTED_MAX).contains(&list.len()) {
         report.fault(at, format!("expected 1 to {LISTED_MAX} branches, found {}", list.len()));
         return None;
     }
