@@ -109,7 +109,7 @@ impl<'a> Exchange<'a> {
             (None, None) => Err(Problem::NoConfiguration),
             (None, Some(snapshot)) => {
                 Decision::make(snapshot, inquiry.head, means, body, observer)?
-            },
+            }
         };
         Ok(Self { snapshot: inquiry.snapshot, decision })
     }

@@ -148,7 +148,7 @@ pub struct Request {
 /// Changes to headers, made in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headers {
-    /// All values of these go.
+    /// All values of these go; of a request's those that it has.
     pub remove: Vec<String>,
     /// These are set, in place of what is there.
     pub set: BTreeMap<String, String>,
@@ -168,12 +168,7 @@ pub struct Refused {
 }
 
 /// Explains a request with its whole body, whatever of it the decisions would look at.
-pub fn explain(
-    snapshot: &Snapshot,
-    head: &dyn Head,
-    means: Means<'_>,
-    body: &[u8],
-) -> Explanation {
+pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u8]) -> Explanation {
     let means = Means { is_trial: true, ..means };
     let inquiry = Inquiry { snapshot: Some(snapshot), head };
     let whole = Body::Whole(body);
@@ -196,7 +191,7 @@ pub fn explain(
     };
     match attempt {
         Ok(attempt) => {
-            told.request = Some(Request::of(&attempt));
+            told.request = Some(Request::of(&attempt, head));
             told.response_headers = Some(Headers::of(&exchange.response_edits()));
         }
         Err(problem) => told.problem = Some(Refused::of(problem)),
@@ -226,18 +221,20 @@ impl Explanation {
 }
 
 impl Request {
-    fn of(attempt: &Attempt<'_>) -> Self {
+    fn of(attempt: &Attempt<'_>, head: &dyn Head) -> Self {
         let authority = attempt.node.authority();
         let told = |body: &Vec<u8>| {
             let head = body.get(..BODY_TOLD_MAX).unwrap_or(body);
             String::from_utf8_lossy(head).into_owned()
         };
+        let mut headers = Headers::of(&attempt.edits);
+        headers.remove.retain(|name| head.header(name).is_some());
         Self {
             method: attempt.method.to_string(),
             url: format!("{}://{authority}{}", attempt.scheme.as_str(), attempt.target),
             host: attempt.host.to_string(),
             timeout_ms: u64::try_from(attempt.timeout.as_millis()).unwrap_or(u64::MAX),
-            headers: Headers::of(&attempt.edits),
+            headers,
             body: attempt.body.as_ref().map(told),
             body_bytes: attempt.body.as_ref().map(Vec::len),
         }

@@ -293,3 +293,11 @@ impl Head for Asked {
         false
     }
 }
+
+#[cfg(test)]
+impl Question {
+    /// Head and body.
+    pub(super) fn parts(&self) -> (&dyn Head, &[u8]) {
+        (&self.head, &self.body)
+    }
+}
