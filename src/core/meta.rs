@@ -46,4 +46,9 @@ impl Meta {
         !self.is_disabled
             && filter.is_none_or(|filter| filter.holds(&|variable| variable.value(facts)))
     }
+
+    /// The comparison by which its filter does not hold, if it has one that does not.
+    pub(crate) fn why_not(&self, facts: &Facts<'_>) -> Option<String> {
+        self.filter.as_ref()?.why_not(&|variable| variable.value(facts))
+    }
 }
