@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::address;
 use crate::balance::{TimeoutWire, UpstreamWire};
-use crate::expr;
+use crate::expr::{self, Expr};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::node::is_host;
