@@ -1,8 +1,12 @@
 //! The JSON Schemas: they are those of the types, and they agree with the parser.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use splitway_core::config::Resources;
+use splitway_core::fault::Report;
+use splitway_core::kind::Kind;
 use splitway_core::schema;
 use splitway_tests::chance::Chance;
 use splitway_tests::mutation::{mutate, sound};
@@ -53,6 +57,55 @@ fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
         ("limit-count", None),
     ] {
         assert_eq!(schema::of_plugin(name, place), None, "{name}");
+    }
+}
+
+/// So that whatever a document may say is changed and asked about below, and by the fuzz targets.
+#[test]
+fn the_sound_document_uses_every_key() {
+    let document = sound();
+    let resources = Resources::of(&document, &mut Report::default());
+    let mut keys = Keys::default();
+    for kind in Kind::ALL {
+        let schema = parsed(schema::of(&agreement::name(kind)));
+        // An upstream has the same keys inside of a route.
+        let name = if kind == Kind::Upstream { "UpstreamObject" } else { kind.singular() };
+        resources.list(kind).iter().for_each(|value| keys.visit(name, &schema, &schema, value));
+    }
+    let schema = parsed(schema::of("settings"));
+    keys.visit("settings", &schema, &schema, &document["settings"]);
+    let unused: Vec<_> = keys.all.difference(&keys.used).collect();
+    assert!(unused.is_empty(), "no resource of the sound document uses {unused:?}");
+    assert!(keys.used.len() > 100, "too few keys were seen to say something: {:?}", keys.used);
+}
+
+/// The keys that schemas have, each with what it is a key of, and those of them that values use.
+#[derive(Default)]
+struct Keys {
+    all: BTreeSet<(String, String)>,
+    used: BTreeSet<(String, String)>,
+}
+
+impl Keys {
+    fn visit(&mut self, name: &str, whole: &Value, schema: &Value, value: &Value) {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let name = reference.rsplit('/').next().unwrap();
+            self.visit(name, whole, whole.pointer(&reference[1..]).unwrap(), value);
+        }
+        for choice in schema["anyOf"].as_array().into_iter().flatten() {
+            self.visit(name, whole, choice, value);
+        }
+        for item in value.as_array().into_iter().flatten() {
+            self.visit(name, whole, &schema["items"], item);
+        }
+        for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
+            let place = (name.to_owned(), key.clone());
+            if let Some(member) = value.get(key) {
+                self.used.insert(place.clone());
+                self.visit(key, whole, schema, member);
+            }
+            self.all.insert(place);
+        }
     }
 }
 
