@@ -12,15 +12,18 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 30] = [
+const REASONS: [&str; 34] = [
     // How things are written.
     "expected a path",
+    "expected an id",
     "expected a host name",
     "expected an address, or a network",
     "expected an address or a network",
     "expected `host` or `host:port`",
     "expected `http://host[:port]`",
     "expected a header name",
+    "expected the name of a",
+    "expected a JSON pointer",
     "expected visible ASCII",
     "cannot stand in a URI",
     "expected pairs of a pattern",
@@ -33,11 +36,12 @@ const REASONS: [&str; 30] = [
     "expected at most 4096 characters",
     // Numbers too large to be exact, which are whole all the same.
     "expected an integer",
-    "expected an id: ",
     // What is said in two places together.
     "`upstream_host` is missing",
     "the port stands here and in `port`",
     "cannot be mixed",
+    "they stand on one of them",
+    "this cookie is issued and counts anyway",
     "there is no upstream here",
     "has neither `upstream`",
     "expected the `username`",

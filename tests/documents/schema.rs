@@ -8,8 +8,8 @@ use splitway_core::config::Resources;
 use splitway_core::fault::Report;
 use splitway_core::kind::Kind;
 use splitway_core::schema;
-use splitway_tests::chance::Chance;
-use splitway_tests::mutation::{mutate, sound};
+use splitway_tests::chance::{Chance, environment};
+use splitway_tests::mutation::{TEXTS, mutate, sound};
 
 use crate::agreement;
 
@@ -111,18 +111,19 @@ impl Keys {
 
 #[test]
 fn schemas_agree_with_the_parser_on_what_is_nearly_sound() {
-    let mut chance = Chance::new(3);
+    let mut chance = Chance::new(environment("FUZZ_SEED", 3));
+    let rounds = environment("FUZZ_ROUNDS", 4_000);
     let resources = agreement::check_document(&sound());
     assert_eq!(resources, 11, "all are taken");
     let mut taken = 0;
-    for _ in 0..4_000 {
+    for _ in 0..rounds {
         let mut document = sound();
         for _ in 0..=chance.below(6) {
             mutate(&mut document, &mut chance);
         }
-        taken += agreement::check_document(&document);
+        taken += u64::try_from(agreement::check_document(&document)).unwrap();
     }
-    assert!(taken > 4_000, "too few were taken to say something: {taken}");
+    assert!(taken > rounds, "too few were taken to say something: {taken}");
 }
 
 #[test]
@@ -157,6 +158,23 @@ fn schemas_agree_with_the_parser_on_numbers_out_of_range() {
             let mut document = sound();
             *document.pointer_mut(&place).unwrap() = number.clone();
             agreement::check_document(&document);
+        }
+    }
+}
+
+#[test]
+fn schemas_agree_with_the_parser_on_odd_texts() {
+    let document = sound();
+    let resources = Resources::of(&document, &mut Report::default());
+    for kind in Kind::ALL {
+        for resource in resources.list(kind) {
+            let mut places = Vec::new();
+            collect(resource, String::new(), &mut places);
+            for (place, text) in places.iter().flat_map(|place| TEXTS.map(|text| (place, text))) {
+                let mut resource = (*resource).clone();
+                *resource.pointer_mut(place).unwrap() = json!(text);
+                agreement::check(kind, &resource);
+            }
         }
     }
 }

@@ -134,40 +134,42 @@ fn rule_form() -> Value {
     ])
 }
 
+/// Texts that mean something in one place and are odd in all others.
+pub const TEXTS: [&str; 28] = [
+    "",
+    "/",
+    "*",
+    "a/b",
+    "\u{0}",
+    "\r\n",
+    "é",
+    "$a",
+    "0",
+    "..",
+    "[::",
+    "a:99999",
+    "http://",
+    // Of expressions, patterns and templates.
+    "OR",
+    "!",
+    "~~",
+    "in",
+    "(?=a)",
+    "([",
+    "a{1001}",
+    "/$9",
+    "${arg_a ?? b}",
+    // Places of keys, and what is read from them.
+    "header:",
+    "body:/a~2",
+    "cookie:c",
+    "ip",
+    "10.0.0.0/8",
+    "v1~99999999999~*~00",
+];
+
 /// A value that nobody should write here.
 fn odd(chance: &mut Chance) -> Value {
-    const TEXTS: [&str; 28] = [
-        "",
-        "/",
-        "*",
-        "a/b",
-        "\u{0}",
-        "\r\n",
-        "é",
-        "$a",
-        "0",
-        "..",
-        "[::",
-        "a:99999",
-        "http://",
-        // Of expressions, patterns and templates.
-        "OR",
-        "!",
-        "~~",
-        "in",
-        "(?=a)",
-        "([",
-        "a{1001}",
-        "/$9",
-        "${arg_a ?? b}",
-        // Places of keys, and what is read from them.
-        "header:",
-        "body:/a~2",
-        "cookie:c",
-        "ip",
-        "10.0.0.0/8",
-        "v1~99999999999~*~00",
-    ];
     match chance.below(9) {
         0 => Value::Null,
         1 => json!(chance.one_of(&[0i64, -1, 1, 2, 4_294_967_295, i64::MAX, i64::MIN])),
