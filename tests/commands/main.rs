@@ -1,4 +1,5 @@
-//! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback and key.
+//! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback, key and
+//! explain; and token, which makes what a server takes.
 //!
 //! What they do to a server is in `scenarios`, for any server at a base URL: the server and the
 //! Worker.
@@ -12,6 +13,7 @@
 )]
 
 mod errors;
+mod explain;
 mod fake;
 #[path = "../workerd/miniflare.rs"]
 #[allow(dead_code, reason = "not all that tests of the Worker need is needed here")]
@@ -19,6 +21,7 @@ mod miniflare;
 mod process;
 mod requests;
 mod scenarios;
+mod tokens;
 
 use std::path::Path;
 
@@ -82,4 +85,5 @@ on_servers_and_workers!(
     the_past_can_be_looked_at_and_gone_back_to,
     faults_are_told_with_their_places,
     keys_open_until_they_are_removed,
+    a_request_is_explained_as_by_the_document,
 );

@@ -8,9 +8,12 @@ mod apply;
 mod changes;
 pub(crate) mod demo;
 pub(crate) mod diff;
+pub(crate) mod explain;
+mod explanation;
 pub(crate) mod import;
 pub(crate) mod key;
 mod load;
+mod moment;
 mod origin;
 pub(crate) mod outcome;
 pub(crate) mod pull;
@@ -19,7 +22,9 @@ mod report;
 pub(crate) mod revisions;
 pub(crate) mod rollback;
 pub(crate) mod serve;
+mod secret;
 mod source;
+pub(crate) mod token;
 pub(crate) mod validate;
 
 /// The ways to ask the process to end: Ctrl-C and `SIGTERM`. From when this exists, they no longer
