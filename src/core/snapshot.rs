@@ -328,7 +328,8 @@ fn compile_route(
         let own = own.or_else(|| inherited.upstream.clone());
         let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
         let salt = catalog::salt(Kind::Route, id.as_str());
-        let scope = Scope { salt: &salt, ..catalog.scope(own.as_ref()) };
+        let methods = &conditions.methods;
+        let scope = Scope { salt: &salt, methods, ..catalog.scope(own.as_ref()) };
         let (global, plugins) = (&catalog.global, wire.plugins.as_ref());
         let (rewrites, split) = compile_plugins(plugins, &inherited, global, scope, at, report)?;
         let name = wire.name();

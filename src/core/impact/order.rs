@@ -1,7 +1,6 @@
 //! Which routes are asked, and in which order.
 
 use ipnet::IpNet;
-use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,14 +51,12 @@ pub(super) fn is_rematched((old, new): &(RouteView<'_>, RouteView<'_>)) -> bool 
         let lists = [route.hosts(), route.uris(), route.methods()];
         lists.map(|list| list.iter().cloned().collect::<BTreeSet<String>>())
     };
-    let vars = |route: &RouteView<'_>| {
-        let vars = route.conditions().vars.as_ref();
-        vars.map_or(Value::Null, |vars| vars.written.clone())
-    };
     let addresses = |route: &RouteView<'_>| -> BTreeSet<IpNet> {
         route.conditions().addresses.iter().copied().collect()
     };
-    lists(old) != lists(new) || vars(old) != vars(new) || addresses(old) != addresses(new)
+    lists(old) != lists(new)
+        || old.conditions().vars != new.conditions().vars
+        || addresses(old) != addresses(new)
 }
 
 /// A host as it is compared, empty for any or where hosts do not come first, and a path: where routes

@@ -11,6 +11,7 @@ use crate::node::Scheme;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
 use crate::telemetry::proof;
+use crate::variable::warn_of_body;
 
 /// The most branches of one list, as in APISIX.
 pub(super) const LISTED_MAX: usize = 20;
@@ -139,6 +140,9 @@ impl Branches {
             let weight = weight(&wire);
             let (headers, response) = (wire.headers.as_ref(), wire.response_headers.as_ref());
             let rewrite = Rewrite::compile(wire.rewrite.as_ref(), headers, response, at, report);
+            if rewrite.needs_body() {
+                warn_of_body(at, report);
+            }
             let upstream = wire.upstream(scope, at, report);
             if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
                 list.push(Branch { name, weight, balancer, rewrite });
@@ -248,7 +252,8 @@ mod tests {
         let id = Id::restore("u").expect("an id");
         let upstreams = BTreeMap::from([(id, own.clone())]);
         let (own, dangling) = (Some(&own), Dangling::Refused);
-        let scope = Scope { upstreams: &upstreams, own, phase: 0, dangling, salt: "" };
+        let scope =
+            Scope { upstreams: &upstreams, own, phase: 0, dangling, salt: "", methods: &[] };
         let wires: Vec<BranchWire> = serde_json::from_value(branches.clone()).expect("branches");
         let placed = wires.into_iter().map(|wire| (wire, At::Root)).collect();
         let at = At::Root;
