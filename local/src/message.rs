@@ -101,13 +101,14 @@ pub(crate) fn request_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error> {
 }
 
 /// The value of a header as the core reads it: several values joined, U+FFFD for bytes that are not
-/// UTF-8.
+/// UTF-8. Lines of cookies are joined as one list of them (RFC 9113, section 8.2.3).
 pub(crate) fn joined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, str>> {
     let mut values = headers.get_all(name).iter();
     let first = String::from_utf8_lossy(values.next()?.as_bytes());
+    let between = if name == "cookie" { "; " } else { ", " };
     Some(values.fold(first, |joined, value| {
         let value = String::from_utf8_lossy(value.as_bytes());
-        Cow::Owned(format!("{joined}, {value}"))
+        Cow::Owned(format!("{joined}{between}{value}"))
     }))
 }
 

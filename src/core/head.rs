@@ -24,8 +24,8 @@ pub trait Head {
     /// The authority the client asked for, `host[:port]`; empty if it named none.
     fn host(&self) -> &str;
 
-    /// The value of a header by its lower-case name, several values joined by `, `; bytes that are
-    /// not UTF-8 become U+FFFD.
+    /// The value of a header by its lower-case name, several values joined by `, `, of cookies by `; `;
+    /// bytes that are not UTF-8 become U+FFFD.
     fn header(&self, name: &str) -> Option<Cow<'_, str>>;
 
     /// The address of the client, as far as the runtime vouches for it.

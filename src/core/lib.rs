@@ -56,6 +56,7 @@ pub mod telemetry;
 pub mod kind;
 pub mod fault;
 pub mod json;
+mod raw;
 pub mod id;
 pub mod address;
 mod reader;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::expr::Expr;
+use crate::expr::{self, Expr};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::wire::Unsupported;
@@ -36,7 +36,7 @@ impl Meta {
         let Some(wire) = wire else { return Self::default() };
         let at = plugin.key("_meta");
         let filter = wire.filter.as_ref();
-        let filter = filter.and_then(|value| Expr::compile(value, at.key("filter"), report));
+        let filter = filter.and_then(|value| expr::compile(value, at.key("filter"), report));
         Self { is_disabled: wire.disable == Some(true), filter }
     }
 

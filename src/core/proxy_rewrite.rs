@@ -8,7 +8,9 @@ use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
 use crate::meta::{Meta, MetaWire};
 use crate::problem::Problem;
-use crate::rewrite::{HeadersWire, Method, Rewrite, RewriteWire, URI_MAX, Values};
+#[cfg(feature = "schema")]
+use crate::rewrite::URI_MAX;
+use crate::rewrite::{HeadersWire, Method, Rewrite, RewriteWire, Values};
 use crate::wire::{self, Members};
 
 /// The name of the plugin in documents.

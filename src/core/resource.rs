@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::address;
 use crate::balance::{TimeoutWire, UpstreamWire};
-use crate::expr::Expr;
+use crate::expr::{self, Expr};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::node::is_host;
@@ -237,7 +237,7 @@ impl RouteWire {
     /// The expression over variables; one without conditions is none.
     fn vars(&self, at: At<'_>, report: &mut Report) -> Option<Expr> {
         let written = Value::Array(self.vars.clone().filter(|list| !list.is_empty())?);
-        Expr::compile(&written, at, report)
+        expr::compile(&written, at, report)
     }
 
     fn check_choices(&self, at: At<'_>, report: &mut Report) {

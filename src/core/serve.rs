@@ -71,7 +71,9 @@ impl<B> Upload<B> {
         platform: &P,
         max: usize,
     ) -> Result<(), Unread> {
-        if let Self::Coming(body) = std::mem::replace(self, Self::Gone) {
+        if matches!(self, Self::Coming(_))
+            && let Self::Coming(body) = std::mem::replace(self, Self::Gone)
+        {
             *self = Self::Read(platform.buffer(body, max).await?);
         }
         Ok(())

@@ -65,6 +65,8 @@ pub(crate) struct Scope<'s> {
     pub(crate) dangling: Dangling,
     /// What keys are mixed with where a rule names nothing else.
     pub(crate) salt: &'s str,
+    /// The methods of the route, none for any.
+    pub(crate) methods: &'s [String],
 }
 
 /// Some requests, and the branches among which they are divided.

@@ -47,7 +47,7 @@ fn all_there_is_to_tell_is_told_in_columns() {
     shell.write("body.json", "{\"model\": \"a\", \"n\": 1}\n");
     let told = explain(
         &shell,
-        "https://gw.test/chat?a=1 -d @body.json -H x-user:u-2 -H X-Debug:1 --header=x-splitway-branch:v9 --client 192.0.2.7",
+        "https://gw.test/chat?a=1 -d @body.json -H x-user:u-8 -H X-Debug:1 --header=x-splitway-branch:v9 --client 192.0.2.7",
     );
     let revision = told.stdout.lines().next().unwrap().strip_prefix("revision    ").unwrap();
     let expected = format!(
@@ -58,7 +58,7 @@ route       chat
   not asked other  its path is /other
 rule        1
   passed    0  arg_beta == \"1\": it is absent
-branch      v2, by the key \"u-2\" in header:x-user
+branch      v2, by the key \"u-8\" in header:x-user
   denied    a bare name is not taken from this address
   point     POINT
   shares    v1  2  66.66 %

@@ -1,5 +1,6 @@
 //! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback, key and
-//! explain; and token, which makes what a server takes.
+//! explain; those that look at documents without one, in `simulate`, `traffic` and `explain`; and token,
+//! in `tokens`.
 //!
 //! What they do to a server is in `scenarios`, for any server at a base URL: the server and the
 //! Worker.
@@ -21,7 +22,9 @@ mod miniflare;
 mod process;
 mod requests;
 mod scenarios;
+mod simulate;
 mod tokens;
+mod traffic;
 
 use std::path::Path;
 

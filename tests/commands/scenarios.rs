@@ -47,6 +47,14 @@ const DIFFERENCE: &str = "\
 1 to add, 1 to change, 1 to remove
 ";
 
+/// What that does to traffic.
+const TRAFFIC: &str = "
+traffic:
+  route c is new
+  route b is gone
+  route a takes other requests
+";
+
 const LINES: &str = "\
 ~ routes/a
 + routes/c
@@ -86,9 +94,13 @@ pub(crate) fn what_is_pulled_can_be_pushed(shell: &Shell) {
 /// A diff names every resource and the lines of those that change, and changes nothing.
 pub(crate) fn a_diff_tells_what_would_change(shell: &Shell) {
     let revision = begin(shell);
-    shell.run("diff second.yaml").check(0, DIFFERENCE, "");
-    shell.run("diff second.yaml --exit-code").check(1, DIFFERENCE, "");
-    shell.run_with("diff -", SECOND).check(0, DIFFERENCE, "");
+    let told = format!("{DIFFERENCE}{TRAFFIC}");
+    shell.run("diff second.yaml").check(0, &told, "");
+    shell.run("diff second.yaml --exit-code").check(1, &told, "");
+    shell.run_with("diff -", SECOND).check(0, &told, "");
+    let server = shell.url.clone();
+    shell.run(&format!("diff {server} second.yaml")).check(0, &told, "");
+    shell.run(&format!("diff first.yaml {server} --exit-code")).check(0, "no differences\n", "");
     shell.run("push second.yaml --dry-run").check(0, LINES, "");
     assert_eq!(shell.run("pull").revision(), revision);
 }

@@ -43,8 +43,8 @@ fn names_that_lead_nowhere_are_faults() {
         &[
             "/services/0/upstream_id: there is no upstream `u`",
             "/plugin_configs/0/plugins/traffic-split/rules/0/upstream_id: there is no upstream `v`",
-            "/routes/0/service_id: there is no service `shap`; did you mean `shop`?",
             "/routes/0/plugin_config_id: there is no plugin config `p`",
+            "/routes/0/service_id: there is no service `shap`; did you mean `shop`?",
         ],
         &[
             "/plugin_configs/0/plugins/traffic-split/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten",
@@ -68,8 +68,8 @@ fn what_is_gone_is_tolerated_in_a_published_document() {
             "/consumers/0/group_id: there is no consumer group `g`",
             "/consumers/1/id: there is no consumer `jill`",
             "/consumers: kept and checked, without effect yet: no plugin here asks who calls",
-            "/routes/0/service_id: there is no service `s`",
             "/routes/0/plugin_config_id: there is no plugin config `p`",
+            "/routes/0/service_id: there is no service `s`",
         ],
     );
 }
@@ -137,7 +137,9 @@ fn plugins_stand_where_they_can() {
         &json!({
             "services": [{"id": "s", "plugins": {"key-auth": {}, "limit-count": {}}}],
             "global_rules": [
-                {"id": 1, "plugins": {"traffic-split": {}, "trafic-split": {}}},
+                {"id": 1, "plugins": {
+                    "traffic-split": {}, "proxy-rewrite": {}, "key-auth": {}, "trafic-split": {},
+                }},
                 {"id": 1, "plugins": {}},
                 {},
             ],
@@ -152,7 +154,7 @@ fn plugins_stand_where_they_can() {
         &[
             &format!("/services/0/plugins/key-auth: {missing}"),
             &format!("/services/0/plugins/limit-count: {missing}"),
-            "/global_rules/0/plugins/traffic-split: not supported in a global rule yet",
+            &format!("/global_rules/0/plugins/key-auth: {missing}"),
             "/global_rules/0/plugins/trafic-split: unknown plugin [trafic-split]; did you mean `traffic-split`?",
             "/global_rules/1/id: another global rule has the id `1`",
             "/global_rules/2: `plugins` is missing",

@@ -8,6 +8,7 @@ mod consumers;
 mod inheritance;
 mod differences;
 mod schema;
+mod splits;
 mod vectors;
 
 use serde_json::{Value, json};
@@ -34,18 +35,6 @@ fn route_with_split(split: &Value) -> Value {
 }
 
 const AT: &str = "/routes/0/plugins/traffic-split";
-
-#[test]
-fn the_rule_form_compiles_with_a_warning() {
-    let rule = |uri: &str| json!({"weight": 50, "upstream": upstream(), "rewrite": {"uri": uri}});
-    check(
-        &route_with_split(&json!({"rules": [rule("/v1/chat"), rule("/v2/chat")]})),
-        &[],
-        &[&format!(
-            "{AT}/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten"
-        )],
-    );
-}
 
 #[test]
 fn every_fault_of_a_document_is_reported_at_once() {
@@ -77,90 +66,6 @@ fn every_fault_of_a_document_is_reported_at_once() {
             "/routes/3/upstream: expected `http://host[:port]` or `https://host[:port]`, without a path",
         ],
         &["/routes/3/upstream: APISIX takes an upstream object here, not a URL"],
-    );
-}
-
-#[test]
-fn splits_that_cannot_work_are_refused() {
-    let mixed = json!({"rules": [{"weight": 1}, {"weighted_upstreams": [{}]}]});
-    check(
-        &route_with_split(&mixed),
-        &[&format!(
-            "{AT}/rules: rules with `weighted_upstreams` and rules that are branches themselves cannot be mixed"
-        )],
-        &[],
-    );
-    let idle = json!({"rules": [{"weighted_upstreams": [{"weight": 0}]}]});
-    check(
-        &route_with_split(&idle),
-        &[&format!("{AT}/rules/0/weighted_upstreams: all weights are 0: no branch can be picked")],
-        &[],
-    );
-    let twins =
-        json!({"rules": [{"weighted_upstreams": [{"name": "b1"}, {"upstream": upstream()}]}]});
-    check(
-        &route_with_split(&twins),
-        &[&format!(
-            "{AT}/rules/0/weighted_upstreams/1: another branch of this split is named `b1`"
-        )],
-        &[&format!(
-            "{AT}/rules/0/weighted_upstreams/0: APISIX ignores `name`, `rewrite` and `headers` of a branch"
-        )],
-    );
-    let several = json!({"rules": [
-        {"weight": "1", "rewrite": {"uri": "x"}},
-        {"wieght": 1, "upstream": {"nodes": {"a b": 1}, "pass_host": "node"}},
-    ]});
-    check(
-        &route_with_split(&several),
-        &[
-            &format!("{AT}/rules/0/weight: expected an integer from 0, found \"1\""),
-            &format!("{AT}/rules/1/wieght: unknown key; did you mean `weight`?"),
-            &format!("{AT}/rules/0/rewrite/uri: expected a path that starts with `/`"),
-            &format!(
-                "{AT}/rules/1/upstream/nodes/a b: expected a host name or address and a port from 1 to 65535"
-            ),
-        ],
-        &[&format!(
-            "{AT}/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten"
-        )],
-    );
-    let matching = json!({"rules": [{"match": [{"vars": []}], "weight": 1}]});
-    check(
-        &route_with_split(&matching),
-        &[&format!("{AT}/rules/0/match/0: APISIX has this key, Splitway does not support it yet")],
-        &[&format!(
-            "{AT}/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten"
-        )],
-    );
-}
-
-#[test]
-fn branches_may_not_edit_what_frames_a_message() {
-    let branch = json!({
-        "headers": {"set": {"Host": "a", "x-v": "2\r\n", "x-w": "$arg_a"}, "remove": ["te", "x y"]},
-        "rewrite": {"uri": "v1", "regex_uri": []},
-    });
-    let split = json!({"rules": [{"weighted_upstreams": [branch]}]});
-    let at = format!("{AT}/rules/0/weighted_upstreams/0");
-    check(
-        &route_with_split(&split),
-        &[
-            &format!("{at}/rewrite/regex_uri: expected pairs of a pattern and a replacement"),
-            &format!("{at}/rewrite/uri: expected a path that starts with `/`"),
-            &format!(
-                "{at}/headers/set/Host: this header belongs to the connection and cannot be edited"
-            ),
-            &format!("{at}/headers/set/x-v: expected visible ASCII as header value"),
-            &format!(
-                "{at}/headers/remove/0: this header belongs to the connection and cannot be edited"
-            ),
-            &format!("{at}/headers/remove/1: expected a header name"),
-        ],
-        &[
-            &format!("{at}: APISIX ignores `name`, `rewrite` and `headers` of a branch"),
-            &format!("{at}/rewrite/regex_uri: never asked: `uri` is there and wins"),
-        ],
     );
 }
 

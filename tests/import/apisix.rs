@@ -7,6 +7,10 @@ use splitway_local::import::{ImportError, Imported, apisix};
 const EDGE: &str =
     "at the edge `Host` is always the node's name (\"node\"): a Worker cannot send another";
 
+/// The same of a `Host` that a rewrite names.
+const AT_THE_EDGE: &str =
+    "at the edge `Host` is always the node's name: a Worker cannot send another";
+
 fn variable(name: &str) -> Option<String> {
     let value = match name {
         "HOST" => "api.example.com",
@@ -179,6 +183,44 @@ fn no_route_is_there_without_what_narrows_it() {
         let kept = routes.iter().find(|route| route["id"] == "x");
         assert!(kept.is_none_or(|route| route.pointer(at).is_some()), "{key}");
     }
+}
+
+/// What narrows, rewrites and splits is all there, and nothing is lost.
+#[test]
+fn conditions_and_rewrites_are_taken_over_as_they_are() {
+    let text = r#"
+routes:
+  - id: canary
+    uri: /api/*
+    remote_addrs: [10.0.0.0/8, "::1"]
+    vars: [[http_x_canary, ==, "yes"], [OR, [arg_v, in, ["2", "3"]], [cookie_beta, "~~", "^on"]]]
+    upstream_id: api
+    plugins:
+      proxy-rewrite:
+        regex_uri: ["^/api/(.*)", "/$1"]
+        headers: {set: {X-Forwarded-Prefix: /api, X-Client: $remote_addr}, remove: [X-Debug]}
+      traffic-split:
+        _meta: {filter: [[request_method, "~=", OPTIONS]]}
+        rules:
+          - match: [{vars: [[http_user_agent, "~*", "(mobile|tablet)"]]}, {vars: [[arg_m, ==, "1"]]}]
+            weighted_upstreams: [{upstream_id: next, weight: 1}, {weight: 9}]
+  - {id: one, uri: /one, remote_addr: 192.0.2.1, upstream_id: api, plugin_config_id: p}
+  - {id: two, uri: /two, service_id: s}
+services: [{id: s, upstream_id: api, plugins: {proxy-rewrite: {uri: "/v1/${arg_v ?? none}"}}}]
+plugin_configs: [{id: p, plugins: {proxy-rewrite: {method: POST, host: a.example.com}}}]
+global_rules: [{id: g, plugins: {proxy-rewrite: {headers: {x-gateway: splitway}}}}]
+upstreams:
+  - {id: api, scheme: https, pass_host: node, nodes: {"api.example.com:443": 1}}
+  - {id: next, scheme: https, pass_host: node, nodes: {"next.example.com:443": 1}}
+#END
+"#;
+    let document = splitway_local::document::parse(text, Format::Yaml).unwrap();
+    check(
+        text,
+        &document,
+        &[],
+        &[&format!("/plugin_configs/0/plugins/proxy-rewrite/host: {AT_THE_EDGE}")],
+    );
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn the_filters_of_a_backend_come_after_those_of_its_rule() {
                 },
                 {
                     "name": "pay-v2", "weight": 1, "rewrite": {"uri": "/v2/%24pay"},
-                    "headers": {"set": {"x-env": "trial"}, "add": {"X-Tag": "a,b"}, "remove": ["X-Debug", "x-old"]},
+                    "headers": {"set": {"x-env": "trial"}, "add": {"X-Tag": ["a", "b"]}, "remove": ["X-Debug", "x-old"]},
                     "upstream": {
                         "nodes": {"pay-v2.store.svc.cluster.local:80": 1},
                         "pass_host": "rewrite", "upstream_host": "pay.internal",
@@ -210,7 +210,6 @@ fn what_only_adds_to_a_rule_goes_alone() {
         &rule(
             r#"      filters:
         - {type: RequestMirror, requestMirror: {backendRef: {name: shadow, port: 80}}}
-        - {type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-a, value: b}]}}
         - {type: CORS, cors: {allowOrigins: ["*"]}}
       retry: {attempts: 2, codes: [503]}
       sessionPersistence: {sessionName: sticky}
@@ -219,10 +218,9 @@ fn what_only_adds_to_a_rule_goes_alone() {
         &json!({"routes": [{"id": "store.shop.0", "uri": "/*", "upstream": web()}]}),
         &[
             "/spec/rules/0/filters/0: left out: Splitway does not mirror requests",
-            "/spec/rules/0/filters/1: left out: Splitway does not edit responses",
-            "/spec/rules/0/filters/2: left out: Splitway does not answer for CORS",
+            "/spec/rules/0/filters/1: left out: Splitway does not answer for CORS",
             "/spec/rules/0/retry: left out: Splitway tries each request once",
-            "/spec/rules/0/sessionPersistence: left out: Splitway does not keep a client with its backend",
+            "/spec/rules/0/sessionPersistence: left out: `sticky` of a rule keeps a client with a branch, not with one pod behind it",
         ],
         &[],
     );
@@ -248,11 +246,11 @@ fn a_rule_that_cannot_be_had_as_it_is_is_left_out() {
         ),
         (
             "matches: [{queryParams: [{type: RegularExpression, name: v, value: '2.*'}]}]",
-            "`matches/0/queryParams/0/type`: regular expressions differ from gateway to gateway; only Exact is known here",
+            "`matches/0/queryParams/0/type`: regular expressions differ from gateway to gateway; `vars` can say them, with `~~`",
         ),
         (
             "matches: [{path: {type: RegularExpression, value: '/a.*'}}]",
-            "`matches/0/path`: Splitway has no regular expressions for paths",
+            "`matches/0/path`: regular expressions differ from gateway to gateway; `vars` can say them, with `~~`",
         ),
         (
             "matches: [{path: {type: Exact, value: '/a*'}}]",
@@ -271,6 +269,14 @@ fn a_rule_that_cannot_be_had_as_it_is_is_left_out() {
             "`filters/0/requestHeaderModifier/set/0/value`: a `$` would begin a variable; `filters/0/requestHeaderModifier/remove/0`: another action has this header too",
         ),
         (
+            "filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [Connection]}}]",
+            "as `plugins/traffic-split/rules/0/weighted_upstreams/0/response_headers/remove/0` refused: this header belongs to the connection and cannot be edited",
+        ),
+        (
+            "filters: [{type: URLRewrite, urlRewrite: {hostname: a}}, {type: URLRewrite, urlRewrite: {hostname: b}}]",
+            "`filters/1`: a filter of this type stands here twice",
+        ),
+        (
             "timeouts: {request: soon}",
             "`timeouts/request`: expected a duration such as 10s, 1m30s or 500ms",
         ),
@@ -287,45 +293,90 @@ fn a_rule_that_cannot_be_had_as_it_is_is_left_out() {
     }
 }
 
-/// Whatever the core knows and will know: what narrows a match and what rewrites is there, or nothing.
+/// The members of the only branch of the only route.
+fn branch(rest: &str) -> Value {
+    let text = rule(&format!("      {rest}\n"));
+    let imported = httproute::import(&text, Format::Yaml, SERVICE_DOMAIN).unwrap();
+    crate::check_sound(&text, &imported);
+    crate::check_complete(&text, &imported);
+    assert_eq!(imported.losses, [], "{rest}");
+    let route = &imported.document["routes"][0];
+    route.pointer("/plugins/traffic-split/rules/0/weighted_upstreams/0").unwrap().clone()
+}
+
 #[test]
-fn no_route_is_there_without_its_conditions_and_rewrites() {
-    for (rest, at, wanted) in [
-        (
-            "matches: [{headers: [{name: X-Version, value: v2}]}]",
-            "/vars",
-            json!([["http_x_version", "==", "v2"]]),
+fn headers_and_arguments_are_conditions() {
+    check(
+        &rule(
+            r#"      matches:
+        - headers: [{name: X-Version, value: v2}, {name: x-version, value: v3}, {type: Exact, name: x_lane, value: ""}]
+          queryParams: [{name: V, value: "2"}, {name: v, value: "3"}, {name: v, value: "4"}]
+        - path: {value: /a}
+"#,
         ),
-        (
-            "matches: [{queryParams: [{name: v, value: '2'}]}]",
-            "/vars",
-            json!([["arg_v", "==", "2"]]),
-        ),
-        (
-            "matches: [{path: {value: /a.b/}}]\n      filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /c/}}}]",
-            "/plugins/traffic-split/rules/0/weighted_upstreams/0/rewrite/regex_uri",
-            json!(["^/a\\.b/(.*)$", "/c/$1", "^/a\\.b$", "/c/"]),
-        ),
-        (
-            "filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: ''}}}]\n      matches: [{path: {value: /a}}]",
-            "/plugins/traffic-split/rules/0/weighted_upstreams/0/rewrite/regex_uri",
-            json!(["^/a/(.*)$", "/$1", "^/a$", "/"]),
-        ),
+        &json!({"routes": [
+            {
+                "id": "store.shop.0.0", "uri": "/*", "upstream": web(), "vars": [
+                    ["http_x_version", "==", "v2"], ["http_x_lane", "==", ""],
+                    ["arg_V", "==", "2"], ["arg_v", "==", "3"],
+                ],
+            },
+            {"id": "store.shop.0.1", "uris": ["/a", "/a/*"], "upstream": web()},
+        ]}),
+        &[],
+        &[
+            "/spec/rules/0/matches/0/headers/1: left out: of several with this name the first counts",
+            "/spec/rules/0/matches/0/queryParams/2: left out: of several with this name the first counts",
+        ],
+    );
+}
+
+#[test]
+fn a_new_prefix_is_put_before_whatever_lies_below_it() {
+    for (from, to, pairs) in [
+        ("/a.b/", "/c/", json!(["^/a\\.b/", "/c/", "^/a\\.b$", "/c/"])),
+        ("/a", "/c", json!(["^/a/", "/c/", "^/a$", "/c"])),
+        ("/a", "", json!(["^/a/", "/", "^/a$", "/"])),
+        ("/", "/c", json!(["^/", "/c/"])),
     ] {
-        let text = rule(&format!("      {rest}\n"));
-        let imported = httproute::import(&text, Format::Yaml, SERVICE_DOMAIN).unwrap();
-        crate::check_sound(&text, &imported);
-        match imported.document.pointer("/routes/0") {
-            Some(route) => assert_eq!(route.pointer(at), Some(&wanted)),
-            None => {
-                crate::check_complete(&text, &imported);
-                let key = at.rsplit('/').next().unwrap();
-                let told = imported.losses[0].to_string();
-                assert!(told.starts_with("/spec/rules/0: rule left out: "), "{told}");
-                assert!(told.contains(&format!("{key}` refused: ")), "{told}");
-            }
-        }
+        let path = format!("{{type: ReplacePrefixMatch, replacePrefixMatch: '{to}'}}");
+        let branch = branch(&format!(
+            "filters: [{{type: URLRewrite, urlRewrite: {{path: {path}}}}}]\n      matches: [{{path: {{value: {from}}}}}]"
+        ));
+        assert_eq!(branch["rewrite"], json!({"regex_uri": pairs}), "{from} {to}");
     }
+}
+
+#[test]
+fn headers_of_responses_are_changed_by_the_branch() {
+    let branch = branch(
+        "filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-a, value: b}], add: [{name: x-c, value: d}], remove: [server]}}]",
+    );
+    let headers = json!({"set": {"x-a": "b"}, "add": {"x-c": "d"}, "remove": ["server"]});
+    assert_eq!((&branch["response_headers"], &branch["headers"]), (&headers, &Value::Null));
+}
+
+/// The core sets behind what it adds, and removes behind both.
+#[test]
+fn what_a_backend_adds_to_what_its_rule_sets_or_removes_is_not_lost() {
+    let modifier = |edits: &str| {
+        format!("filters: [{{type: RequestHeaderModifier, requestHeaderModifier: {{{edits}}}}}]")
+    };
+    let of_rule = modifier("set: [{name: X-A, value: '1'}], remove: [X-B]");
+    let of_backend = modifier(
+        "add: [{name: x-a, value: '2'}, {name: x-b, value: '3'}, {name: x-c, value: '4'}]",
+    );
+    let text = shop(&format!(
+        "  rules:\n    - {of_rule}\n      backendRefs: [{{name: web, port: 80, {of_backend}}}]\n"
+    ));
+    let imported = httproute::import(&text, Format::Yaml, SERVICE_DOMAIN).unwrap();
+    crate::check_sound(&text, &imported);
+    crate::check_complete(&text, &imported);
+    let headers = "/routes/0/plugins/traffic-split/rules/0/weighted_upstreams/0/headers";
+    assert_eq!(
+        imported.document.pointer(headers),
+        Some(&json!({"set": {"X-A": ["1", "2"], "x-b": "3"}, "add": {"x-c": "4"}})),
+    );
 }
 
 /// A prefix that takes its own place is no rewrite.

@@ -60,15 +60,20 @@ fn check_complete(text: &str, imported: &Imported) {
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
                 told.document == number && is_around
             });
-            let is_there = out.iter().any(|(place, own)| {
-                own.contains(&value) || place.to_ascii_lowercase().contains(&value)
-            });
+            let is_there = out
+                .iter()
+                .any(|(place, own)| own.contains(&value) || plain(place).contains(&value));
             assert!(
                 is_told || is_there || says_what_it_is(&at),
                 "{at}: {value} is gone without a word"
             );
         }
     }
+}
+
+/// The names of headers are the same in either case, and in expressions with underscores.
+fn plain(text: &str) -> String {
+    text.to_ascii_lowercase().replace('-', "_")
 }
 
 /// Members that only say what an object is, which the place of its equivalent says too.
@@ -92,8 +97,7 @@ fn leaves(value: &Value, at: &str, out: &mut Vec<(String, String)>) {
         }
         Value::String(text) => {
             let text = text.split(":=").last().unwrap_or_default().trim_end_matches("}}");
-            // The names of headers are the same in either case.
-            out.push((at.to_owned(), text.to_ascii_lowercase()));
+            out.push((at.to_owned(), plain(text)));
         }
         Value::Null => {}
         scalar @ (Value::Bool(_) | Value::Number(_)) => {

@@ -70,7 +70,10 @@ fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, str>> {
     match values[..] {
         [] => None,
         [value] => Some(String::from_utf8_lossy(value)),
-        _ => Some(Cow::Owned(String::from_utf8_lossy(&values.join(b", ".as_slice())).into_owned())),
+        _ => {
+            let between = if name == "cookie" { b"; " } else { b", " };
+            Some(Cow::Owned(String::from_utf8_lossy(&values.join(between.as_slice())).into_owned()))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+mod affinity;
 mod apply;
 mod changes;
 pub(crate) mod demo;
@@ -16,6 +17,7 @@ mod load;
 mod moment;
 mod origin;
 pub(crate) mod outcome;
+mod progress;
 pub(crate) mod pull;
 pub(crate) mod push;
 mod report;
@@ -23,8 +25,10 @@ pub(crate) mod revisions;
 pub(crate) mod rollback;
 pub(crate) mod serve;
 mod secret;
+pub(crate) mod simulate;
 mod source;
 pub(crate) mod token;
+mod traffic;
 pub(crate) mod validate;
 
 /// The ways to ask the process to end: Ctrl-C and `SIGTERM`. From when this exists, they no longer

@@ -74,6 +74,10 @@ pub(crate) enum Failure {
     NoEntropy(getrandom::Error),
     #[error("the key `{name}` is made but could not be printed: {source}")]
     KeyLost { name: String, source: io::Error },
+    #[error("there is no enabled route `{0}`")]
+    NoRoute(String),
+    #[error("standard input can be read once, and `-` stands for several files")]
+    OneInput,
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -96,6 +100,8 @@ impl Failure {
             | Self::Unwritable { .. }
             | Self::Lifetime
             | Self::NoEntropy(_)
+            | Self::NoRoute(_)
+            | Self::OneInput
             | Self::Output(_) => None,
         }
     }
@@ -141,24 +147,42 @@ pub(crate) fn client(options: &ClientOptions) -> Result<Client, Failure> {
     Ok(Client::new(&ClientOptions { admin_key, ..options.clone() })?)
 }
 
-/// A document in a file, and how it is written there.
-pub(crate) fn document(path: &Path) -> Result<(Value, Format), Failure> {
-    let text = text(path)?;
-    let format = Format::of(path, &text);
-    Ok((parsed(path, &text, format)?, format))
+/// A document in a file that has no faults.
+pub(crate) struct Compiled {
+    pub(crate) document: Value,
+    pub(crate) format: Format,
+    pub(crate) snapshot: Snapshot,
 }
 
-/// What a document in a file compiles to.
-pub(crate) fn snapshot(path: &Path) -> Result<Snapshot, Failure> {
-    let text = text(path)?;
-    let document = parsed(path, &text, Format::of(path, &text))?;
-    match document::judge(&document, &text) {
+/// Compiles a document in a file. Its warnings are for `splitway validate` to tell.
+pub(crate) fn compiled(path: &Path) -> Result<Compiled, Failure> {
+    let (text, document, format) = read(path)?;
+    let snapshot = compile(&document, &text, &path.display().to_string())?;
+    Ok(Compiled { document, format, snapshot })
+}
+
+/// Compiles a document by its text; its faults are told with the name of where it is from.
+pub(crate) fn compile(document: &Value, text: &str, subject: &str) -> Result<Snapshot, Failure> {
+    match document::judge(document, text) {
         Ok((snapshot, _)) => Ok(snapshot),
         Err(Report { faults, .. }) => {
-            let subject = plain(&path.display().to_string());
-            Err(Failure::Faulty { subject, faults, is_route: source::is_route(&document) })
+            let (subject, is_route) = (plain(subject), source::is_route(document));
+            Err(Failure::Faulty { subject, faults, is_route })
         }
     }
+}
+
+/// Refuses to read standard input for more than one of these files.
+pub(crate) fn one_input<'p>(
+    paths: impl IntoIterator<Item = Option<&'p Path>>,
+) -> Result<(), Failure> {
+    let inputs = paths.into_iter().flatten().filter(|path| *path == Path::new("-"));
+    if inputs.count() > 1 { Err(Failure::OneInput) } else { Ok(()) }
+}
+
+/// A document in a file, and how it is written there.
+pub(crate) fn document(path: &Path) -> Result<(Value, Format), Failure> {
+    read(path).map(|(_, document, format)| (document, format))
 }
 
 /// The text of a file.
@@ -166,9 +190,12 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     source::read(path).map_err(|source| Failure::Unreadable { path: path.to_owned(), source })
 }
 
-fn parsed(path: &Path, text: &str, format: Format) -> Result<Value, Failure> {
-    let document = document::parse(text, format);
-    document.map_err(|syntax| Failure::Syntax { path: path.to_owned(), syntax })
+fn read(path: &Path) -> Result<(String, Value, Format), Failure> {
+    let text = text(path)?;
+    let format = Format::of(path, &text);
+    let document = document::parse(&text, format);
+    let document = document.map_err(|syntax| Failure::Syntax { path: path.to_owned(), syntax })?;
+    Ok((text, document, format))
 }
 
 /// The faults that the server finds in a document are told with the name of it.

@@ -6,6 +6,7 @@ use crate::address::household;
 use crate::facts::Facts;
 use crate::fault::did_you_mean;
 use crate::head::is_header_name;
+use crate::raw;
 use crate::variable::{Value, Variable};
 
 /// The most bytes of a place as it is written.
@@ -85,14 +86,22 @@ fn is_pointer(text: &str) -> bool {
     text.starts_with('/') && text.split('~').skip(1).all(is_escape)
 }
 
-/// What a body of JSON has at `pointer`, if that is a text, a number or a truth value.
+/// What a body of JSON has at `pointer`, if that is a text, a number (its digits as they are written)
+/// or a truth value.
 fn in_body(body: &[u8], pointer: &str) -> Option<String> {
-    use serde_json::Value::{Array, Bool, Null, Number, Object, String};
-    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    match body.pointer(pointer)? {
-        String(text) => Some(text.clone()),
-        Number(number) => Some(number.to_string()),
-        Bool(value) => Some(value.to_string()),
-        Null | Array(_) | Object(_) => None,
+    let mut found = raw::root(body)?;
+    for segment in pointer.split('/').skip(1) {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        let as_element = || {
+            let is_index = segment == "0" || !segment.starts_with(['0', '+']);
+            let index = segment.parse().ok().filter(|_| is_index)?;
+            raw::element(found, index)
+        };
+        found = raw::member(found, &name).or_else(as_element)?;
+    }
+    match found.get().bytes().next()? {
+        b'"' => serde_json::from_str(found.get()).ok(),
+        b'-' | b'0'..=b'9' | b't' | b'f' => Some(found.get().to_owned()),
+        _ => None,
     }
 }

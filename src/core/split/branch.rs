@@ -11,6 +11,7 @@ use crate::node::Scheme;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
 use crate::telemetry::proof;
+use crate::variable::warn_of_body;
 
 /// The most branches of one list, as in APISIX.
 pub(super) const LISTED_MAX: usize = 20;
@@ -139,6 +140,9 @@ impl Branches {
             let weight = weight(&wire);
             let (headers, response) = (wire.headers.as_ref(), wire.response_headers.as_ref());
             let rewrite = Rewrite::compile(wire.rewrite.as_ref(), headers, response, at, report);
+            if rewrite.needs_body() {
+                warn_of_body(at, report);
+            }
             let upstream = wire.upstream(scope, at, report);
             if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
                 list.push(Branch { name, weight, balancer, rewrite });
@@ -234,22 +238,30 @@ impl BranchWire {
 
 #[cfg(test)]
 mod tests {
-    use crate::fault::Report;
-    use crate::snapshot::compile_json;
+    use super::*;
+    use crate::fault::Dangling;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
+    /// The branches of a route whose upstream, also named `u`, is `http://a.test`.
     #[track_caller]
     fn check_same(branches: Value, is_warned: bool) {
-        let rules = json!([{"weighted_upstreams": branches}]);
-        let route = json!({"uri": "/r", "upstream": "http://a.test",
-            "plugins": {"traffic-split": {"rules": rules}}});
-        let upstreams = json!([{"id": "u", "nodes": {"a.test:80": 1}, "pass_host": "node"}]);
         let mut report = Report::default();
-        let text = json!({"routes": [route], "upstreams": upstreams}).to_string();
-        assert!(compile_json(&text, 0, &mut report).is_some(), "{report:?}");
-        let at = "/routes/0/plugins/traffic-split/rules/0/weighted_upstreams";
-        let found = report.warnings.iter().any(|it| it.at == at && it.what.contains("the same"));
-        assert_eq!(found, is_warned, "{branches}: {report:?}");
+        let wire: UpstreamWire = serde_json::from_value(json!("http://a.test")).expect("a URL");
+        let own = Upstream::compile(&wire, At::Root, &mut report).map(Arc::new);
+        let id = Id::restore("u").expect("an id");
+        let upstreams = BTreeMap::from([(id, own.clone())]);
+        let (own, dangling) = (Some(&own), Dangling::Refused);
+        let scope =
+            Scope { upstreams: &upstreams, own, phase: 0, dangling, salt: "", methods: &[] };
+        let wires: Vec<BranchWire> = serde_json::from_value(branches.clone()).expect("branches");
+        let placed = wires.into_iter().map(|wire| (wire, At::Root)).collect();
+        let at = At::Root;
+        assert!(Branches::compile(placed, scope, at.key("list"), &mut report).is_some());
+        let found = report.warnings.iter().filter(|it| it.what.contains("the same"));
+        let places: Vec<&str> = found.map(|it| it.at.as_str()).collect();
+        let expected: &[&str] = if is_warned { &["/list"] } else { &[] };
+        assert_eq!(places, expected, "{branches}: {report:?}");
     }
 
     #[test]

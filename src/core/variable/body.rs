@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value as Json};
 
+use super::path::Path;
 use super::{Value, multipart, query};
 use crate::facts::Facts;
 
@@ -24,18 +25,18 @@ pub(super) fn form_field<'a>(facts: &Facts<'a>, name: &str) -> Option<Value<'a>>
     }
 }
 
-/// A body as JSON: JSON as it is, forms as an object of their fields.
-pub(super) fn parsed(facts: &Facts<'_>) -> Option<Json> {
+/// What a body has at `path`: JSON as it is, forms as an object of their fields.
+pub(super) fn find(facts: &Facts<'_>, path: &Path) -> Option<Value<'static>> {
     let kind = facts.header("content-type")?;
     let lower = kind.to_ascii_lowercase();
     if lower.contains("application/json") {
-        return serde_json::from_slice(facts.body()?).ok();
+        return path.find_raw(facts.body()?);
     }
     if lower.contains(FORM) {
-        return Some(Json::Object(form(facts.body()?)));
+        return path.find(Json::Object(form(facts.body()?)));
     }
     if lower.contains("multipart/form-data") {
-        return multipart::parse(&kind, facts.body()?).map(Json::Object);
+        return path.find(Json::Object(multipart::parse(&kind, facts.body()?)?));
     }
     None
 }

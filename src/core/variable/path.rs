@@ -4,6 +4,7 @@
 use serde_json::Value as Json;
 
 use super::Value;
+use crate::raw;
 
 /// A place in a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,26 @@ impl Path {
             return Err(format!("`post_arg.{text}`: `..` can be had only once"));
         }
         Ok(Self { steps: steps.into(), finds_many })
+    }
+
+    /// What is there in a body of JSON. A plain path leads to it past all else, whatever that holds.
+    pub(super) fn find_raw(&self, body: &[u8]) -> Option<Value<'static>> {
+        if self.finds_many {
+            return self.find(serde_json::from_slice(body).ok()?);
+        }
+        let mut found = raw::root(body)?;
+        for step in &self.steps {
+            let Step::Name(name) = step else { return None };
+            found = raw::member(found, name)?;
+        }
+        Some(match raw::value(found)? {
+            Json::String(text) => Value::Text(text.into()),
+            other @ (Json::Null
+            | Json::Bool(_)
+            | Json::Number(_)
+            | Json::Array(_)
+            | Json::Object(_)) => Value::Json(other),
+        })
     }
 
     /// What is there in a body: text, other JSON, or the list of all that is found.

@@ -1,17 +1,17 @@
-//! Filters of rules and backends: what they change in a request.
+//! Filters of rules and backends: what they change in a request and its response.
 
 use serde_json::{Map, Value, json};
 use splitway_core::fault::At;
 
+use super::headers::HeaderEdits;
 use super::matching::PathMatch;
-use super::read::{Findings, list, member, members, required, text};
+use super::read::{Findings, member, members, required};
 
-/// What filters change in a request.
+/// What filters change.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Edits {
-    set: Vec<(String, String)>,
-    add: Vec<(String, String)>,
-    remove: Vec<String>,
+    request: HeaderEdits,
+    response: HeaderEdits,
     path: Option<PathEdit>,
     /// The `Host` to send.
     pub(super) hostname: Option<String>,
@@ -26,8 +26,13 @@ enum PathEdit {
 /// Reads a list of filters.
 pub(super) fn read(filters: &[Value], at: At<'_>, findings: &mut Findings) -> Edits {
     let mut edits = Edits::default();
+    let kind = |filter: &Value| filter.get("type").cloned().unwrap_or_default();
     for (index, filter) in filters.iter().enumerate() {
-        edits.read(filter, at.index(index), findings);
+        let at = at.index(index);
+        if filters.iter().take(index).any(|earlier| kind(earlier) == kind(filter)) {
+            findings.obstacle(at, "a filter of this type stands here twice");
+        }
+        edits.read(filter, at, findings);
     }
     edits
 }
@@ -36,11 +41,15 @@ impl Edits {
     fn read(&mut self, filter: &Value, at: At<'_>, findings: &mut Findings) {
         let kind = filter.get("type").and_then(Value::as_str).unwrap_or_default();
         let obstacle = match kind {
-            "RequestHeaderModifier" => return self.read_headers(filter, at, findings),
-            "URLRewrite" => return self.read_rewrite(filter, at, findings),
-            "ResponseHeaderModifier" => {
-                return findings.lose(at, "left out: Splitway does not edit responses");
+            "RequestHeaderModifier" => {
+                self.request = read_headers(filter, "requestHeaderModifier", at, findings);
+                return;
             }
+            "ResponseHeaderModifier" => {
+                self.response = read_headers(filter, "responseHeaderModifier", at, findings);
+                return;
+            }
+            "URLRewrite" => return self.read_rewrite(filter, at, findings),
             "RequestMirror" => {
                 return findings.lose(at, "left out: Splitway does not mirror requests");
             }
@@ -53,26 +62,6 @@ impl Edits {
             _ => "a type of filter that is not known here",
         };
         findings.obstacle(at, obstacle);
-    }
-
-    fn read_headers(&mut self, filter: &Value, at: At<'_>, findings: &mut Findings) {
-        let Some((at_value, map)) =
-            modifier(filter, "requestHeaderModifier", &["set", "add", "remove"], &at, findings)
-        else {
-            return;
-        };
-        let mut named = Vec::new();
-        self.set = pairs(map, "set", at_value, &mut named, findings);
-        self.add = pairs(map, "add", at_value, &mut named, findings);
-        let removed = list(map, "remove", at_value, findings);
-        for (index, name) in removed.iter().enumerate() {
-            let at = at_value.key("remove");
-            let at = at.index(index);
-            let name = text(name, at, findings).unwrap_or_default();
-            if is_first(name, "remove", &mut named, at, findings) {
-                self.remove.push(name.to_owned());
-            }
-        }
     }
 
     fn read_rewrite(&mut self, filter: &Value, at: At<'_>, findings: &mut Findings) {
@@ -107,51 +96,40 @@ impl Edits {
 
     /// These edits of a backend after those of its rule.
     pub(super) fn after(self, rule: &Self) -> Self {
-        let mut edits = rule.clone();
-        for (name, value) in self.set {
-            edits.forget(&name);
-            edits.set.push((name, value));
+        let rule = rule.clone();
+        Self {
+            request: self.request.after(rule.request),
+            response: self.response.after(rule.response),
+            path: self.path.or(rule.path),
+            hostname: self.hostname.or(rule.hostname),
         }
-        for name in self.remove {
-            edits.forget(&name);
-            edits.remove.push(name);
-        }
-        for (name, value) in self.add {
-            match edits.add.iter_mut().find(|(own, _)| own.eq_ignore_ascii_case(&name)) {
-                Some((_, own)) => *own = format!("{own},{value}"),
-                None => edits.add.push((name, value)),
-            }
-        }
-        Self { path: self.path.or(edits.path), hostname: self.hostname.or(edits.hostname), ..edits }
     }
 
-    fn forget(&mut self, name: &str) {
-        self.set.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-        self.add.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-        self.remove.retain(|own| !own.eq_ignore_ascii_case(name));
-    }
-
-    /// The members `rewrite` and `headers` of a branch that takes what `path` takes.
+    /// The members `rewrite`, `headers` and `response_headers` of a branch that takes what `path` takes.
     pub(super) fn members(&self, path: &PathMatch) -> Map<String, Value> {
         let mut branch = Map::new();
         if let Some(rewrite) = self.path.as_ref().and_then(|edit| edit.rewrite(path)) {
             branch.insert("rewrite".to_owned(), rewrite);
         }
-        let mut headers = Map::new();
-        for (verb, pairs) in [("set", &self.set), ("add", &self.add)] {
-            if !pairs.is_empty() {
-                let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.clone().into()));
-                headers.insert(verb.to_owned(), Value::Object(pairs.collect()));
+        for (key, edits) in [("headers", &self.request), ("response_headers", &self.response)] {
+            let headers = edits.members();
+            if !headers.is_empty() {
+                branch.insert(key.to_owned(), headers.into());
             }
-        }
-        if !self.remove.is_empty() {
-            headers.insert("remove".to_owned(), self.remove.clone().into());
-        }
-        if !headers.is_empty() {
-            branch.insert("headers".to_owned(), headers.into());
         }
         branch
     }
+}
+
+/// The settings of a header modifier.
+fn read_headers(
+    filter: &Value,
+    key: &'static str,
+    at: At<'_>,
+    findings: &mut Findings,
+) -> HeaderEdits {
+    let settings = modifier(filter, key, &["set", "add", "remove"], &at, findings);
+    settings.map(|(at, map)| HeaderEdits::read(map, at, findings)).unwrap_or_default()
 }
 
 impl PathEdit {
@@ -176,10 +154,12 @@ impl PathEdit {
                 if stem == from && (whole == stem || from.is_empty()) {
                     return None;
                 }
-                let from = quoted(from);
-                let below = [format!("^{from}/(.*)$"), format!("{stem}/$1")];
-                let alone = [format!("^{from}$"), whole.to_owned()];
-                let pairs = [below, alone].concat();
+                // What matches is replaced; the rest of the path stays, whatever it is made of.
+                let quoted = quoted(from);
+                let mut pairs = vec![format!("^{quoted}/"), format!("{stem}/")];
+                if !from.is_empty() {
+                    pairs.extend([format!("^{quoted}$"), whole.to_owned()]);
+                }
                 Some(json!({"regex_uri": pairs}))
             }
         }
@@ -217,53 +197,4 @@ fn modifier<'v, 'a>(
             None
         }
     }
-}
-
-/// The headers of `set` or `add`.
-fn pairs(
-    map: &Map<String, Value>,
-    verb: &'static str,
-    at: At<'_>,
-    named: &mut Vec<(String, &'static str)>,
-    findings: &mut Findings,
-) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    let list_at = at.key(verb);
-    for (index, header) in list(map, verb, at, findings).iter().enumerate() {
-        let at = list_at.index(index);
-        let Some(header) = members(header, &["name", "value"], at, findings) else { continue };
-        let name = required(header, "name", at, findings);
-        let Some((name, value)) = name.zip(required(header, "value", at, findings)) else {
-            continue;
-        };
-        if value.contains('$') {
-            findings.obstacle(at.key("value"), "a `$` would begin a variable");
-        }
-        if is_first(name, verb, named, at, findings) {
-            pairs.push((name.to_owned(), value.to_owned()));
-        }
-    }
-    pairs
-}
-
-/// Whether a header is named for the first time. In one list the first counts, in two none.
-fn is_first(
-    name: &str,
-    verb: &'static str,
-    named: &mut Vec<(String, &'static str)>,
-    at: At<'_>,
-    findings: &mut Findings,
-) -> bool {
-    let name = name.to_ascii_lowercase();
-    match named.iter().find(|(own, _)| *own == name) {
-        None => {
-            named.push((name, verb));
-            return true;
-        }
-        Some((_, own)) if *own == verb => {
-            findings.note(at, "left out: of several with this name the first counts");
-        }
-        Some(_) => findings.obstacle(at, "another action has this header too"),
-    }
-    false
 }

@@ -5,6 +5,10 @@ use splitway_core::fault::At;
 
 use super::read::{Findings, list, member, members, required};
 
+/// Some gateways match a part and some the whole, and each has a language of its own.
+const NO_PATTERNS: &str =
+    "regular expressions differ from gateway to gateway; `vars` can say them, with `~~`";
+
 /// The path of a match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PathMatch {
@@ -55,9 +59,15 @@ pub(super) fn read<'v>(value: &'v Value, at: At<'_>, findings: &mut Findings) ->
     let mut vars = Vec::new();
     let mut conditions = |key: &str, kind: &str, findings: &mut Findings| {
         let before = vars.len();
+        let list_at = at.key(key);
         for (index, condition) in list(map, key, at, findings).iter().enumerate() {
-            let at = at.key(key);
-            vars.extend(expression(condition, kind, at.index(index), findings));
+            let at = list_at.index(index);
+            let Some(expression) = expression(condition, kind, at, findings) else { continue };
+            let is_it = |own: &Value| own.get(0) == expression.get(0);
+            match vars.iter().skip(before).any(is_it) {
+                true => findings.note(at, super::FIRST_COUNTS),
+                false => vars.push(expression),
+            }
         }
         vars.len() - before
     };
@@ -75,7 +85,7 @@ fn path_match(value: &Value, at: At<'_>, findings: &mut Findings) -> Option<Path
         "Exact" => true,
         "PathPrefix" => false,
         "RegularExpression" => {
-            findings.obstacle(at, "Splitway has no regular expressions for paths");
+            findings.obstacle(at, NO_PATTERNS);
             return None;
         }
         _ => {
@@ -116,10 +126,7 @@ fn expression(value: &Value, kind: &str, at: At<'_>, findings: &mut Findings) ->
     let name = required(map, "name", at, findings)?;
     let wanted = required(map, "value", at, findings)?;
     if member(map, "type", at, findings).is_some_and(|kind| kind != "Exact") {
-        findings.obstacle(
-            at.key("type"),
-            "regular expressions differ from gateway to gateway; only Exact is known here",
-        );
+        findings.obstacle(at.key("type"), NO_PATTERNS);
         return None;
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {

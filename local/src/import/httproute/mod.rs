@@ -11,6 +11,7 @@
 mod backend;
 mod duration;
 mod filter;
+mod headers;
 mod matching;
 mod read;
 mod rule;
@@ -45,6 +46,9 @@ pub fn import(text: &str, format: Format, service_domain: &str) -> Result<Import
     }
     Ok(import.finish())
 }
+
+/// What is said of what is named twice and counts once.
+const FIRST_COUNTS: &str = "left out: of several with this name the first counts";
 
 /// A route, and what decides where it stands among the others with the same path.
 struct Draft {

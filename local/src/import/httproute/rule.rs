@@ -34,6 +34,7 @@ pub(super) fn import(value: &Value, index: usize, owner: &Owner<'_>, at: At<'_>)
     let common = common(value, index, owner, at, &mut findings);
     let mut drafts = Vec::new();
     let mut failures = Vec::new();
+    let mut notes = Vec::new();
     let matches = matches(value, at);
     for (index, (found, mut of_match, place)) in matches.into_iter().enumerate() {
         let suffix = if is_alone(value) { String::new() } else { format!(".{index}") };
@@ -46,7 +47,10 @@ pub(super) fn import(value: &Value, index: usize, owner: &Owner<'_>, at: At<'_>)
             is_sound.then(|| Draft { rank: rank(&found, owner), route })
         });
         match draft {
-            Some(draft) => drafts.push(draft),
+            Some(draft) => {
+                drafts.push(draft);
+                notes.append(&mut of_match.notes);
+            }
             None => failures.push((place, of_match, shape)),
         }
     }
@@ -68,6 +72,7 @@ pub(super) fn import(value: &Value, index: usize, owner: &Owner<'_>, at: At<'_>)
         let what = format!("match left out: {}", found.reasons(&place));
         losses.push((Fault::new(place, what), shape.into_iter().collect()));
     }
+    findings.notes.append(&mut notes);
     Outcome { drafts, losses, notes: findings.notes }
 }
 
@@ -92,7 +97,10 @@ fn common(
     let timeout = timeouts.and_then(|value| duration::timeout(value, at.key("timeouts"), findings));
     for (key, what) in [
         ("retry", "left out: Splitway tries each request once"),
-        ("sessionPersistence", "left out: Splitway does not keep a client with its backend"),
+        (
+            "sessionPersistence",
+            "left out: `sticky` of a rule keeps a client with a branch, not with one pod behind it",
+        ),
     ] {
         if map.get(key).is_some_and(|value| !value.is_null()) {
             findings.lose(at.key(key), what);
