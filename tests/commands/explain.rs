@@ -67,8 +67,8 @@ body        is read before anything is sent
 request     POST http://api.test/v2?a=1
   host      api.test
   timeout   6 s
-  headers   - x-debug
-            - x-splitway-branch
+  headers   - x-splitway-branch
+            - x-debug
             = x-canary: yes
             = x-forwarded-for: 192.0.2.7
             = x-forwarded-host: gw.test
@@ -76,8 +76,8 @@ request     POST http://api.test/v2?a=1
             = x-forwarded-proto: https
             = x-real-ip: 192.0.2.7
             + x-tag: a
-  body      {{\"model\":\"b\", \"n\": 1}}
-            22 bytes
+  body      {{\"model\":\"b\",\"n\":1}}
+            19 bytes
 response    = x-splitway-branch: v2
             = x-splitway-revision: {revision}
             = x-splitway-route: chat
