@@ -38,6 +38,9 @@ enum Command {
     /// Show what a document would change on a server, or how two differ: resources and traffic
     #[command(after_help = command::diff::AFTER_HELP)]
     Diff(Box<command::diff::Arguments>),
+    /// Tell what would become of a request, and why: route, rule, branch, and what would be sent
+    #[command(after_help = command::explain::AFTER_HELP)]
+    Explain(command::explain::Arguments),
     /// Make a document the configuration of a server, after a look at what that changes
     #[command(after_help = AFTER_HELP)]
     Push(command::push::Arguments),
@@ -50,6 +53,9 @@ enum Command {
     /// List, make and remove the keys that open a server's API
     #[command(after_help = AFTER_HELP)]
     Key(command::key::Arguments),
+    /// Print a token by which whoever has it chooses a branch, where a rule's `override` takes tokens
+    #[command(after_help = command::token::AFTER_HELP)]
+    Token(command::token::Arguments),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -66,10 +72,12 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => command::demo::run(&arguments),
         Command::Pull(arguments) => command::pull::run(&arguments),
         Command::Diff(arguments) => command::diff::run(&arguments),
+        Command::Explain(arguments) => command::explain::run(&arguments),
         Command::Push(arguments) => command::push::run(&arguments),
         Command::Revisions(arguments) => command::revisions::run(&arguments),
         Command::Rollback(arguments) => command::rollback::run(&arguments),
         Command::Key(arguments) => command::key::run(&arguments),
+        Command::Token(arguments) => command::token::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "splitway", &mut script);

@@ -180,10 +180,10 @@ fn warn_of_absent(affinity: &Affinity, methods: &[String], at: At<'_>, report: &
                 let what = "no key: the methods of the route are ones without bodies";
                 report.warn(by.index(index), what);
             }
-            _ if always.is_some_and(|always| index > always) => {
-                report.warn(by.index(index), "never looked at: every request has an `ip`");
-            }
-            _ => {}
+            Place::Arg(_) | Place::Body(_) | Place::Cookie(_) | Place::Header(_) | Place::Ip => {}
+        }
+        if always.is_some_and(|always| index > always) {
+            report.warn(by.index(index), "never looked at: every request has an `ip`");
         }
     }
     if always.is_some() && affinity.cookie.is_some() {

@@ -95,6 +95,7 @@ impl<'a> Facts<'a> {
         Self { route: Some(route), ..self }
     }
 
+    #[cfg(test)]
     /// The same facts, for a request of this consumer.
     pub(crate) fn of_consumer(self, name: &'a str) -> Self {
         Self { consumer: Some(name), ..self }

@@ -242,3 +242,28 @@ pub(crate) fn keys_open_until_they_are_removed(shell: &Shell) {
         assert!(missing.stderr.contains("There is no such "), "{command}: {missing:?}");
     }
 }
+
+/// A server tells of a request what its document does, and a viewer may ask.
+pub(crate) fn a_request_is_explained_as_by_the_document(shell: &Shell) {
+    begin(shell);
+    let explain = |words: &str| shell.run(&format!("explain {words}"));
+    let mut here = explain("--config first.yaml --format json /a").stdout;
+    let mut there = explain("--format json /a");
+    assert_eq!((there.code, &*there.stderr), (0, ""), "{there:?}");
+    // A file has a digest where a server has a number.
+    for text in [&mut here, &mut there.stdout] {
+        let mut told: serde_json::Value = serde_json::from_str(text).unwrap();
+        let revision = told["revision"].take();
+        assert_eq!(told["response_headers"]["set"]["x-splitway-revision"].take(), revision);
+        *text = told.to_string();
+    }
+    assert_eq!(here, there.stdout);
+    assert_eq!(explain("/none").code, 1);
+    let key = shell.run("key add watcher").stdout;
+    shell.write("viewer.key", &key);
+    let told = explain("--key-file viewer.key -d body /b");
+    assert_eq!((told.code, &*told.stderr), (0, ""), "{told:?}");
+    assert!(told.stdout.contains("\nroute       b\n"), "{told:?}");
+    shell.run("key remove watcher").check(0, "", "removed the key `watcher`\n");
+    assert_eq!(explain("--key-file viewer.key /b").code, 2);
+}

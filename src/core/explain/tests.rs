@@ -1,5 +1,4 @@
 use serde_json::{Value, json};
-use std::net::IpAddr;
 
 use super::*;
 use crate::fault::{Fault, Report};

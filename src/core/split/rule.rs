@@ -84,6 +84,7 @@ fn compile_lists(
             None => own(scope, at, report).and_then(|own| Branches::own(own, scope.phase).ok()),
         };
         let extras = Extras { sticky: rule.sticky, r#override: rule.r#override, at };
+        extras.warn(report);
         compiled.push((number, extras.complete(number, groups, branches, scope, report)));
     }
     compiled
@@ -98,6 +99,13 @@ struct Extras<'a> {
 }
 
 impl Extras<'_> {
+    /// What APISIX does differently with a rule of its own form.
+    fn warn(&self, report: &mut Report) {
+        if self.sticky.is_some() || self.r#override.is_some() {
+            report.warn(self.at, "APISIX ignores `sticky` and `override` of a rule");
+        }
+    }
+
     /// The rule that all this makes, where it has no faults.
     fn complete(
         self,
@@ -108,13 +116,6 @@ impl Extras<'_> {
         report: &mut Report,
     ) -> Option<Rule> {
         let faults_before = report.faults.len();
-        for (key, is_said) in
-            [("sticky", self.sticky.is_some()), ("override", self.r#override.is_some())]
-        {
-            if is_said {
-                report.warn(self.at.key(key), "APISIX ignores this");
-            }
-        }
         let at = self.at.key("sticky");
         let sticky = self.sticky.as_ref().zip(branches.as_ref());
         let keyed =
