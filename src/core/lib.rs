@@ -21,9 +21,11 @@
 //! ## The road of a request
 //!
 //! ```text
-//! head ─► snapshot ─► route ─► proxy_rewrite ─► rule ─► pick ─► balance ─► rewrite ─► Attempt ─► the shell sends
-//!                     └───────────────── facts ─────────────────────────────────┘                      │
-//! client ◄─ the shell applies ◄─ Edits (rewrite, cookie, proof) or Answer (problem) ◄── outcome ◄──────┘
+//! head ─► snapshot ─► route ─► proxy_rewrite ─► rule ─► pick ─► balance ─► rewrite ─► Attempt
+//!                       └─────────── each asks facts ──────────────────────┘             │
+//!                                                                            the shell sends
+//!                                                                                        │
+//! client ◄─ the shell applies ◄─ Edits (rewrite, cookie, proof) or Answer ◄─ outcome ◄───┘
 //! ```
 //!
 //! - [`facts`] is what all of these may ask: the head as it came, the draft of what is to be sent, which
