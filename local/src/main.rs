@@ -40,7 +40,7 @@ enum Command {
     Diff(Box<command::diff::Arguments>),
     /// Tell what would become of a request, and why: route, rule, branch, and what would be sent
     #[command(after_help = command::explain::AFTER_HELP)]
-    Explain(command::explain::Arguments),
+    Explain(Box<command::explain::Arguments>),
     /// Make a document the configuration of a server, after a look at what that changes
     #[command(after_help = AFTER_HELP)]
     Push(command::push::Arguments),

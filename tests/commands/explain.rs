@@ -47,7 +47,7 @@ fn all_there_is_to_tell_is_told_in_columns() {
     shell.write("body.json", "{\"model\": \"a\", \"n\": 1}\n");
     let told = explain(
         &shell,
-        "https://gw.test/chat?a=1 -d @body.json -H x-user:u-2 -H X-Debug:1 --header=x-splitway-branch:v9 --client 192.0.2.7",
+        "https://gw.test/chat?a=1 -d @body.json -H x-user:u-8 -H X-Debug:1 --header=x-splitway-branch:v9 --client 192.0.2.7",
     );
     let revision = told.stdout.lines().next().unwrap().strip_prefix("revision    ").unwrap();
     let expected = format!(
@@ -58,7 +58,7 @@ route       chat
   not asked other  its path is /other
 rule        1
   passed    0  arg_beta == \"1\": it is absent
-branch      v2, by the key \"u-2\" in header:x-user
+branch      v2, by the key \"u-8\" in header:x-user
   denied    a bare name is not taken from this address
   point     POINT
   shares    v1  2  66.66 %
@@ -67,8 +67,8 @@ body        is read before anything is sent
 request     POST http://api.test/v2?a=1
   host      api.test
   timeout   6 s
-  headers   - x-debug
-            - x-splitway-branch
+  headers   - x-splitway-branch
+            - x-debug
             = x-canary: yes
             = x-forwarded-for: 192.0.2.7
             = x-forwarded-host: gw.test
@@ -76,8 +76,8 @@ request     POST http://api.test/v2?a=1
             = x-forwarded-proto: https
             = x-real-ip: 192.0.2.7
             + x-tag: a
-  body      {{\"model\":\"b\", \"n\": 1}}
-            22 bytes
+  body      {{\"model\":\"b\",\"n\":1}}
+            19 bytes
 response    = x-splitway-branch: v2
             = x-splitway-revision: {revision}
             = x-splitway-route: chat

@@ -1,6 +1,6 @@
 //! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback, key and
-//! explain; those that look at documents without one, in `simulate` and `traffic`; and token, which
-//! makes what a server takes.
+//! explain; those that look at documents without one, in `simulate`, `traffic` and `explain`; and token,
+//! in `tokens`.
 //!
 //! What they do to a server is in `scenarios`, for any server at a base URL: the server and the
 //! Worker.

@@ -13,7 +13,7 @@ use splitway_local::client::options::ClientOptions;
 
 use super::explanation;
 use super::moment::{moment_or_now, now};
-use super::outcome::{Failure, Verdict, client, compiled, end, judged, text};
+use super::outcome::{Failure, Verdict, client, compiled, end, judged, one_input, text};
 use super::secret::secret;
 
 /// What the environment alone can say, and what the exit codes mean.
@@ -92,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn explain(arguments: &Arguments) -> Result<Verdict, Failure> {
+    one_input([arguments.config.as_deref(), arguments.data_file()])?;
     let value = arguments.question()?;
     let mut report = Report::default();
     let question = Question::read(&value, &mut report);
@@ -123,6 +124,11 @@ fn explain(arguments: &Arguments) -> Result<Verdict, Failure> {
 }
 
 impl Arguments {
+    /// The file of the body, if it is in one.
+    fn data_file(&self) -> Option<&Path> {
+        self.data.as_deref()?.strip_prefix('@').map(Path::new)
+    }
+
     /// The request as the API takes it.
     fn question(&self) -> Result<Value, Failure> {
         let (method, url) = match self.request.as_slice() {
@@ -130,7 +136,10 @@ impl Arguments {
             [url] => (None, url.as_str()),
             [] => (None, ""),
         };
-        let body = self.data.as_deref().map(body).transpose()?;
+        let body = match self.data_file() {
+            Some(path) => Some(text(path)?),
+            None => self.data.clone(),
+        };
         let mut headers = self.headers.clone();
         let is_said = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         if let Some(body) = body.as_deref().filter(|body| !body.is_empty() && !is_said) {
@@ -148,14 +157,6 @@ impl Arguments {
             }
         }
         Ok(question)
-    }
-}
-
-/// A body, in the words themselves or in a file.
-fn body(data: &str) -> Result<String, Failure> {
-    match data.strip_prefix('@').map(Path::new) {
-        None => Ok(data.to_owned()),
-        Some(path) => text(path),
     }
 }
 

@@ -84,12 +84,14 @@ fn tell_pick(out: &mut impl Write, pick: &Pick) -> io::Result<()> {
     let wide = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
     let name_width = wide(&mut pick.branches.iter().map(|it| it.name.chars().count()));
     let weight_width = wide(&mut pick.branches.iter().map(|it| it.weight.to_string().len()));
+    let percents = pick.branches.iter().map(|it| percent(u64::from(it.weight), total));
+    let percents: Vec<String> = percents.collect();
+    let percent_width = wide(&mut percents.iter().map(String::len));
     let mut label = "  shares";
-    for share in &pick.branches {
-        let name = plain(&share.name);
-        let weight = share.weight;
-        let percent = percent(u64::from(weight), total);
-        let text = format!("{name:<name_width$}  {weight:>weight_width$}  {percent:>7}");
+    for (share, percent) in pick.branches.iter().zip(&percents) {
+        let (name, weight) = (plain(&share.name), share.weight);
+        let text =
+            format!("{name:<name_width$}  {weight:>weight_width$}  {percent:>percent_width$}");
         line(out, label, if share.name == pick.branch { GOOD } else { PLAIN }, &text)?;
         label = "";
     }
