@@ -144,6 +144,12 @@ impl<'a> Exchange<'a> {
         self.snapshot.map(|snapshot| snapshot.revision().as_str())
     }
 
+    /// The request as the branch sends it, without what this hop adds to it.
+    pub fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
+        let decision = self.decision.as_mut().map_err(|problem| *problem)?;
+        decision.rewritten(head, body)
+    }
+
     /// The attempt to make, or why there is none to make.
     pub fn attempt(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Attempt<'a>, Problem> {
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
@@ -282,3 +288,6 @@ impl<'a> Decision<'a> {
         Ok(draft)
     }
 }
+
+#[cfg(test)]
+mod tests;

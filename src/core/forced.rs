@@ -26,6 +26,13 @@ const HEADER: &str = "x-splitway-branch";
 /// The member `override` of a rule.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("anyOf" = serde_json::json!([
+        {"required": ["addresses"]},
+        {"required": ["tokens"], "properties": {"tokens": {"const": true}}},
+    ])))
+)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OverrideWire {
     #[cfg_attr(

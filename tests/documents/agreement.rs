@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
-use serde_json::Value;
+use serde_json::{Value, json};
 use splitway_core::config::Resources;
 use splitway_core::fault::{Fault, Report};
 use splitway_core::kind::Kind;
@@ -15,11 +15,15 @@ use splitway_core::{schema, snapshot};
 const REASONS: &[&str] = &[
     // How things are written.
     "expected a path",
+    "expected an id",
     "expected a host name",
     "expected an address, or a network",
+    "expected an address or a network",
     "expected `host` or `host:port`",
     "expected `http://host[:port]`",
     "expected a header name",
+    "expected the name of a",
+    "expected a JSON pointer",
     "expected visible ASCII",
     "cannot stand in a URI",
     "expected pairs of a pattern",
@@ -42,11 +46,12 @@ const REASONS: &[&str] = &[
     "expected at most 4096 characters",
     // Numbers too large to be exact, which are whole all the same.
     "expected an integer",
-    "expected an id: ",
     // What is said in two places together.
     "`upstream_host` is missing",
     "the port stands here and in `port`",
     "cannot be mixed",
+    "they stand on one of them",
+    "this cookie is issued and counts anyway",
     "there is no upstream here",
     "has neither `upstream`",
     "expected the `username`",
@@ -61,23 +66,26 @@ const REASONS: &[&str] = &[
     "expected 1 to 256 branches",
 ];
 
-static VALIDATORS: LazyLock<BTreeMap<Kind, Validator>> = LazyLock::new(|| {
-    let validator = |kind: Kind| {
-        let schema = schema::of(&name(kind)).expect("every kind has a schema");
-        let schema = serde_json::from_str(schema).expect("schemas are JSON");
-        (kind, jsonschema::validator_for(&schema).expect("schemas are schemas"))
-    };
-    Kind::ALL.map(validator).into()
-});
+static VALIDATORS: LazyLock<BTreeMap<Kind, Validator>> =
+    LazyLock::new(|| Kind::ALL.map(|kind| (kind, validator(&name(kind)))).into());
+
+fn validator(name: &str) -> Validator {
+    let schema = schema::of(name).expect("every kind has a schema");
+    let schema = serde_json::from_str(schema).expect("schemas are JSON");
+    jsonschema::validator_for(&schema).expect("schemas are schemas")
+}
 
 /// The name of a kind's schema.
-fn name(kind: Kind) -> String {
+pub(crate) fn name(kind: Kind) -> String {
     kind.singular().replace(' ', "_")
 }
 
 /// Asks both about every resource of a document; says how many the parser took.
 pub(crate) fn check_document(document: &Value) -> usize {
     let resources = Resources::of(document, &mut Report::default());
+    if let Some(settings) = resources.settings {
+        check_settings(settings);
+    }
     let all = Kind::ALL
         .into_iter()
         .flat_map(|kind| resources.list(kind).iter().filter(move |value| check(kind, value)));
@@ -88,11 +96,24 @@ pub(crate) fn check_document(document: &Value) -> usize {
 pub(crate) fn check(kind: Kind, value: &Value) -> bool {
     let mut report = Report::default();
     snapshot::check(kind, value, &mut report);
-    let errors: Vec<String> =
-        VALIDATORS[&kind].iter_errors(value).map(|error| error.to_string()).collect();
-    match (report.faults.is_empty(), errors.is_empty()) {
+    compare(kind.singular(), &VALIDATORS[&kind], value, &report.faults)
+}
+
+/// Asks both about the settings of a document.
+fn check_settings(value: &Value) {
+    static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| validator("settings"));
+    let mut report = Report::default();
+    let document = json!({"settings": value});
+    snapshot::compile_json(&document.to_string(), 0, &mut report);
+    compare("settings", &VALIDATOR, value, &report.faults);
+}
+
+/// Whether the parser, which found these faults, took a value; the schema says the same of it.
+fn compare(name: &str, validator: &Validator, value: &Value, faults: &[Fault]) -> bool {
+    let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+    match (faults.is_empty(), errors.is_empty()) {
         (true, true) => true,
-        (true, false) => panic!("the {kind:?} is taken and not valid: {errors:?}\n{value}"),
+        (true, false) => panic!("the {name} is taken and not valid: {errors:?}\n{value}"),
         (false, false) => false,
         (false, true) => {
             // How expressions are written, no schema says.
@@ -101,8 +122,8 @@ pub(crate) fn check(kind: Kind, value: &Value) -> bool {
                     ["/vars", "/_meta/filter"].iter().any(|it| fault.at.contains(it));
                 is_expression || REASONS.iter().any(|it| fault.what.contains(it))
             };
-            for fault in &report.faults {
-                assert!(is_known(fault), "the {kind:?} is valid and refused: {fault}\n{value}");
+            for fault in faults {
+                assert!(is_known(fault), "the {name} is valid and refused: {fault}\n{value}");
             }
             false
         }

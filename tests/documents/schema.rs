@@ -1,11 +1,15 @@
 //! The JSON Schemas: they are those of the types, and they agree with the parser.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use splitway_core::config::Resources;
+use splitway_core::fault::Report;
+use splitway_core::kind::Kind;
 use splitway_core::schema;
-use splitway_tests::chance::Chance;
-use splitway_tests::mutation::{mutate, sound};
+use splitway_tests::chance::{Chance, environment};
+use splitway_tests::mutation::{TEXTS, mutate, sound};
 
 use crate::agreement;
 
@@ -56,20 +60,70 @@ fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
     }
 }
 
+/// So that whatever a document may say is changed and asked about below, and by the fuzz targets.
+#[test]
+fn the_sound_document_uses_every_key() {
+    let document = sound();
+    let resources = Resources::of(&document, &mut Report::default());
+    let mut keys = Keys::default();
+    for kind in Kind::ALL {
+        let schema = parsed(schema::of(&agreement::name(kind)));
+        // An upstream has the same keys inside of a route.
+        let name = if kind == Kind::Upstream { "UpstreamObject" } else { kind.singular() };
+        resources.list(kind).iter().for_each(|value| keys.visit(name, &schema, &schema, value));
+    }
+    let schema = parsed(schema::of("settings"));
+    keys.visit("settings", &schema, &schema, &document["settings"]);
+    let unused: Vec<_> = keys.all.difference(&keys.used).collect();
+    assert!(unused.is_empty(), "no resource of the sound document uses {unused:?}");
+    assert!(keys.used.len() > 100, "too few keys were seen to say something: {:?}", keys.used);
+}
+
+/// The keys that schemas have, each with what it is a key of, and those of them that values use.
+#[derive(Default)]
+struct Keys {
+    all: BTreeSet<(String, String)>,
+    used: BTreeSet<(String, String)>,
+}
+
+impl Keys {
+    fn visit(&mut self, name: &str, whole: &Value, schema: &Value, value: &Value) {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let name = reference.rsplit('/').next().unwrap();
+            self.visit(name, whole, whole.pointer(&reference[1..]).unwrap(), value);
+        }
+        for choice in schema["anyOf"].as_array().into_iter().flatten() {
+            self.visit(name, whole, choice, value);
+        }
+        for item in value.as_array().into_iter().flatten() {
+            self.visit(name, whole, &schema["items"], item);
+        }
+        for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
+            let place = (name.to_owned(), key.clone());
+            if let Some(member) = value.get(key) {
+                self.used.insert(place.clone());
+                self.visit(key, whole, schema, member);
+            }
+            self.all.insert(place);
+        }
+    }
+}
+
 #[test]
 fn schemas_agree_with_the_parser_on_what_is_nearly_sound() {
-    let mut chance = Chance::new(3);
+    let mut chance = Chance::new(environment("FUZZ_SEED", 3));
+    let rounds = environment("FUZZ_ROUNDS", 4_000);
     let resources = agreement::check_document(&sound());
     assert_eq!(resources, 11, "all are taken");
     let mut taken = 0;
-    for _ in 0..4_000 {
+    for _ in 0..rounds {
         let mut document = sound();
         for _ in 0..=chance.below(6) {
             mutate(&mut document, &mut chance);
         }
-        taken += agreement::check_document(&document);
+        taken += u64::try_from(agreement::check_document(&document)).unwrap();
     }
-    assert!(taken > 4_000, "too few were taken to say something: {taken}");
+    assert!(taken > rounds, "too few were taken to say something: {taken}");
 }
 
 #[test]
@@ -104,6 +158,23 @@ fn schemas_agree_with_the_parser_on_numbers_out_of_range() {
             let mut document = sound();
             *document.pointer_mut(&place).unwrap() = number.clone();
             agreement::check_document(&document);
+        }
+    }
+}
+
+#[test]
+fn schemas_agree_with_the_parser_on_odd_texts() {
+    let document = sound();
+    let resources = Resources::of(&document, &mut Report::default());
+    for kind in Kind::ALL {
+        for resource in resources.list(kind) {
+            let mut places = Vec::new();
+            collect(resource, String::new(), &mut places);
+            for (place, text) in places.iter().flat_map(|place| TEXTS.map(|text| (place, text))) {
+                let mut resource = (*resource).clone();
+                *resource.pointer_mut(place).unwrap() = json!(text);
+                agreement::check(kind, &resource);
+            }
         }
     }
 }

@@ -4,44 +4,20 @@ use serde_json::{Map, Value, json};
 
 use crate::chance::Chance;
 
-/// A document that uses every key there is.
+/// A document that uses every key there is, which the schemas are asked about (tests/documents).
 pub fn sound() -> Value {
     json!({
-        "routes": [
-            {
-                "id": "chat", "name": "n", "desc": "d", "labels": {"a": "b"},
-                "uris": ["/chat/*", "/chat"], "hosts": ["*.example.com", "api.example.com"],
-                "methods": ["GET", "POST"], "priority": 3,
-                "remote_addrs": ["10.0.0.0/8", "::1"], "vars": [["arg_v", "==", "2"]], "status": 1,
-                "timeout": {"connect": 1, "send": 2.5, "read": 3},
-                "upstream_id": "provider",
-                "plugins": {"traffic-split": {"_meta": {"disable": false}, "rules": [{"weighted_upstreams": [
-                    {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1?x=y"}},
-                    {"weight": 5, "upstream": {"nodes": [{"host": "a", "port": 1, "weight": 1}]},
-                     "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]}},
-                    {"upstream_id": "provider", "weight": 0, "rewrite": {
-                        "regex_uri": ["^/(a|b)/(.*)$", "/$1?rest=$2", "/c", "/${arg_a ?? d}"],
-                        "host": "h:1", "method": "PUT", "query": {"set": {"a": ["b", 1]}, "remove": ["c"]},
-                        "body": {"a": {"b": null}},
-                     }, "response_headers": {"set": {"a": ["b", 2]}, "add": {"c": 0.5}, "remove": ["e"]}},
-                ]}]}},
-            },
-            {"uri": "/s", "remote_addr": "192.0.2.1", "service_id": "s", "plugin_config_id": "p"},
-            {
-                "uri": "/*", "upstream": "https://api.example.com:8443",
-                "plugins": {"traffic-split": {"rules": [
-                    {"weight": 50, "rewrite": {"uri": "/v1"}, "upstream": {"nodes": {"[::1]:80": 1}}},
-                    {"weight": 50, "rewrite": {"uri": "/v2"}, "name": "two"},
-                ]}},
-            },
-        ],
+        "routes": routes(),
         "upstreams": [{
-            "id": "provider", "type": "roundrobin", "scheme": "https", "pass_host": "rewrite",
-            "upstream_host": "h:1", "nodes": {"a:1": 1, "b": 2}, "timeout": {"connect": 1, "send": 1, "read": 1},
+            "id": "provider", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
+            "type": "roundrobin", "scheme": "https", "pass_host": "rewrite", "upstream_host": "h:1",
+            "nodes": [{"host": "a", "port": 1, "weight": 1, "metadata": {"a": 1}}, {"host": "b", "weight": 2}],
+            "timeout": {"connect": 1, "send": 1, "read": 1},
         }],
-        "settings": {"router": "radixtree_uri", "proof_headers": true},
+        "settings": {"router": "radixtree_uri", "proof_headers": true, "body_max": 65536},
         "services": [{
-            "id": "s", "name": "n", "labels": {"a": "b"}, "hosts": ["s.example.com"], "upstream_id": "provider",
+            "id": "s", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
+            "hosts": ["s.example.com"], "upstream_id": "provider", "upstream": {"nodes": {"a:1": 1, "b": 2}},
             "plugins": {
                 "traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]},
                 "proxy-rewrite": {
@@ -50,34 +26,160 @@ pub fn sound() -> Value {
                 },
             },
         }],
-        "plugin_configs": [{"id": "p", "plugins": {"traffic-split": {"rules": [{"weight": 1}]}}}],
-        "consumer_groups": [{"id": "g", "plugins": {}}],
+        "plugin_configs": [{
+            "id": "p", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
+            "plugins": {"traffic-split": {"rules": [{"weight": 1}]}},
+        }],
+        "consumer_groups": [{
+            "id": "g", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
+            "plugins": {},
+        }],
         "consumers": [
-            {"username": "jack", "group_id": "g", "plugins": {"key-auth": {"key": "k"}}},
-            {"id": "jack/credentials/c1", "name": "n", "plugins": {"key-auth": {"key": "l"}}},
+            {
+                "id": "jack", "username": "jack", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
+                "group_id": "g", "plugins": {"key-auth": {"key": "k"}},
+            },
+            {
+                "id": "jack/credentials/c1", "name": "n", "desc": "d", "labels": {"a": "b"},
+                "create_time": 1, "update_time": 2, "plugins": {"key-auth": {"key": "l"}},
+            },
         ],
-        "global_rules": [{"id": 1, "plugins": {"proxy-rewrite": {
-            "regex_uri": ["a", "/b"], "host": "h", "method": "GET", "headers": {"a": "b", "c": ["d", 1]},
-        }}}],
-        "plugin_metadata": [{"id": "traffic-split"}],
+        "global_rules": [{
+            "id": 1, "create_time": 1, "update_time": 2,
+            "plugins": {
+                "proxy-rewrite": {
+                    "_meta": {"filter": [["arg_v", "!", "in", ["8", "9"]]], "priority": 7},
+                    "regex_uri": ["a", "/b"], "host": "h", "method": "GET", "headers": {"a": "b", "c": ["d", 1]},
+                },
+                "traffic-split": {
+                    "_meta": {"filter": [["http_x_lane", "==", "g"]]},
+                    "rules": [{"weighted_upstreams": [{"upstream_id": "provider"}]}],
+                },
+            },
+        }],
+        "plugin_metadata": [{"id": "traffic-split", "create_time": 1, "update_time": 2}],
         "ssls": [],
     })
 }
 
+/// Routes: one with a split in the form of APISIX, one that takes over the plugins of others, one in the
+/// rule form.
+fn routes() -> Value {
+    json!([
+        {
+            "id": "chat", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
+            "uris": ["/chat/*", "/chat"], "hosts": ["*.example.com", "api.example.com"],
+            "methods": ["GET", "POST"], "priority": 3, "status": 1,
+            "remote_addrs": ["127.0.0.0/8", "::1"],
+            "vars": [["OR", ["arg_v", "==", "2"], ["uri", "~~", "^/chat"]]],
+            "timeout": {"connect": 1, "send": 2.5, "read": 3},
+            "upstream_id": "provider",
+            "plugins": {"traffic-split": {"_meta": {"disable": false}, "rules": listed()}},
+        },
+        {"uri": "/s", "remote_addr": "127.0.0.1", "service_id": "s", "plugin_config_id": "p"},
+        {
+            "uri": "/*", "host": "api.example.com", "upstream": "https://api.example.com:8443",
+            "plugins": {"traffic-split": {"rules": rule_form()}},
+        },
+    ])
+}
+
+/// Rules with lists of branches.
+fn listed() -> Value {
+    json!([
+        {
+            "match": [
+                {"vars": [["post_arg.model", "==", "x"], ["cookie_beta", "~*", "^(on|yes)$"]]},
+                {"vars": [["remote_addr", "ipmatch", ["127.0.0.0/8"]], ["arg_n", ">=", 3]]},
+            ],
+            "override": {
+                "header": "x-version", "cookie": "version", "addresses": ["127.0.0.1", "::/64"], "tokens": true,
+            },
+            "sticky": {
+                "by": ["consumer", "header:x-user", "cookie:sid", "arg:u", "body:/user/id", "ip"], "salt": "s",
+                "cookie": {
+                    "name": "c", "max_age": 60, "path": "/chat", "domain": "example.com", "same_site": "Lax",
+                },
+            },
+            "weighted_upstreams": branches(),
+        },
+        {"weighted_upstreams": [{"weight": 1, "rewrite": {"body": {"model": "y"}}}]},
+    ])
+}
+
+/// Branches with all that they may change.
+fn branches() -> Value {
+    json!([
+        {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1?x=y"}},
+        {"weight": 5, "upstream": {"nodes": [{"host": "a", "port": 1, "weight": 1}]},
+         "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]}},
+        {"upstream_id": "provider", "weight": 0, "rewrite": {
+            "regex_uri": ["^/(a|b)/(.*)$", "/$1?rest=$2", "/c", "/${arg_a ?? d}"],
+            "host": "h:1", "method": "PUT", "query": {"set": {"a": ["b", 1]}, "remove": ["c"]},
+            "body": {"a": {"b": null}},
+         }, "response_headers": {"set": {"a": ["b", 2]}, "add": {"c": 0.5}, "remove": ["e"]}},
+    ])
+}
+
+/// Rules that are branches themselves.
+fn rule_form() -> Value {
+    json!([
+        {
+            "match": [{"vars": [["request_method", "==", "POST"]]}],
+            "weight": 1, "upstream_id": "provider", "sticky": {"cookie": {}}, "override": {"tokens": true},
+            "headers": {"set": {"x-uri": "$uri"}}, "response_headers": {"remove": ["server"]},
+        },
+        {"weight": 50, "rewrite": {"uri": "/v1"}, "upstream": {"nodes": {"[::1]:80": 1}}},
+        {"weight": 50, "rewrite": {"uri": "/v2"}, "name": "two"},
+    ])
+}
+
+/// Texts that mean something in one place and are odd in all others.
+pub const TEXTS: [&str; 28] = [
+    "",
+    "/",
+    "*",
+    "a/b",
+    "\u{0}",
+    "\r\n",
+    "é",
+    "$a",
+    "0",
+    "..",
+    "[::",
+    "a:99999",
+    "http://",
+    // Of expressions, patterns and templates.
+    "OR",
+    "!",
+    "~~",
+    "in",
+    "(?=a)",
+    "([",
+    "a{1001}",
+    "/$9",
+    "${arg_a ?? b}",
+    // Places of keys, and what is read from them.
+    "header:",
+    "body:/a~2",
+    "cookie:c",
+    "ip",
+    "10.0.0.0/8",
+    "v1~99999999999~*~00",
+];
+
 /// A value that nobody should write here.
 fn odd(chance: &mut Chance) -> Value {
-    let texts =
-        ["", "/", "*", "a/b", "\u{0}", "\r\n", "é", "$a", "0", "..", "[::", "a:99999", "http://"];
     match chance.below(9) {
         0 => Value::Null,
         1 => json!(chance.one_of(&[0i64, -1, 1, 2, 4_294_967_295, i64::MAX, i64::MIN])),
         2 => json!(chance.one_of(&[0.5, 1e308, -0.0, 50.0, 1e-320, 9_007_199_254_740_993.0])),
-        3 => json!(chance.one_of(&texts)),
+        3 => json!(chance.one_of(&TEXTS)),
         4 => json!("x".repeat(chance.below(5000))),
         5 => json!([]),
         6 => json!({}),
-        7 => json!([chance.one_of(&texts), 1]),
-        _ => json!({chance.one_of(&texts): 1}),
+        7 => json!([chance.one_of(&TEXTS), 1]),
+        _ => json!({chance.one_of(&TEXTS): 1}),
     }
 }
 
@@ -112,6 +214,31 @@ pub fn mutate(value: &mut Value, chance: &mut Chance) {
 
 fn rename(members: &mut Map<String, Value>, key: &str, chance: &mut Chance) {
     let value = members.remove(key).unwrap();
-    let known = ["rules", "weight", "upstream", "upstream_id", "id", "vars", "nodes", "a~b/c", ""];
-    members.insert(chance.one_of(&known).to_owned(), value);
+    const KNOWN: [&str; 24] = [
+        "rules",
+        "weight",
+        "upstream",
+        "upstream_id",
+        "id",
+        "vars",
+        "nodes",
+        "a~b/c",
+        "",
+        "match",
+        "sticky",
+        "override",
+        "rewrite",
+        "headers",
+        "response_headers",
+        "regex_uri",
+        "uri",
+        "_meta",
+        "filter",
+        "by",
+        "cookie",
+        "set",
+        "add",
+        "body",
+    ];
+    members.insert(chance.one_of(&KNOWN).to_owned(), value);
 }
