@@ -18,6 +18,7 @@ mod requests;
 
 use serde_json::Value;
 use splitway_core::exchange::{Exchange, Inquiry};
+use splitway_core::explain::explain;
 use splitway_core::facts::Body;
 use splitway_core::fault::Report;
 use splitway_core::head::{Head, normalise_target};
@@ -128,12 +129,18 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
         assert!(head.target == "*" || head.target.starts_with('/'), "{:?}", head.target);
         let again = normalise_target(&head.target).into_owned();
         assert_eq!(again, head.target, "normalising twice is normalising once");
-        let body = Body::Whole(b"{\"model\": \"x\"}");
+        let text = b"{\"model\": \"x\"}";
+        let body = Body::Whole(text);
+        let explained = explain(snapshot, &head, Means::NONE, text);
         let mut exchange =
             Exchange::decide(Inquiry { snapshot: Some(snapshot), head: &head }, Means::NONE, body)
                 .expect("there is the body");
+        let branch = explained.pick.map(|pick| pick.branch);
+        assert_eq!(exchange.branch(), branch.as_deref(), "what is explained is what happens");
         match exchange.attempt(&head, body) {
             Ok(attempt) => {
+                let told = explained.request.expect("it is sent");
+                assert!(told.url.ends_with(&*attempt.target), "{}", told.url);
                 assert!(attempt.target.starts_with('/'), "{}", attempt.target);
                 assert!(!attempt.node.host().is_empty());
                 assert!(exchange.route().is_some() && exchange.branch().is_some());

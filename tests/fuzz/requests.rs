@@ -246,6 +246,9 @@ fn key(chance: &mut Chance) -> Drawn {
 }
 
 fn checks(chance: &mut Chance, past: &Documents) -> Drawn {
+    if chance.one_in(2) {
+        return ("POST".to_owned(), "/splitway/v1/explain".to_owned(), Some(question(chance)));
+    }
     let body = document(chance, past);
     let path = chance.one_of(&[
         "configs/validate",
@@ -254,6 +257,20 @@ fn checks(chance: &mut Chance, past: &Documents) -> Drawn {
         "schema/routes",
     ]);
     ("POST".to_owned(), format!("/apisix/admin/{path}"), body)
+}
+
+fn question(chance: &mut Chance) -> Value {
+    let url =
+        chance.one_of(&["/a", "https://api.example.com/chat?a=1", "http://[::1]:1", "*", "x"]);
+    let headers = json!({"host": "a.test", "x-splitway-branch": "b1", "x": "1"});
+    let mut question = json!({"url": url, "method": "POST", "headers": headers, "body": {"a": 1}});
+    if chance.one_in(2) {
+        question["headers"] = json!([["cookie", "splitway=1.2"], ["Connection", "close, x"]]);
+    }
+    if chance.one_in(3) {
+        mutate(&mut question, chance);
+    }
+    question
 }
 
 fn looks(chance: &mut Chance) -> Drawn {
