@@ -14,6 +14,7 @@ use splitway_core::fault::Report;
 use splitway_core::platform::Control;
 use splitway_core::publish::{Publisher, WRITE_MAX, has_news, next_look, question};
 use splitway_core::refresh::LENGTH_MAX;
+use splitway_core::seal::Secret;
 use splitway_core::serve::within;
 use splitway_core::sql::SqlStorage;
 use splitway_core::storage::{DOCUMENT_MAX_AT_EDGE, Retention, StorageError};
@@ -29,7 +30,7 @@ use worker::{Delay, DurableObject, Env, Request, Response, Result, ScheduledTime
 use worker::{durable_object, worker_sys};
 
 use crate::database::Database;
-use crate::platform::{EdgeHead, buffer, now, setting};
+use crate::platform::{EdgeHead, buffer, now, secret, setting};
 use crate::{admin, give, store, telemetry};
 
 const BINDING: &str = "COORDINATOR";
@@ -96,6 +97,7 @@ pub(crate) struct Coordinator {
     /// Read from the database by the first event.
     owner: RefCell<Option<Owner>>,
     is_without_kv: Cell<bool>,
+    secret: Option<Secret>,
 }
 
 struct Owner {
@@ -129,9 +131,9 @@ impl Owner {
 
 impl DurableObject for Coordinator {
     fn new(state: State, env: Env) -> Self {
-        let door = admin::door(&env);
+        let (door, secret) = (admin::door(&env), secret(&env));
         let (owner, is_without_kv) = (RefCell::new(None), Cell::new(false));
-        Self { state, env, door, owner, is_without_kv }
+        Self { state, env, door, owner, is_without_kv, secret }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -276,6 +278,10 @@ impl Control for Coordinator {
 
     fn document_max(&self) -> usize {
         DOCUMENT_MAX_AT_EDGE
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     async fn buffer(&self, request: web_sys::Request, limit: usize) -> Option<Vec<u8>> {

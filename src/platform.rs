@@ -38,7 +38,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// What this deployment signs with.
-fn secret(env: &Env) -> Option<Secret> {
+pub(crate) fn secret(env: &Env) -> Option<Secret> {
     let text = setting(env, "SPLITWAY_SECRET")?;
     let secret = Secret::new(&text);
     if secret.is_err() {

@@ -154,7 +154,8 @@ impl Client {
 impl Question<'_> {
     /// Whether it is to change something.
     fn is_write(&self) -> bool {
-        self.method != Method::GET && !self.path.ends_with(Run::Dry.query())
+        let only_asks = self.path == api::EXPLAIN || self.path.ends_with(Run::Dry.query());
+        self.method != Method::GET && !only_asks
     }
 }
 

@@ -13,6 +13,7 @@ use splitway_core::fault::Report;
 use splitway_core::ledger::Ledger;
 use splitway_core::platform::Control;
 use splitway_core::publish::next_look;
+use splitway_core::seal::Secret;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::storage::{Retention, Storage, StorageError};
 
@@ -32,6 +33,8 @@ pub(crate) struct Handle {
     owner: Arc<Mutex<Owner>>,
     /// Says that the time of an entry may have changed.
     times: mpsc::Sender<()>,
+    /// What this server signs with.
+    secret: Option<Secret>,
 }
 
 /// Reads the ledger for the first time; as often as that fails.
@@ -95,7 +98,12 @@ impl Handle {
         let owner = Arc::new(Mutex::new(Owner { ledger, store, served, log }));
         let (times, changed) = mpsc::channel();
         let expiry = Expiry { owner: Arc::clone(&owner), times: changed };
-        (Self { owner, times }, expiry)
+        (Self { owner, times, secret: None }, expiry)
+    }
+
+    /// The same, where requests are explained with what the server signs with.
+    pub(crate) fn with_secret(self, secret: Option<Secret>) -> Self {
+        Self { secret, ..self }
     }
 
     /// Takes over what the storage holds, and serves by it; unless that is known already when nobody
@@ -273,6 +281,10 @@ fn tell_faults(log: &Log, report: &Report) {
 impl Control for Handle {
     type Head = RequestHead;
     type Body = Body;
+
+    fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
+    }
 
     async fn buffer(&self, body: Body, limit: usize) -> Option<Vec<u8>> {
         let whole = Limited::new(body, limit).collect();

@@ -287,6 +287,7 @@ impl Start {
         }
         let mut listeners = bind("--admin-listen", options.admin_listen, 1)?;
         let address = local_address(&listeners, options.admin_listen);
+        let coordinator = coordinator.with_secret(self.secret.clone());
         let admin = Arc::new(Admin { coordinator, port: address.port() });
         let router = admin::router(admin);
         if let Some(listener) = listeners.pop() {

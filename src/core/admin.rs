@@ -7,7 +7,7 @@
 //! |--------------------------|-------------------------------------------------------|--------------|
 //! | `/apisix/admin/{kind}/…` | one resource or the list of a kind                    | `resource`   |
 //! | `/apisix/admin/schema/…` | what a resource may say, and whether one may be said  | `schema`     |
-//! | `/splitway/v1/…`         | the whole document, its past, the keys                | `whole`      |
+//! | `/splitway/v1/…`         | the whole document, its past, the keys, explanations  | `whole`      |
 
 pub mod door;
 mod listing;
@@ -79,7 +79,7 @@ pub async fn answer<C: Control>(
         client: head.client(),
         key: key(head, &query).map(|key| KeyHash::of(&key)),
         method: method.to_owned(),
-        is_reading: method == "GET" || is_trial(method, of_own, &query),
+        is_reading: method == "GET" || only_asks(method, of_own, &query),
     };
     let is_root = head.method() == "HEAD" && matches!(of_apisix, Some("" | "/"));
     let by = match control.admit(caller).await {
@@ -109,15 +109,17 @@ pub async fn answer<C: Control>(
     }
 }
 
-/// Whether a request only asks what it would change, which whoever may look may ask.
-fn is_trial(method: &str, of_own: Option<&str>, query: &Query) -> bool {
+/// Whether a request only asks what it would change, or what would become of another, which whoever may
+/// look may ask.
+fn only_asks(method: &str, of_own: Option<&str>, query: &Query) -> bool {
     let is_rollback = |path: &str| path.starts_with("/revisions/") && path.ends_with("/rollback");
-    query.is_set("dry_run")
-        && match method {
-            "PUT" => of_own == Some("/config"),
-            "POST" => of_own.is_some_and(is_rollback),
-            _ => false,
-        }
+    let is_trial = query.is_set("dry_run");
+    match (method, of_own) {
+        ("PUT", Some("/config")) => is_trial,
+        ("POST", Some("/explain")) => true,
+        ("POST", Some(path)) => is_trial && is_rollback(path),
+        _ => false,
+    }
 }
 
 /// Whether a request brings a key along, whatever it is.

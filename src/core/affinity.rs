@@ -68,10 +68,12 @@ pub(crate) struct Found<'a> {
 }
 
 impl Affinity {
-    /// Checks what a rule says in `sticky`; `default_salt` counts where it names none.
+    /// Checks what a rule says in `sticky`; `default_salt` counts where it names none. `methods` are
+    /// those of the route, none for any.
     pub(crate) fn compile(
         wire: &StickyWire,
         default_salt: &str,
+        methods: &[String],
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Self> {
@@ -97,7 +99,9 @@ impl Affinity {
             report.fault(at.key("by").index(index), what);
         }
         let is_sound = report.faults.len() == faults_before;
-        is_sound.then(|| Self { places: places.into(), salt: salt.into(), cookie })
+        let affinity = Self { places: places.into(), salt: salt.into(), cookie };
+        warn_of_absent(&affinity, methods, at, report);
+        is_sound.then_some(affinity)
     }
 
     /// What keys are mixed with, so that different splits divide them differently.
@@ -159,6 +163,34 @@ fn compile_places(
     places
 }
 
+/// What of `sticky` no request can ever bring: a key that nobody knows yet, one behind a place that every
+/// request has, or one in a body where there are none.
+fn warn_of_absent(affinity: &Affinity, methods: &[String], at: At<'_>, report: &mut Report) {
+    const WITHOUT_BODY: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
+    let has_bodies =
+        methods.is_empty() || !methods.iter().all(|it| WITHOUT_BODY.contains(&it.as_str()));
+    let by = at.key("by");
+    let always = affinity.places.iter().position(|(_, place)| *place == Place::Ip);
+    for (index, (_, place)) in affinity.places.iter().enumerate() {
+        match place {
+            Place::Consumer => {
+                report.warn(by.index(index), "no key yet: no plugin here asks who calls");
+            }
+            Place::Body(_) if !has_bodies => {
+                let what = "no key: the methods of the route are ones without bodies";
+                report.warn(by.index(index), what);
+            }
+            Place::Arg(_) | Place::Body(_) | Place::Cookie(_) | Place::Header(_) | Place::Ip => {}
+        }
+        if always.is_some_and(|always| index > always) {
+            report.warn(by.index(index), "never looked at: every request has an `ip`");
+        }
+    }
+    if always.is_some() && affinity.cookie.is_some() {
+        report.warn(at.key("cookie"), "never issued: every request has an `ip`");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +203,7 @@ mod tests {
     fn compile(sticky: &Json) -> Result<Affinity, Vec<String>> {
         let mut report = Report::default();
         let affinity = wire::read(sticky, At::Root, &mut report, |wire: StickyWire, report| {
-            Affinity::compile(&wire, "routes/chat", At::Root, report)
+            Affinity::compile(&wire, "routes/chat", &[], At::Root, report)
         });
         let faults: Vec<String> = report.faults.iter().map(Fault::to_string).collect();
         assert_eq!(affinity.is_some(), faults.is_empty(), "{faults:?}");
@@ -332,6 +364,35 @@ mod tests {
             "; Max-Age=60; Path=/v1; Domain=example.com; Secure; HttpOnly; SameSite=None";
         assert!(issued.set_cookie.starts_with("b=00000000000000000000000000000000."));
         assert!(issued.set_cookie.ends_with(attributes), "{}", issued.set_cookie);
+    }
+
+    #[test]
+    fn what_no_request_can_bring_is_warned_of() {
+        let check = |sticky: Json, methods: &[&str], expected: &[&str]| {
+            let methods: Vec<String> = methods.iter().map(|it| (*it).to_owned()).collect();
+            let mut report = Report::default();
+            let compile = |wire: StickyWire, report: &mut Report| {
+                Affinity::compile(&wire, "s", &methods, At::Root, report)
+            };
+            assert!(wire::read(&sticky, At::Root, &mut report, compile).is_some());
+            let warnings: Vec<String> = report.warnings.iter().map(Fault::to_string).collect();
+            assert_eq!(warnings, expected, "{sticky}");
+        };
+        check(json!({"by": ["arg:a", "header:b", "cookie:c", "body:/d", "ip"]}), &["POST"], &[]);
+        check(
+            json!({"by": ["consumer", "ip", "arg:a"], "cookie": {}}),
+            &[],
+            &[
+                "/by/0: no key yet: no plugin here asks who calls",
+                "/by/2: never looked at: every request has an `ip`",
+                "/cookie: never issued: every request has an `ip`",
+            ],
+        );
+        check(
+            json!({"by": ["body:/user"]}),
+            &["GET", "HEAD"],
+            &["/by/0: no key: the methods of the route are ones without bodies"],
+        );
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl<'d> Catalog<'d> {
     /// What branches can refer to, for a route or service that has this upstream.
     pub(crate) fn scope<'s>(&'s self, own: Option<&'s Option<Arc<Upstream>>>) -> Scope<'s> {
         let Self { upstreams, phase, dangling, .. } = self;
-        Scope { upstreams, own, phase: *phase, dangling: *dangling, salt: "" }
+        Scope { upstreams, own, phase: *phase, dangling: *dangling, salt: "", methods: &[] }
     }
 
     /// The upstream that a route or service has for itself.

@@ -115,7 +115,7 @@ impl<S: Storage> Coordinator<S> {
                 self.change(by, now, |this| this.write_key(&id, role, hash, now))
             }
             Command::DeleteKey(id) => self.change(by, now, |this| this.delete_key(&id)),
-            Command::Look(look) => Outcome { answer: self.look(look), snapshot: None },
+            Command::Look(look) => Outcome { answer: self.look(look, now), snapshot: None },
         }
     }
 

@@ -21,7 +21,7 @@ use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::{How, Means, Picked, Rule};
+use crate::split::{How, Means, Picked, Rule, Section};
 use crate::telemetry::proof;
 
 /// One request to one node.
@@ -54,19 +54,19 @@ pub struct Inquiry<'a> {
     pub head: &'a dyn Head,
 }
 
-/// Looks on while a request is decided.
-pub(crate) trait Watched: Witness {
+/// Looks on while a request is decided. Nothing depends on what it does.
+pub(crate) trait Observer: Witness {
     /// All routes that could take the request were asked; this one does, if any.
     fn searched(&mut self, _taken: Option<usize>, _facts: &Facts<'_>) {}
 
     /// A rule of the route does not take the request.
-    fn rule_passed_over(&mut self, _rule: &Rule, _facts: &Facts<'_>) {}
+    fn rule_passed_over(&mut self, _section: &Section, _rule: &Rule, _facts: &Facts<'_>) {}
 
     /// A branch of this rule was picked.
     fn picked(&mut self, _rule: &Rule, _picked: &Picked<'_>) {}
 }
 
-impl Watched for Nobody {}
+impl Observer for Nobody {}
 
 /// A request for which everything is decided.
 pub struct Exchange<'a> {
@@ -94,20 +94,22 @@ impl<'a> Exchange<'a> {
         means: Means<'_>,
         body: Body<'_>,
     ) -> Result<Self, NeedsBody> {
-        Self::decide_watched(inquiry, means, body, &mut Nobody)
+        Self::decide_before(&mut Nobody, inquiry, means, body)
     }
 
-    /// The same, with somebody who looks on.
-    pub(crate) fn decide_watched(
+    /// The same, before the eyes of somebody.
+    pub(crate) fn decide_before(
+        observer: &mut dyn Observer,
         inquiry: Inquiry<'a>,
         means: Means<'_>,
         body: Body<'_>,
-        watch: &mut dyn Watched,
     ) -> Result<Self, NeedsBody> {
         let decision = match (inquiry.head.fault(), inquiry.snapshot) {
             (Some(problem), _) => Err(problem),
             (None, None) => Err(Problem::NoConfiguration),
-            (None, Some(snapshot)) => Decision::make(snapshot, inquiry.head, means, body, watch)?,
+            (None, Some(snapshot)) => {
+                Decision::make(snapshot, inquiry.head, means, body, observer)?
+            }
         };
         Ok(Self { snapshot: inquiry.snapshot, decision })
     }
@@ -142,6 +144,12 @@ impl<'a> Exchange<'a> {
         self.snapshot.map(|snapshot| snapshot.revision().as_str())
     }
 
+    /// The request as the branch sends it, without what this hop adds to it.
+    pub fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
+        let decision = self.decision.as_mut().map_err(|problem| *problem)?;
+        decision.rewritten(head, body)
+    }
+
     /// The attempt to make, or why there is none to make.
     pub fn attempt(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Attempt<'a>, Problem> {
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
@@ -166,9 +174,19 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    /// What the branch would change in the response to an attempt that was made.
-    pub(crate) fn response_edits(&self) -> Option<&Edits> {
-        self.decision.as_ref().ok().map(|decision| &decision.response)
+    /// What is changed in whatever response there is to an attempt that was made: by the branch, to
+    /// issue a cookie, and to prove who served.
+    pub(crate) fn response_edits(&mut self) -> Edits {
+        let mut edits = Edits::default();
+        if let Ok(decision) = &mut self.decision {
+            edits = std::mem::take(&mut decision.response);
+            if let How::Issued { set_cookie } = &decision.picked.how {
+                edits.add.push((Cow::Borrowed("set-cookie"), set_cookie.clone()));
+            }
+        }
+        // Last, so that no branch can claim to be another.
+        edits.set.extend(self.proof().map(|(name, value)| (Cow::Borrowed(name), value)));
+        edits
     }
 
     /// The changes to the headers of the upstream's response, if it is one that can be relayed:
@@ -180,14 +198,7 @@ impl<'a> Exchange<'a> {
         }
         let mut edits = Edits::default();
         remove_nominated(response.header("connection").as_deref(), &mut edits);
-        if let Ok(decision) = &mut self.decision {
-            edits.follow(std::mem::take(&mut decision.response));
-            if let How::Issued { set_cookie } = &decision.picked.how {
-                edits.add.push((Cow::Borrowed("set-cookie"), set_cookie.clone()));
-            }
-        }
-        // Last, so that no branch can claim to be another.
-        edits.set.extend(self.proof().map(|(name, value)| (Cow::Borrowed(name), value)));
+        edits.follow(self.response_edits());
         Ok(edits)
     }
 
@@ -219,15 +230,15 @@ impl<'a> Decision<'a> {
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
-        watch: &mut dyn Watched,
+        observer: &mut dyn Observer,
     ) -> Result<Result<Self, Problem>, NeedsBody> {
         let draft = Draft::of(head);
         let asked = Facts::new(head, &draft, body);
-        let found = snapshot.find(&asked, watch);
+        let found = snapshot.find(&asked, observer);
         if asked.wants_body() {
             return Err(NeedsBody);
         }
-        watch.searched(found.as_ref().map(|(number, _)| *number), &asked);
+        observer.searched(found.as_ref().map(|(number, _)| *number), &asked);
         let found =
             found.and_then(|(number, params)| Some((snapshot.routes().get(number)?, params)));
         let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute)) };
@@ -243,13 +254,15 @@ impl<'a> Decision<'a> {
             wants_body |= facts.wants_body();
         }
         let facts = Facts::new(head, &draft, body).of_route(&matched);
-        let rule = route.split.rule(&facts, &mut |rule| watch.rule_passed_over(rule, &facts));
+        let rule = route.split.rule(&facts, &mut |section, rule| {
+            observer.rule_passed_over(section, rule, &facts);
+        });
         if wants_body || facts.wants_body() {
             return Err(NeedsBody);
         }
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };
         let picked = rule.pick(&facts, &route.id, means)?;
-        watch.picked(rule, &picked);
+        observer.picked(rule, &picked);
         if let Some(header) = rule.forced.as_ref().and_then(Override::header) {
             // What opens the branch here is none of the upstream's business.
             draft.edits.remove.push(Cow::Owned(header.to_owned()));
@@ -275,3 +288,6 @@ impl<'a> Decision<'a> {
         Ok(draft)
     }
 }
+
+#[cfg(test)]
+mod tests;

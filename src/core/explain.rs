@@ -1,94 +1,122 @@
-//! What would become of a request, and why: by the same decisions as on the road, with somebody who
-//! looks on. No turn is taken and nothing is sent.
+//! What would become of a request, and why: by the same decisions as on the road, before the eyes of
+//! somebody who takes notes. No turn is taken and nothing is sent.
 
-use serde::Serialize;
-use serde_json::Value;
+mod notes;
+mod question;
+
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::exchange::{Attempt, Exchange, Inquiry, Watched};
-use crate::facts::{Body, Facts};
+pub use self::question::{CLIENT, Question};
+
+use self::notes::Notes;
+use crate::exchange::{Attempt, Exchange, Inquiry};
+use crate::facts::Body;
 use crate::head::{Edits, Head};
 use crate::problem::Problem;
-use crate::route::{Passed, Refusal, Witness};
 use crate::snapshot::Snapshot;
-use crate::split::{How, Means, Rule};
+use crate::split::Means;
 
-/// So many routes that were not asked are told of.
-const OTHERS_MAX: usize = 20;
 /// So many bytes of a body are told.
 const BODY_TOLD_MAX: usize = 64 * 1024;
 
 /// What would become of a request.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The configuration that decided.
     pub revision: String,
     /// The route that takes the request, if one does.
     pub route: Option<String>,
-    /// The routes that were asked before it and did not take it, in this order.
-    pub passed_over: Vec<Other>,
-    /// Those that were not asked, up to [`OTHERS_MAX`].
-    pub not_asked: Vec<Other>,
+    /// The routes that were asked before it and did not take it, in this order; the first 100.
+    pub passed_over: Vec<PassedRoute>,
     /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passed_over_more: usize,
+    /// Those that were not asked: 20 of them, first those that have more in common with the request.
+    pub not_asked: Vec<PassedRoute>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub not_asked_more: usize,
-    /// The rules of the route that were asked before the one that decided.
-    pub rules_passed_over: Vec<PassedRule>,
-    /// The number of the rule that decided; nothing where the route's own upstream serves.
+    /// The number of the rule that decided in its plugin; nothing where the route's own upstream serves.
     pub rule: Option<usize>,
+    /// The rules of the route that were asked before it and did not take the request; the first 100.
+    pub rules_passed_over: Vec<PassedRule>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rules_passed_over_more: usize,
     /// What was picked, and from what.
     pub pick: Option<Pick>,
+    /// Whether the body is read before anything is sent, because something looks at it or changes it.
+    pub reads_body: bool,
     /// What would be sent.
     pub request: Option<Request>,
-    /// What would be changed in the response.
+    /// What would be changed in the headers of the response.
     pub response_headers: Option<Headers>,
-    /// Why nothing would be sent.
+    /// What would be answered in place of a response, where nothing would be sent.
     pub problem: Option<Refused>,
 }
 
-/// A route that did not take the request.
-#[derive(Debug, Serialize)]
-pub struct Other {
+/// A route that does not take the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedRoute {
     /// Its id.
     pub route: String,
-    /// Why it did not.
+    /// Why it does not.
     pub why: String,
 }
 
-/// A rule that did not take the request.
-#[derive(Debug, Serialize)]
+/// A rule that does not take the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassedRule {
     /// Its number in its plugin.
-    pub rule: Option<usize>,
-    /// Why it did not.
+    pub rule: usize,
+    /// Why it does not.
     pub why: String,
 }
 
 /// What was picked.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pick {
     /// The name of the branch.
     pub branch: String,
-    /// `turn`, `key`, `issued`, `override`, or `whole` where nothing is split.
-    pub by: &'static str,
-    /// Where the key was found.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What it was picked by.
+    pub by: By,
+    /// Where the key was found, as the document writes it; or the name of the cookie that was issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found_in: Option<String>,
     /// The key.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Where on the circle of this split the request lies: the hash of its key, or the step of the walk
-    /// and after how many steps that begins again.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Where the request lies among all of this rule: the hash of its key in hexadecimal digits, or
+    /// the step of the walk by turns and after how many steps that begins again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<String>,
     /// Why a branch that was asked for by name was not picked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<String>,
     /// All branches with their weights.
     pub branches: Vec<Share>,
 }
 
+/// What a branch is picked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// Nothing is split: the route's own upstream serves.
+    Whole,
+    /// It was its turn.
+    Turn,
+    /// The key that the request brings along.
+    Key,
+    /// A key that is drawn for whoever asks, and issued in a cookie. Another draw may pick another branch.
+    Issued,
+    /// The request asks for it by name, and may.
+    Override,
+}
+
 /// A branch and its weight.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// Its name.
     pub name: String,
@@ -97,56 +125,74 @@ pub struct Share {
 }
 
 /// A request as it would be sent.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The method.
     pub method: String,
-    /// Where to, node and target.
+    /// Where to: scheme and node, path and query.
     pub url: String,
     /// The header `Host`.
     pub host: String,
-    /// The changes to the client's headers.
+    /// How long it may take until the head of the response is there.
+    pub timeout_ms: u64,
+    /// The changes to the client's headers. Those that concern one connection go anyway.
     pub headers: Headers,
-    /// The body in place of the client's, as text, up to [`BODY_TOLD_MAX`] bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The body in place of the client's, as text; the first 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// How many bytes that body has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_bytes: Option<usize>,
 }
 
-/// Changes to headers.
-#[derive(Debug, Default, Serialize)]
+/// Changes to headers, made in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headers {
-    /// All values of these go.
+    /// All values of these go; of a request's those that it has.
     pub remove: Vec<String>,
-    /// These are set.
+    /// These are set, in place of what is there.
     pub set: BTreeMap<String, String>,
-    /// These are added.
+    /// These values are added to what is there.
     pub add: Vec<(String, String)>,
 }
 
 /// Why nothing would be sent.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// The status of the answer.
     pub status: u16,
     /// The error type (RFC 9209).
-    pub error: &'static str,
+    pub error: String,
     /// In words.
-    pub title: &'static str,
+    pub title: String,
 }
 
-/// Explains a request with its whole body.
+/// Explains a request with its whole body, whatever of it the decisions would look at.
 pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u8]) -> Explanation {
     let means = Means { is_trial: true, ..means };
-    let mut looker = Looker { snapshot, told: Explanation::of(snapshot), passed: Vec::new() };
     let inquiry = Inquiry { snapshot: Some(snapshot), head };
-    let exchange = Exchange::decide_watched(inquiry, means, Body::Whole(body), &mut looker);
-    let Looker { mut told, .. } = looker;
-    let Ok(mut exchange) = exchange else { unreachable!("a body that is known is not asked for") };
-    told.route = exchange.route().map(str::to_owned);
-    match exchange.attempt(head, Body::Whole(body)) {
+    let whole = Body::Whole(body);
+    let is_long = body.len() > snapshot.body_max();
+    // As on the road: a body is read where something asks for it, and not otherwise.
+    let is_asked_for = Exchange::decide(inquiry, means, Body::Unread).is_err();
+    let known = if is_asked_for { whole } else { Body::Unread };
+    let mut notes = Notes::new(snapshot);
+    let decided = match is_asked_for && is_long {
+        true => Ok(Exchange::failed(Some(snapshot), Problem::BodyTooLarge)),
+        false => Exchange::decide_before(&mut notes, inquiry, means, known),
+    };
+    let Ok(mut exchange) = decided else { unreachable!("a body that is known is not asked for") };
+    let mut told = notes.into_told();
+    let is_changed = exchange.changes_body();
+    told.reads_body = is_asked_for || is_changed;
+    let attempt = match told.reads_body && is_long {
+        true => Err(Problem::BodyTooLarge),
+        false => exchange.attempt(head, if is_changed { whole } else { known }),
+    };
+    match attempt {
         Ok(attempt) => {
-            told.request = Some(Request::of(&attempt));
-            told.response_headers = exchange.response_edits().map(Headers::of);
+            told.request = Some(Request::of(&attempt, head));
+            told.response_headers = Some(Headers::of(&exchange.response_edits()));
         }
         Err(problem) => told.problem = Some(Refused::of(problem)),
     }
@@ -159,11 +205,14 @@ impl Explanation {
             revision: snapshot.revision().to_string(),
             route: None,
             passed_over: Vec::new(),
+            passed_over_more: 0,
             not_asked: Vec::new(),
             not_asked_more: 0,
-            rules_passed_over: Vec::new(),
             rule: None,
+            rules_passed_over: Vec::new(),
+            rules_passed_over_more: 0,
             pick: None,
+            reads_body: false,
             request: None,
             response_headers: None,
             problem: None,
@@ -171,126 +220,23 @@ impl Explanation {
     }
 }
 
-/// Notes what it sees.
-struct Looker<'s> {
-    snapshot: &'s Snapshot,
-    told: Explanation,
-    /// The numbers of the routes that were passed over.
-    passed: Vec<usize>,
-}
-
-impl Looker<'_> {
-    fn id(&self, route: usize) -> String {
-        self.snapshot.routes().get(route).map_or_else(String::new, |route| route.id.to_string())
-    }
-}
-
-impl Witness for Looker<'_> {
-    fn passed_over(&mut self, route: usize, why: Passed<'_>) {
-        self.passed.push(route);
-        let other = Other { route: self.id(route), why: self.why(route, why) };
-        self.told.passed_over.push(other);
-    }
-}
-
-impl Watched for Looker<'_> {
-    fn searched(&mut self, taken: Option<usize>, facts: &Facts<'_>) {
-        for (number, told) in self.told.passed_over.iter_mut().enumerate() {
-            let route = self.passed.get(number).copied().unwrap_or_default();
-            let vars = self.snapshot.conditions().get(route).and_then(|it| it.vars.as_ref());
-            // Only now are the values there that it was compared with.
-            if let Some(vars) = vars.filter(|_| told.why.starts_with(VARS)) {
-                let why = vars.expr.why_not(&|variable| variable.value(facts));
-                told.why = format!("{VARS}: {}", why.unwrap_or_default());
-            }
-        }
-        for route in 0..self.snapshot.routes().len() {
-            if Some(route) == taken || self.passed.contains(&route) {
-                continue;
-            }
-            if self.told.not_asked.len() == OTHERS_MAX {
-                self.told.not_asked_more += 1;
-                continue;
-            }
-            let why = match self.snapshot.refusal(route, facts) {
-                Refusal::Status => "it is switched off",
-                Refusal::Path => "its paths are others",
-                Refusal::Host => "its hosts are others",
-                Refusal::Behind => "the route that takes the request comes before it",
-            };
-            let other = Other { route: self.id(route), why: why.to_owned() };
-            self.told.not_asked.push(other);
-        }
-    }
-
-    fn rule_passed_over(&mut self, rule: &Rule, facts: &Facts<'_>) {
-        let why = rule.why_not(facts);
-        self.told.rules_passed_over.push(PassedRule { rule: rule.number, why });
-    }
-
-    fn picked(&mut self, rule: &Rule, picked: &crate::split::Picked<'_>) {
-        self.told.rule = rule.number;
-        let (by, found_in, key) = match &picked.how {
-            How::Whole => ("whole", None, None),
-            How::Turn => ("turn", None, None),
-            How::Key { by, key } => ("key", Some(by.clone()), Some(key.clone())),
-            How::Issued { .. } => ("issued", None, None),
-            How::Forced => ("override", None, None),
-        };
-        let point = match &key {
-            Some(key) => rule.keyed.as_ref().map(|keyed| keyed.point(key.as_bytes())),
-            None if by == "turn" => Some(rule.branches.point()),
-            None => None,
-        };
-        let share = |branch: &crate::split::Branch| Share {
-            name: branch.name.to_string(),
-            weight: branch.weight.0,
-        };
-        self.told.pick = Some(Pick {
-            branch: picked.branch.name.to_string(),
-            by,
-            found_in,
-            key,
-            point,
-            denied: picked.denied.clone(),
-            branches: rule.branches.list().iter().map(share).collect(),
-        });
-    }
-}
-
-/// How the reason of a route begins whose expression does not hold.
-const VARS: &str = "its `vars` do not hold";
-
-impl Looker<'_> {
-    fn why(&self, route: usize, why: Passed<'_>) -> String {
-        let conditions = self.snapshot.conditions().get(route);
-        let listed = |list: &[String]| list.join(", ");
-        match (why, conditions) {
-            (Passed::Method, Some(it)) => format!("its methods are {}", listed(&it.methods)),
-            (Passed::Host, Some(it)) => format!("its hosts are {}", listed(&it.hosts)),
-            (Passed::Address, Some(it)) => {
-                let networks: Vec<String> = it.addresses.iter().map(ToString::to_string).collect();
-                format!("the client is not in {}", listed(&networks))
-            }
-            (Passed::Vars(_), _) => VARS.to_owned(),
-            (_, None) => String::new(),
-        }
-    }
-}
-
 impl Request {
-    fn of(attempt: &Attempt<'_>) -> Self {
+    fn of(attempt: &Attempt<'_>, head: &dyn Head) -> Self {
         let authority = attempt.node.authority();
         let told = |body: &Vec<u8>| {
             let head = body.get(..BODY_TOLD_MAX).unwrap_or(body);
             String::from_utf8_lossy(head).into_owned()
         };
+        let mut headers = Headers::of(&attempt.edits);
+        headers.remove.retain(|name| head.header(name).is_some());
         Self {
             method: attempt.method.to_string(),
             url: format!("{}://{authority}{}", attempt.scheme.as_str(), attempt.target),
             host: attempt.host.to_string(),
-            headers: Headers::of(&attempt.edits),
+            timeout_ms: u64::try_from(attempt.timeout.as_millis()).unwrap_or(u64::MAX),
+            headers,
             body: attempt.body.as_ref().map(told),
+            body_bytes: attempt.body.as_ref().map(Vec::len),
         }
     }
 }
@@ -298,24 +244,30 @@ impl Request {
 impl Headers {
     fn of(edits: &Edits) -> Self {
         let Edits { remove, set, add } = edits;
-        let pair = |(name, value): &(std::borrow::Cow<'static, str>, String)| {
-            (name.to_string(), value.clone())
-        };
-        Self {
-            remove: remove.iter().map(ToString::to_string).collect(),
-            set: set.iter().map(pair).collect(),
-            add: add.iter().map(pair).collect(),
+        let pair = |(name, value): &(Cow<'static, str>, String)| (name.to_string(), value.clone());
+        let mut names: Vec<String> = Vec::new();
+        for name in remove {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_string());
+            }
         }
+        // Where one is set twice the later value is the one that is sent.
+        let set = set.iter().map(pair).collect();
+        Self { remove: names, set, add: add.iter().map(pair).collect() }
     }
 }
 
 impl Refused {
     fn of(problem: Problem) -> Self {
-        Self { status: problem.status(), error: problem.token(), title: problem.title() }
+        let (error, title) = (problem.token().to_owned(), problem.title().to_owned());
+        Self { status: problem.status(), error, title }
     }
 }
 
-/// The explanation as JSON.
-pub fn to_json(explanation: &Explanation) -> Value {
-    serde_json::to_value(explanation).unwrap_or_default()
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ mod test;
 use serde_json::Value as Json;
 
 use crate::fault::{At, Report};
-use crate::variable::{Value, Variable};
+use crate::variable::{Value, Variable, warn_of_body};
 use compile::Compiler;
 use test::Test;
 
@@ -69,6 +69,15 @@ struct Decisive<'e, 'v, T> {
     comparison: &'e Comparison<T>,
     value: Option<Value<'v>>,
     holds: bool,
+}
+
+/// Checks an expression about requests, and says if it looks into their bodies.
+pub(crate) fn compile(value: &Json, at: At<'_>, report: &mut Report) -> Option<Expr> {
+    let expr = Expr::<Variable>::compile(value, at, report)?;
+    if expr.terms().any(Variable::needs_body) {
+        warn_of_body(at, report);
+    }
+    Some(expr)
 }
 
 impl<T: Term> Expr<T> {

@@ -48,7 +48,7 @@ impl<'a> Draft<'a> {
 /// How much of the body of a request is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// It has not been read. Whoever asks for it is noted ([`Facts::wants_body`]).
+    /// It has not been read. Whoever asks for it is noted (`Facts::wants_body`).
     Unread,
     /// This is all of it; empty where there is none.
     Whole(&'a [u8]),
@@ -95,6 +95,7 @@ impl<'a> Facts<'a> {
         Self { route: Some(route), ..self }
     }
 
+    #[cfg(test)]
     /// The same facts, for a request of this consumer.
     pub(crate) fn of_consumer(self, name: &'a str) -> Self {
         Self { consumer: Some(name), ..self }

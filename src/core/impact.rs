@@ -27,11 +27,13 @@ pub struct Comparison<'s> {
 /// What changes for traffic. Routes are named by their ids, and stand in the order of the documents.
 #[derive(Debug, Default, PartialEq)]
 pub struct Impact<'s> {
+    /// Whether routes are found another way (`settings.router`). Then their order is not compared.
+    pub is_rerouted: bool,
     /// Routes that are new.
     pub added: Vec<&'s str>,
     /// Routes that are gone.
     pub removed: Vec<&'s str>,
-    /// Routes whose hosts, paths or methods are others.
+    /// Routes that take other requests: their hosts, paths, methods or other conditions changed.
     pub rematched: Vec<&'s str>,
     /// Routes to which no request comes any more, and new ones to which none ever comes.
     pub shadowed: Vec<Unreached<'s>>,
@@ -53,10 +55,13 @@ impl<'s> Comparison<'s> {
         let besides = |routes: &[RouteView<'s>], others: &BTreeSet<&str>| {
             routes.iter().map(RouteView::id).filter(|id| !others.contains(id)).collect()
         };
-        let (unreached, reached_not) = (survey::unreached(after), survey::unreached(before));
-        let (shadowed, unshadowed) = shadows(reached_not, unreached, &is);
+        let unreached = (survey::unreached(before), survey::unreached(after));
+        let (shadowed, unshadowed) = shadows(unreached.0, unreached.1, &is);
         let both = common(&old, &new);
+        let kinds = (before.router_kind(), after.router_kind());
+        let is_rerouted = kinds.0 != kinds.1;
         let impact = Impact {
+            is_rerouted,
             added: besides(&new, &was),
             removed: besides(&old, &is),
             rematched: both
@@ -66,7 +71,7 @@ impl<'s> Comparison<'s> {
                 .collect(),
             shadowed,
             unshadowed,
-            overtakes: overtakes(&old, &new),
+            overtakes: if is_rerouted { Vec::new() } else { overtakes(kinds.1, &old, &new) },
             splits: Vec::new(),
         };
         let pairs = both.iter().flat_map(|(old, new)| pairs(old, new)).collect();
@@ -100,9 +105,75 @@ impl Impact<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Report;
     use crate::rotation::Weight;
+    use crate::snapshot::compile_json;
     use crate::survey::tests::snapshot;
     use serde_json::{Value, json};
+
+    #[test]
+    fn where_paths_come_first_hosts_may_meet() {
+        let compile = |routes: [&Value; 2]| {
+            let text =
+                json!({"routes": routes, "settings": {"router": "radixtree_uri"}}).to_string();
+            let mut report = Report::default();
+            compile_json(&text, 0, &mut report).unwrap_or_else(|| panic!("{report:?}"))
+        };
+        let route = |id, hosts: &[&str]| {
+            let upstream = "http://a.test";
+            match hosts {
+                [] => json!({"id": id, "uri": "/x", "upstream": upstream}),
+                _ => json!({"id": id, "uri": "/x", "hosts": hosts, "upstream": upstream}),
+            }
+        };
+        for (hosts, others, met) in [
+            (&["a.test"][..], &[][..], true),
+            (&["a.test", "b.test"], &["B.test"], true),
+            (&["*.test"], &["b.test"], true),
+            (&["*.b.test"], &["*.test"], true),
+            (&["*.a.test"], &["*.b.test"], false),
+            (&["a.test"], &["b.test"], false),
+        ] {
+            let (a, b) = (route("a", hosts), route("b", others));
+            let (before, after) = (compile([&a, &b]), compile([&b, &a]));
+            let impact = Comparison::new(&before, &after).finish();
+            assert_eq!(!impact.overtakes.is_empty(), met, "{hosts:?} {others:?}");
+            let other = snapshot(json!([a, b]));
+            let impact = Comparison::new(&other, &after).finish();
+            assert!(impact.is_rerouted && impact.overtakes.is_empty());
+        }
+    }
+
+    /// Sticky rules are compared by the keys that are told.
+    #[test]
+    fn keys_are_asked_where_they_decide_before_and_after() {
+        let rule = |weights: [u32; 2], sticky: Option<&str>| {
+            let branches = weights.map(|weight| json!({"weight": weight}));
+            let mut rule = json!({"weighted_upstreams": branches});
+            if let Some(name) = sticky {
+                rule["sticky"] = json!({"by": [format!("header:{name}")]});
+            }
+            snapshot(split(json!([rule])))
+        };
+        let (old, new) = (rule([95, 5], Some("x-user")), rule([90, 10], Some("x-user")));
+        let mut comparison = Comparison::new(&old, &new);
+        assert!(comparison.asks_keys());
+        (0..1000).for_each(|number| comparison.key(format!("user-{number}").as_bytes()));
+        let impact = comparison.finish();
+        let [SplitImpact { keys: Keys::Stay { count: 1000, moves }, .. }] = &impact.splits[..]
+        else {
+            panic!("{impact:?}")
+        };
+        let [Move { from: "b0", to: "b1", count: 20..80 }] = &moves[..] else {
+            panic!("{moves:?}")
+        };
+        let plain = rule([95, 5], None);
+        for (before, after, keys) in [(&plain, &old, Keys::Begin), (&old, &plain, Keys::End)] {
+            let impact = Comparison::new(before, after).finish();
+            assert_eq!(impact.splits.first().map(|split| &split.keys), Some(&keys));
+        }
+        assert!(Comparison::new(&old, &old).finish().is_none());
+    }
 
     fn impact_of<T>(before: Value, after: Value, look: impl FnOnce(Impact<'_>) -> T) -> T {
         let (before, after) = (snapshot(before), snapshot(after));

@@ -14,15 +14,31 @@
 //! 4. A shell lends effects and nothing else: no `if` about routes, weights, timeouts or errors, nor
 //!    about when to read the configuration again ([`refresh`]), when to publish it ([`publish`]), who
 //!    may use the Admin API ([`admin`], [`access`]) or what a command to it does ([`coordinator`]).
-//! 5. Bodies never pass through the core: they are an opaque type, streamed by the runtime.
+//! 5. Bodies do not pass through the core: they are an opaque type, streamed by the runtime. The
+//!    exception is the body of a request that a decision or a rewrite asks for: it is read, up to a
+//!    limit, before anything is sent.
 //!
 //! ## The road of a request
 //!
 //! ```text
-//! head ─► snapshot ─► route ─► split (rotation) ─► balance ─► rewrite ─► Attempt ─► the shell sends
+//! head ─► snapshot ─► route ─► proxy_rewrite ─► rule ─► pick ─► balance ─► rewrite ─► Attempt
+//!                       └─────────── each asks facts ──────────────────────┘             │
+//!                                                                            the shell sends
 //!                                                                                        │
-//! client ◄─ the shell applies ◄─ Edits (proof headers) or Answer (problem) ◄─ outcome ◄──┘
+//! client ◄─ the shell applies ◄─ Edits (rewrite, cookie, proof) or Answer ◄─ outcome ◄───┘
 //! ```
+//!
+//! - [`facts`] is what all of these may ask: the head as it came, the draft of what is to be sent, which
+//!   each rewrite replaces by another, and the body, if it is known. Expressions (`expr`) and templates
+//!   (`template`) ask through `variable`, keys (`affinity`) by themselves.
+//! - The rule is the first of the route's `traffic-split` that takes the request, then of the global
+//!   rules'; the last one is the route's own upstream. Its branch is the one that somebody may ask for by
+//!   name (`forced`), else the owner of a key ([`rendezvous`]), else the next by turns ([`rotation`]).
+//! - Whoever asks for a body that has not been read gets none, and is noted. The decision then counts
+//!   for nothing ([`facts::NeedsBody`]): no turn was taken, no cookie drawn. [`serve`] reads the body and
+//!   has all of it decided again. Where only the rewrite of the branch asks, the decision stands and the
+//!   body is read before the attempt.
+//! - [`explain`] walks the same road with somebody who looks on: no turn is taken and nothing is sent.
 //!
 //! ## The road of a change
 //!

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::expr::Expr;
+use crate::expr::{self, Expr};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::wire::Unsupported;
@@ -36,7 +36,7 @@ impl Meta {
         let Some(wire) = wire else { return Self::default() };
         let at = plugin.key("_meta");
         let filter = wire.filter.as_ref();
-        let filter = filter.and_then(|value| Expr::compile(value, at.key("filter"), report));
+        let filter = filter.and_then(|value| expr::compile(value, at.key("filter"), report));
         Self { is_disabled: wire.disable == Some(true), filter }
     }
 
@@ -45,5 +45,10 @@ impl Meta {
         let filter = self.filter.as_ref();
         !self.is_disabled
             && filter.is_none_or(|filter| filter.holds(&|variable| variable.value(facts)))
+    }
+
+    /// The comparison by which its filter does not hold, if it has one that does not.
+    pub(crate) fn why_not(&self, facts: &Facts<'_>) -> Option<String> {
+        self.filter.as_ref()?.why_not(&|variable| variable.value(facts))
     }
 }

@@ -92,6 +92,9 @@ pub trait Control {
         DOCUMENT_MAX
     }
 
+    /// What this deployment signs with, if it was given something.
+    fn secret(&self) -> Option<&Secret>;
+
     /// The whole body, or `None` if it is longer than `limit` bytes or breaks off.
     async fn buffer(&self, body: Self::Body, limit: usize) -> Option<Vec<u8>>;
 

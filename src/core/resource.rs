@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use crate::address;
 use crate::balance::{TimeoutWire, UpstreamWire};
-use crate::expr::Expr;
+use crate::expr::{self, Expr};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::node::is_host;
 #[cfg(feature = "schema")]
 use crate::plugin::{PLUGINS, TrafficPlugins};
 use crate::rewrite::URI_MAX;
-use crate::route::{Conditions, METHODS, Pattern, RouterKind, Vars, is_mute};
+use crate::route::{Conditions, METHODS, Pattern, RouterKind, is_mute};
 use crate::wire::{Labels, Lua, Members, Remark, Unsupported};
 
 /// How long the pattern of a host may be: a name, behind `*.` and before a port.
@@ -235,10 +235,9 @@ impl RouteWire {
     }
 
     /// The expression over variables; one without conditions is none.
-    fn vars(&self, at: At<'_>, report: &mut Report) -> Option<Vars> {
+    fn vars(&self, at: At<'_>, report: &mut Report) -> Option<Expr> {
         let written = Value::Array(self.vars.clone().filter(|list| !list.is_empty())?);
-        let expr = Expr::compile(&written, at, report)?;
-        Some(Vars { expr, written })
+        expr::compile(&written, at, report)
     }
 
     fn check_choices(&self, at: At<'_>, report: &mut Report) {

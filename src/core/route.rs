@@ -19,10 +19,9 @@ mod pattern;
 mod slots;
 
 use serde::Deserialize;
-use serde_json::Value;
 use std::borrow::Cow;
 
-pub(crate) use self::conditions::{Conditions, METHODS, Vars, is_mute};
+pub(crate) use self::conditions::{Conditions, METHODS, is_mute};
 pub(crate) use self::pattern::Pattern;
 
 use self::conditions::{HOST_MAX, Methods, pattern};
@@ -87,22 +86,22 @@ pub(crate) struct Found<'a> {
 }
 
 /// Why a route under whose path a request is does not take it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Passed<'r> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
     /// Its methods are others.
     Method,
     /// The client is elsewhere.
     Address,
     /// Its hosts are others.
     Host,
-    /// This does not hold.
-    Vars(&'r Value),
+    /// What must hold of its variables does not.
+    Vars,
 }
 
 /// Looks on while a route is searched for.
 pub(crate) trait Witness {
     /// A route does not take the request.
-    fn passed_over(&mut self, _route: usize, _why: Passed<'_>) {}
+    fn passed_over(&mut self, _route: usize, _why: Passed) {}
 }
 
 /// Does not look.

@@ -62,8 +62,8 @@ pub struct Snapshot {
     published: Option<Published>,
     settings: Settings,
     routes: Vec<Route>,
-    /// What each of the routes takes.
     router: Router,
+    unreached: Vec<Unreached>,
 }
 
 /// A route with everything it needs to answer.
@@ -149,6 +149,16 @@ impl Snapshot {
         self.router.conditions()
     }
 
+    /// How a route is found.
+    pub(crate) fn router_kind(&self) -> RouterKind {
+        self.settings.router
+    }
+
+    /// The routes that nothing is left for.
+    pub(crate) fn unreached(&self) -> &[Unreached] {
+        &self.unreached
+    }
+
     /// The number of the route that takes a request, and what the parameters in its path stand for.
     pub(crate) fn find(
         &self,
@@ -189,7 +199,7 @@ pub fn compile(
     warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
-    Some(Snapshot { revision, published, settings, routes, router })
+    Some(Snapshot { revision, published, settings, routes, router, unreached })
 }
 
 /// Checks one resource by itself. The other resources that it names are not looked for.
@@ -318,7 +328,8 @@ fn compile_route(
         let own = own.or_else(|| inherited.upstream.clone());
         let id = wire.id.clone().unwrap_or_else(|| positional_id(index));
         let salt = catalog::salt(Kind::Route, id.as_str());
-        let scope = Scope { salt: &salt, ..catalog.scope(own.as_ref()) };
+        let methods = &conditions.methods;
+        let scope = Scope { salt: &salt, methods, ..catalog.scope(own.as_ref()) };
         let (global, plugins) = (&catalog.global, wire.plugins.as_ref());
         let (rewrites, split) = compile_plugins(plugins, &inherited, global, scope, at, report)?;
         let name = wire.name();

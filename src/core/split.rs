@@ -65,6 +65,8 @@ pub(crate) struct Scope<'s> {
     pub(crate) dangling: Dangling,
     /// What keys are mixed with where a rule names nothing else.
     pub(crate) salt: &'s str,
+    /// The methods of the route, none for any.
+    pub(crate) methods: &'s [String],
 }
 
 /// Some requests, and the branches among which they are divided.
@@ -108,7 +110,7 @@ impl Rule {
     }
 
     /// Why it does not take a request: the first comparison of each group that does not hold.
-    pub(crate) fn why_not(&self, facts: &Facts<'_>) -> String {
+    fn why_not(&self, facts: &Facts<'_>) -> String {
         let why_not = |group: &Expr| group.why_not(&|variable| variable.value(facts));
         self.groups.iter().filter_map(why_not).collect::<Vec<_>>().join("; and ")
     }
@@ -120,6 +122,14 @@ impl Rule {
 }
 
 impl Section {
+    /// Why one of the rules does not take a request.
+    pub(crate) fn why_not(&self, rule: &Rule, facts: &Facts<'_>) -> String {
+        match self.meta.why_not(facts) {
+            Some(why) => format!("the `_meta.filter` of its plugin does not hold: {why}"),
+            None => rule.why_not(facts),
+        }
+    }
+
     /// Whether one of the rules takes every request.
     pub(crate) fn takes_all(&self) -> bool {
         self.meta == Meta::default() && self.rules.iter().any(|rule| rule.groups.is_empty())
@@ -160,15 +170,17 @@ impl Split {
     pub(crate) fn rule(
         &self,
         facts: &Facts<'_>,
-        passed_over: &mut dyn FnMut(&Rule),
+        passed_over: &mut dyn FnMut(&Section, &Rule),
     ) -> Option<&Rule> {
-        let sections = self.sections.iter().filter(|section| section.meta.acts_on(facts));
-        sections.flat_map(|section| &section.rules).find(|rule| {
-            let takes = rule.takes(facts);
-            if !takes {
-                passed_over(rule);
-            }
-            takes
+        self.sections.iter().find_map(|section| {
+            let acts = section.meta.acts_on(facts);
+            section.rules.iter().find(|rule| {
+                let takes = acts && rule.takes(facts);
+                if !takes {
+                    passed_over(section, rule);
+                }
+                takes
+            })
         })
     }
 }

@@ -1,9 +1,6 @@
 //! A configuration seen from outside: what its routes and splits are, and where a key or the next
 //! request would go. For those who show what will happen; nothing of it moves a share.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::rotation::{Rotation, Weight};
 use crate::route::Conditions;
 use crate::snapshot::{Route, Snapshot};
@@ -29,75 +26,19 @@ pub struct Unreached<'s> {
     pub by: Vec<&'s str>,
 }
 
-/// A host as it is compared (empty for any) and a path: where routes stand one behind the other.
-pub(crate) type Place<'s> = (String, &'s str);
-
 /// All enabled routes, in the order of the document.
 pub fn routes(snapshot: &Snapshot) -> impl Iterator<Item = RouteView<'_>> {
-    let conditions = snapshot.conditions().iter();
-    snapshot
-        .routes()
-        .iter()
-        .zip(conditions)
-        .map(|(route, conditions)| RouteView { route, conditions })
+    let both = snapshot.routes().iter().zip(snapshot.conditions());
+    both.map(|(route, conditions)| RouteView { route, conditions })
 }
 
 /// The routes for which others leave nothing, in the order of the document.
 pub fn unreached(snapshot: &Snapshot) -> Vec<Unreached<'_>> {
-    let routes: Vec<RouteView<'_>> = routes(snapshot).collect();
-    // Who takes what a route would: nothing, as soon as one of its places leaves it something.
-    let mut taken: BTreeMap<usize, Option<BTreeSet<usize>>> = BTreeMap::new();
-    for order in places(&routes).values() {
-        for (position, number) in order.iter().enumerate() {
-            let ahead = order.get(..position).unwrap_or_default();
-            let takers = takers(*number, ahead, &routes);
-            let known = taken.entry(*number).or_insert_with(|| Some(BTreeSet::new()));
-            match (known.as_mut(), takers) {
-                (Some(known), Some(takers)) => known.extend(takers),
-                (Some(_), None) | (None, _) => *known = None,
-            }
-        }
-    }
-    let id = |number: usize| routes.get(number).map(RouteView::id);
-    let found = taken.into_iter().filter_map(|(number, by)| Some((id(number)?, by?)));
-    found
-        .map(|(route, by)| Unreached { route, by: by.into_iter().filter_map(id).collect() })
-        .collect()
-}
-
-/// Those of `ahead` that together take all that comes to a route, at a place where they are asked first.
-fn takers(number: usize, ahead: &[usize], routes: &[RouteView<'_>]) -> Option<Vec<usize>> {
-    let methods = |number: usize| routes.get(number).map_or(&[][..], RouteView::methods);
-    if let Some(one) = ahead.iter().find(|ahead| methods(**ahead).is_empty()) {
-        return Some(vec![*one]);
-    }
-    let own = methods(number);
-    let takes = |number: usize| methods(number).iter().any(|method| own.contains(method));
-    let takers: Vec<usize> = ahead.iter().copied().filter(|ahead| takes(*ahead)).collect();
-    let is_taken = |method| takers.iter().any(|taker| methods(*taker).contains(method));
-    (!own.is_empty() && own.iter().all(is_taken)).then_some(takers)
-}
-
-/// The numbers of the routes at each place, in the order in which they are asked there: by priority from
-/// high to low, then as in the document.
-pub(crate) fn places<'s>(routes: &[RouteView<'s>]) -> BTreeMap<Place<'s>, Vec<usize>> {
-    let mut places: BTreeMap<Place<'s>, Vec<usize>> = BTreeMap::new();
-    for (number, route) in routes.iter().enumerate() {
-        let any = [String::new()];
-        let hosts = if route.hosts().is_empty() { &any } else { route.hosts() };
-        let pairs = hosts.iter().flat_map(|host| route.uris().iter().map(move |uri| (host, uri)));
-        for (host, uri) in pairs {
-            let order = places.entry((host.to_ascii_lowercase(), uri.as_str())).or_default();
-            // A route may write one host twice, in letters of either case.
-            if order.last() != Some(&number) {
-                order.push(number);
-            }
-        }
-    }
-    for order in places.values_mut() {
-        order.sort_by_key(|number| Reverse(routes.get(*number).map(RouteView::priority)));
-    }
-    places
+    let id = |number: &usize| snapshot.routes().get(*number).map(|route| &*route.id);
+    let told = snapshot.unreached().iter().filter_map(|found| {
+        Some(Unreached { route: id(&found.route)?, by: found.by.iter().filter_map(id).collect() })
+    });
+    told.collect()
 }
 
 impl<'s> RouteView<'s> {
@@ -111,7 +52,7 @@ impl<'s> RouteView<'s> {
         &self.conditions.hosts
     }
 
-    /// The paths that it takes, exact or with a `*` behind.
+    /// The paths that it takes, exact, with a `*` behind or with parameters.
     pub fn uris(&self) -> &'s [String] {
         &self.conditions.uris
     }
@@ -126,13 +67,18 @@ impl<'s> RouteView<'s> {
         self.conditions.priority
     }
 
+    /// All that decides whether it takes a request.
+    pub(crate) fn conditions(&self) -> &'s Conditions {
+        self.conditions
+    }
+
     /// Its rules, in the order in which they are asked.
-    pub fn rules(&self) -> impl Iterator<Item = RuleView<'s>> {
+    pub fn rules(&self) -> impl Iterator<Item = RuleView<'s>> + use<'s> {
         self.route.split.rules().map(RuleView)
     }
 
     /// Its splits: the rules of its plugins, each with its number.
-    pub fn splits(&self) -> impl Iterator<Item = (usize, RuleView<'s>)> {
+    pub fn splits(&self) -> impl Iterator<Item = (usize, RuleView<'s>)> + use<'s> {
         self.rules().filter_map(|rule| Some((rule.number()?, rule)))
     }
 }
@@ -144,7 +90,7 @@ impl<'s> RuleView<'s> {
     }
 
     /// Names and weights of its branches.
-    pub fn branches(&self) -> impl Iterator<Item = (&'s str, Weight)> {
+    pub fn branches(&self) -> impl Iterator<Item = (&'s str, Weight)> + use<'s> {
         self.0.branches.list().iter().map(|branch| (&*branch.name, branch.weight))
     }
 
@@ -182,50 +128,15 @@ pub(crate) mod tests {
         compile_json(&text, 0, &mut report).unwrap_or_else(|| panic!("{report:?}"))
     }
 
-    #[track_caller]
-    fn check_unreached(routes: Value, expected: &[(&str, &[&str])]) {
-        let snapshot = snapshot(routes);
-        let found = unreached(&snapshot);
-        let found: Vec<(&str, &[&str])> =
-            found.iter().map(|found| (found.route, &*found.by)).collect();
-        assert_eq!(found, expected);
-    }
-
     #[test]
-    fn a_route_behind_another_that_takes_everything_is_never_reached() {
-        check_unreached(
-            json!([{"id": "a", "uri": "/x"}, {"id": "b", "uri": "/x", "methods": ["GET"]}]),
-            &[("b", &["a"])],
-        );
-        check_unreached(
-            json!([{"id": "a", "uri": "/x"}, {"id": "b", "uri": "/x", "priority": 1}]),
-            &[("a", &["b"])],
-        );
-    }
-
-    #[test]
-    fn several_may_leave_nothing_together() {
-        let get = json!({"id": "g", "uri": "/x", "methods": ["GET"]});
-        let put = json!({"id": "p", "uri": "/x", "methods": ["PUT", "POST"]});
-        let both = json!({"id": "b", "uri": "/x", "methods": ["GET", "PUT"]});
-        check_unreached(json!([get, put, both]), &[("b", &["g", "p"])]);
-        check_unreached(json!([get, both]), &[]);
-        check_unreached(json!([get, put, {"id": "any", "uri": "/x"}]), &[]);
-    }
-
-    #[test]
-    fn one_place_that_is_left_is_enough_to_be_reached() {
-        let first = json!({"id": "a", "uris": ["/x", "/y"], "host": "A.test"});
-        for (uris, hosts, is_unreached) in [
-            (json!(["/y", "/x"]), json!(["a.test"]), true),
-            (json!(["/y", "/z"]), json!(["a.test"]), false),
-            (json!(["/y"]), json!(["a.test", "b.test"]), false),
-            (json!(["/y*"]), json!(["a.test"]), false),
-        ] {
-            let second = json!({"id": "b", "uris": uris, "hosts": hosts});
-            let expected: &[(&str, &[&str])] = if is_unreached { &[("b", &["a"])] } else { &[] };
-            check_unreached(json!([first, second]), expected);
-        }
-        check_unreached(json!([{"id": "a", "uri": "/x", "hosts": ["a.test", "A.test"]}]), &[]);
+    fn routes_that_nothing_is_left_for_are_known_by_their_ids() {
+        let snapshot = snapshot(json!([
+            {"id": "off", "uri": "/x", "status": 0},
+            {"id": "get", "uri": "/x", "methods": ["GET"]},
+            {"id": "late", "uri": "/x", "methods": ["GET"], "priority": -1},
+        ]));
+        let ids: Vec<&str> = routes(&snapshot).map(|route| route.id()).collect();
+        assert_eq!(ids, ["get", "late"]);
+        assert_eq!(unreached(&snapshot), [Unreached { route: "late", by: vec!["get"] }]);
     }
 }

@@ -63,17 +63,7 @@ const WRITTEN: [&str; 3] = ["args", "query_string", "real_request_uri"];
 
 impl Template {
     /// Checks a template; warns of every name in it that stands for nothing.
-    pub(crate) fn compile(text: &str, at: At<'_>, report: &mut Report) -> Self {
-        Self::compile_as(Dialect::Plain, text, at, report)
-    }
-
-    /// The same, for templates in which `$` may mean more.
-    pub(crate) fn compile_as(
-        dialect: Dialect,
-        text: &str,
-        at: At<'_>,
-        report: &mut Report,
-    ) -> Self {
+    pub(crate) fn compile(dialect: Dialect, text: &str, at: At<'_>, report: &mut Report) -> Self {
         let mut template = Self::default();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
@@ -180,11 +170,6 @@ impl Template {
             Part::Variable { variable, .. } => variable.needs_body(),
             Part::Text(_) | Part::Capture { .. } => false,
         })
-    }
-
-    /// The text for a request.
-    pub(crate) fn fill<'t>(&'t self, facts: &Facts<'_>) -> Cow<'t, str> {
-        self.fill_with(facts, &[])
     }
 
     /// The text for a request of which a pattern has captured something.
@@ -343,7 +328,7 @@ mod tests {
 
     fn filled(dialect: Dialect, text: &str) -> (String, Report) {
         let mut report = Report::default();
-        let template = Template::compile_as(dialect, text, At::Root, &mut report);
+        let template = Template::compile(dialect, text, At::Root, &mut report);
         let draft = Draft::of(&Request);
         let facts = Facts::new(&Request, &draft, Body::Whole(b""));
         (template.fill_with(&facts, &[Some("all"), Some("one"), None]).into_owned(), report)
@@ -393,10 +378,11 @@ mod tests {
 
     #[test]
     fn text_without_variables_is_lent() {
-        let template = Template::compile("a ${} b", At::Root, &mut Report::default());
+        let template =
+            Template::compile(Dialect::Plain, "a ${} b", At::Root, &mut Report::default());
         let draft = Draft::of(&Request);
         let facts = Facts::new(&Request, &draft, Body::Unread);
-        assert!(matches!(template.fill(&facts), Cow::Borrowed("a ${} b")));
+        assert!(matches!(template.fill_with(&facts, &[]), Cow::Borrowed("a ${} b")));
         assert!(!template.needs_body() && !facts.wants_body());
     }
 

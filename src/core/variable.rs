@@ -18,6 +18,7 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 
 use crate::facts::{Draft, Facts};
+use crate::fault::{At, Report};
 use crate::head::{Place, match_path};
 use path::Path;
 
@@ -201,6 +202,14 @@ fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
                 .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
         ),
     }
+}
+
+/// Says what it costs that something at `at` looks into bodies.
+pub(crate) fn warn_of_body(at: At<'_>, report: &mut Report) {
+    report.warn(
+        at,
+        "looks into the body: bodies are read up to `settings.body_max` bytes before they are sent on, and longer ones are refused (413)",
+    );
 }
 
 #[cfg(test)]

@@ -14,12 +14,13 @@ use splitway_core::coordinator::{Command, Coordinator, Done, Refusal};
 use splitway_core::fault::Report;
 use splitway_core::head::{Head, normalise_target};
 use splitway_core::platform;
+use splitway_core::seal::Secret;
 use splitway_core::storage::Retention;
 use splitway_core::time::Timestamp;
 use splitway_tests::control::{Control, KEY};
 use splitway_tests::message::{Answer, Call, Headers};
 use splitway_tests::storage::InMemory;
-use splitway_tests::target::Skip;
+use splitway_tests::target::{SECRET, Skip};
 
 /// An Admin API with a clock of its own.
 pub(crate) struct Memory {
@@ -27,6 +28,7 @@ pub(crate) struct Memory {
     now: Cell<Timestamp>,
     prefix: &'static str,
     is_slow: Cell<bool>,
+    secret: Secret,
 }
 
 impl Memory {
@@ -43,6 +45,7 @@ impl Memory {
             now: Cell::default(),
             prefix: "",
             is_slow: Cell::default(),
+            secret: Secret::new(SECRET).unwrap(),
         }
     }
 
@@ -120,6 +123,10 @@ impl Control for Memory {
 impl platform::Control for Memory {
     type Head = Asked;
     type Body = Vec<u8>;
+
+    fn secret(&self) -> Option<&Secret> {
+        Some(&self.secret)
+    }
 
     async fn buffer(&self, body: Vec<u8>, limit: usize) -> Option<Vec<u8>> {
         // A body that is late is there when it is asked for again.

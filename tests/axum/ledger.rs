@@ -3,7 +3,7 @@
 use splitway_local::{ServeOptions, Server};
 use splitway_tests::control::{Control, KEY};
 use splitway_tests::message::{Answer, Call};
-use splitway_tests::target::Skip;
+use splitway_tests::target::{SECRET, Skip};
 use splitway_tests::wire;
 use tempfile::TempDir;
 
@@ -24,6 +24,7 @@ impl Control for Ledgered {
             admin_listen: any_port,
             data_dir: data_dir.path().join("data"),
             admin_key: Some(KEY.to_owned()),
+            secret: Some(SECRET.to_owned()),
             is_silent: true,
             ..ServeOptions::default()
         };

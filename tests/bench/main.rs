@@ -1,27 +1,30 @@
 //! Figures to hold later work against: `cargo bench`.
 //!
-//! What it costs to decide one request (match, pick, rewrite) with 10 and with 10,000 routes, to find
-//! the route alone among up to 100,000 of each kind, to compile such documents, and how large the built
-//! Worker is.
+//! What it costs to decide one request, in the [`cases`] that `cargo xtask bench` makes a [`table`] of;
+//! to find the route alone among up to 100,000 of each kind; to compile documents; and how large the
+//! built Worker is.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 #![allow(clippy::print_stdout, reason = "the figures are the product")]
 
-use criterion::{Criterion, criterion_group, criterion_main};
+mod cases;
+mod table;
+
+use criterion::{Criterion, criterion_group};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use splitway_core::exchange::{Exchange, Inquiry};
-use splitway_core::facts::Body;
 use splitway_core::fault::Report;
 use splitway_core::head::Head;
 use splitway_core::snapshot::{Snapshot, compile_json};
-use splitway_core::split::Means;
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::Duration;
+
+use cases::exchange;
 
 /// A request as a chat client sends it.
 struct Chat {
@@ -52,8 +55,13 @@ impl Head for Chat {
         &self.host
     }
 
-    fn header(&self, _: &str) -> Option<Cow<'_, str>> {
-        None
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let value = match name {
+            "x-user" => "user-4711",
+            "x-tier" => "paid",
+            _ => return None,
+        };
+        Some(Cow::Borrowed(value))
     }
 
     fn client(&self) -> Option<IpAddr> {
@@ -93,27 +101,6 @@ fn document(count: usize) -> String {
 
 fn compile(text: &str) -> Snapshot {
     compile_json(text, 0, &mut Report::default()).expect("the document has no faults")
-}
-
-fn decide(criterion: &mut Criterion) {
-    for count in [10, 10_000] {
-        let snapshot = compile(&document(count));
-        // Even routes are exact, odd ones are prefixes; both from the middle of the document.
-        let (even, odd) = (count / 4 * 2, count / 4 * 2 + 1);
-        let exact = Chat::new(format!("/tenant-{even}/chat/completions"));
-        let prefix = Chat::new(format!("/tenant-{odd}/chat/completions/x"));
-        for (kind, head) in [("exact", &exact), ("prefix", &prefix)] {
-            let run = || {
-                let mut exchange = exchange(&snapshot, black_box(head));
-                black_box(exchange.attempt(head, Body::Unread))
-                    .expect("the route takes the request")
-                    .timeout
-            };
-            criterion.bench_function(&format!("decide/{kind}/{count} routes"), |b| b.iter(run));
-        }
-        let matching = || exchange(&snapshot, black_box(&exact)).branch().is_some();
-        criterion.bench_function(&format!("match and pick/{count} routes"), |b| b.iter(matching));
-    }
 }
 
 /// Routes of one kind, and requests for them.
@@ -228,14 +215,31 @@ fn worker_size(_: &mut Criterion) {
     println!("Worker size: {} KB, {} KB gzipped (limit 250)", plain / 1000, packed.len() / 1000);
 }
 
-criterion_group!(figures, decide, find, compile_documents, worker_size);
-criterion_main!(figures);
+/// Short: what a machine does beside it moves the figures more than longer measuring steadies them.
+fn settings() -> Criterion {
+    let criterion = Criterion::default().sample_size(50);
+    criterion.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800))
+}
 
-fn exchange<'a>(snapshot: &'a Snapshot, head: &'a dyn Head) -> Exchange<'a> {
-    let decided = Exchange::decide(
-        Inquiry { snapshot: Some(snapshot), head: head },
-        Means::NONE,
-        Body::Unread,
-    );
-    decided.unwrap_or_else(|_| panic!("nothing here looks at a body"))
+fn all_cases(criterion: &mut Criterion) {
+    cases::each(&mut |name, run| {
+        criterion.bench_function(name, |bencher| bencher.iter(&mut *run));
+    });
+}
+
+criterion_group! {
+    name = figures;
+    config = settings();
+    targets = all_cases, find, compile_documents, worker_size
+}
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some(table::TABLE) => table::print(settings()),
+        Some(table::COUNT) => table::count(),
+        Some(_) | None => {
+            figures();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
 }

@@ -1,4 +1,6 @@
-//! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback and key.
+//! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback, key and
+//! explain; those that look at documents without one, in `simulate`, `traffic` and `explain`; and token,
+//! in `tokens`.
 //!
 //! What they do to a server is in `scenarios`, for any server at a base URL: the server and the
 //! Worker.
@@ -12,6 +14,7 @@
 )]
 
 mod errors;
+mod explain;
 mod fake;
 #[path = "../workerd/miniflare.rs"]
 #[allow(dead_code, reason = "not all that tests of the Worker need is needed here")]
@@ -19,6 +22,9 @@ mod miniflare;
 mod process;
 mod requests;
 mod scenarios;
+mod simulate;
+mod tokens;
+mod traffic;
 
 use std::path::Path;
 
@@ -82,4 +88,5 @@ on_servers_and_workers!(
     the_past_can_be_looked_at_and_gone_back_to,
     faults_are_told_with_their_places,
     keys_open_until_they_are_removed,
+    a_request_is_explained_as_by_the_document,
 );

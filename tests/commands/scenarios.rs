@@ -47,6 +47,14 @@ const DIFFERENCE: &str = "\
 1 to add, 1 to change, 1 to remove
 ";
 
+/// What that does to traffic.
+const TRAFFIC: &str = "
+traffic:
+  route c is new
+  route b is gone
+  route a takes other requests
+";
+
 const LINES: &str = "\
 ~ routes/a
 + routes/c
@@ -86,9 +94,13 @@ pub(crate) fn what_is_pulled_can_be_pushed(shell: &Shell) {
 /// A diff names every resource and the lines of those that change, and changes nothing.
 pub(crate) fn a_diff_tells_what_would_change(shell: &Shell) {
     let revision = begin(shell);
-    shell.run("diff second.yaml").check(0, DIFFERENCE, "");
-    shell.run("diff second.yaml --exit-code").check(1, DIFFERENCE, "");
-    shell.run_with("diff -", SECOND).check(0, DIFFERENCE, "");
+    let told = format!("{DIFFERENCE}{TRAFFIC}");
+    shell.run("diff second.yaml").check(0, &told, "");
+    shell.run("diff second.yaml --exit-code").check(1, &told, "");
+    shell.run_with("diff -", SECOND).check(0, &told, "");
+    let server = shell.url.clone();
+    shell.run(&format!("diff {server} second.yaml")).check(0, &told, "");
+    shell.run(&format!("diff first.yaml {server} --exit-code")).check(0, "no differences\n", "");
     shell.run("push second.yaml --dry-run").check(0, LINES, "");
     assert_eq!(shell.run("pull").revision(), revision);
 }
@@ -229,4 +241,29 @@ pub(crate) fn keys_open_until_they_are_removed(shell: &Shell) {
         assert!(!missing.stderr.contains("is not Splitway's API"), "{command}: {missing:?}");
         assert!(missing.stderr.contains("There is no such "), "{command}: {missing:?}");
     }
+}
+
+/// A server tells of a request what its document does, and a viewer may ask.
+pub(crate) fn a_request_is_explained_as_by_the_document(shell: &Shell) {
+    begin(shell);
+    let explain = |words: &str| shell.run(&format!("explain {words}"));
+    let mut here = explain("--config first.yaml --format json /a").stdout;
+    let mut there = explain("--format json /a");
+    assert_eq!((there.code, &*there.stderr), (0, ""), "{there:?}");
+    // A file has a digest where a server has a number.
+    for text in [&mut here, &mut there.stdout] {
+        let mut told: serde_json::Value = serde_json::from_str(text).unwrap();
+        let revision = told["revision"].take();
+        assert_eq!(told["response_headers"]["set"]["x-splitway-revision"].take(), revision);
+        *text = told.to_string();
+    }
+    assert_eq!(here, there.stdout);
+    assert_eq!(explain("/none").code, 1);
+    let key = shell.run("key add watcher").stdout;
+    shell.write("viewer.key", &key);
+    let told = explain("--key-file viewer.key -d body /b");
+    assert_eq!((told.code, &*told.stderr), (0, ""), "{told:?}");
+    assert!(told.stdout.contains("\nroute       b\n"), "{told:?}");
+    shell.run("key remove watcher").check(0, "", "removed the key `watcher`\n");
+    assert_eq!(explain("--key-file viewer.key /b").code, 2);
 }

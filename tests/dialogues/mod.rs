@@ -11,6 +11,7 @@ mod callers;
 mod checks;
 mod documents;
 mod past;
+mod explanations;
 pub mod vectors;
 
 /// The list of all dialogues, handed to a macro of this crate behind what else it is to be told.
@@ -64,6 +65,12 @@ macro_rules! dialogues {
                 every_change_is_a_revision
                 two_revisions_are_compared
                 a_rollback_is_a_change_of_its_own
+            }
+            explanations {
+                a_request_is_explained_by_the_document_there_is
+                what_cannot_be_understood_is_told_with_its_places
+                a_viewer_may_ask_what_would_become_of_a_request
+                tokens_are_checked_with_what_the_server_signs_with
             }
             vectors {
                 resources_are_taken_or_refused_as_by_apisix

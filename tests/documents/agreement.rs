@@ -12,7 +12,7 @@ use splitway_core::kind::Kind;
 use splitway_core::{schema, snapshot};
 
 /// What the parser alone knows, by words of its faults.
-const REASONS: [&str; 34] = [
+const REASONS: &[&str] = &[
     // How things are written.
     "expected a path",
     "expected an id",
@@ -32,6 +32,16 @@ const REASONS: [&str; 34] = [
     "this argument is also set",
     "the raw target cannot be had",
     "references to secrets are not supported yet",
+    // How expressions and the variables in them are.
+    "invalid operator",
+    "invalid expression",
+    "bad 'not' expression",
+    "rule should be wrapped inside brackets",
+    "rule too short",
+    "invalid ip address",
+    "expected a pattern",
+    "invalid pattern",
+    "unknown variable",
     // Bytes, where schemas count characters.
     "expected at most 4096 characters",
     // Numbers too large to be exact, which are whole all the same.

@@ -17,6 +17,7 @@ use splitway_core::fault::Report;
 use splitway_core::ledger::Ledger;
 use splitway_core::platform::Control;
 use splitway_core::problem::Answer;
+use splitway_core::seal::Secret;
 use splitway_core::snapshot::{Revision, compile};
 use splitway_core::storage::Retention;
 use splitway_core::time::Timestamp;
@@ -89,6 +90,10 @@ impl Server {
 impl Control for Server {
     type Head = Request;
     type Body = Vec<u8>;
+
+    fn secret(&self) -> Option<&Secret> {
+        None
+    }
 
     async fn buffer(&self, body: Vec<u8>, limit: usize) -> Option<Vec<u8>> {
         (body.len() <= limit).then_some(body)

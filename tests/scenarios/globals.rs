@@ -208,3 +208,40 @@ pub(crate) fn a_split_sees_the_rewritten_request(target: &mut impl Target) {
         assert_eq!(last(&origin), expected);
     }
 }
+
+/// What `proxy-rewrite` does can depend on the body, wherever the plugin stands.
+pub(crate) fn rewrites_can_ask_for_the_body(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let filter = json!([["post_arg.model", "==", "gpt-4"]]);
+    let everywhere = json!({"headers": {"set": {"X-Gpt": "1"}}, "_meta": {"filter": filter}});
+    let headers = json!({"set": {"X-Model": "${post_arg.model ?? none}"}});
+    let own = json!({"uri": "/v1/${post_arg.model ?? none}", "headers": headers});
+    let own = json!({"proxy-rewrite": own});
+    target.start(
+        &json!({
+            "settings": {"body_max": 100},
+            "global_rules": [{"id": "g", "plugins": {"proxy-rewrite": everywhere}}],
+            "routes": [{"uri": "/x", "upstream": upstream(&origin), "plugins": own}],
+        })
+        .to_string(),
+    );
+
+    let json_of = |body: String| Call::post("/x", body).header("Content-Type", "application/json");
+    for (sent, model, is_gpt) in [
+        (r#"{ "model":"gpt-4" }"#, "gpt-4", true),
+        (r#"{ "model":"other" }"#, "other", false),
+        ("{", "none", false),
+    ] {
+        for call in [json_of(sent.to_owned()), json_of(sent.to_owned()).in_chunks()] {
+            assert_eq!(target.call(&call).status, 200, "{sent}");
+            let request = origin.requests().pop().unwrap();
+            assert_eq!(request.target, format!("/v1/{model}"));
+            assert_eq!(request.header("x-model").as_deref(), Some(model));
+            assert_eq!(request.headers.has("x-gpt"), is_gpt, "{sent}");
+            assert_eq!(request.body, sent.as_bytes());
+        }
+    }
+    let seen = origin.count();
+    is_problem(&target.call(&json_of(" ".repeat(101))), 413);
+    assert_eq!(origin.count(), seen);
+}

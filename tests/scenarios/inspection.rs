@@ -248,17 +248,6 @@ pub(crate) fn a_request_that_is_looked_at_is_counted_once(target: &mut impl Targ
     assert_eq!((old.count(), new.count()), (45, 15));
 }
 
-/// A body of JSON is one whatever its numbers and texts are: no reader has to be able to hold them.
-pub(crate) fn members_decide_beside_what_cannot_be_held(target: &mut impl Target) {
-    let origin = target.origin(Reply::ok(""));
-    target.start(&routes(&[route("/*", &[is_gpt()], &origin)]));
-
-    for other in ["1e400", "-1E+999", "123456789012345678901234567890", r#""\ud83e""#] {
-        let body = format!(r#"{{"other":{other},"model":"gpt-4"}}"#);
-        check(target, &origin, json_of(body), "0");
-    }
-}
-
 /// However many ask at once, each request is counted once.
 pub(crate) fn requests_looked_at_by_many_at_once_are_counted_once(target: &mut impl Target) {
     let (old, new) = (target.origin(Reply::ok("")), target.origin(Reply::ok("")));
@@ -342,4 +331,15 @@ pub(crate) fn bodies_nested_without_end_harm_nobody(target: &mut impl Target) {
         check(target, &origin, graphql, "route");
     }
     check(target, &origin, json_of(r#"{"model":"gpt-4"}"#), "0");
+}
+
+/// A body of JSON is one whatever its numbers and texts are: no reader has to be able to hold them.
+pub(crate) fn members_decide_beside_what_cannot_be_held(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    target.start(&routes(&[route("/*", &[is_gpt()], &origin)]));
+
+    for other in ["1e400", "-1E+999", "123456789012345678901234567890", r#""\ud83e""#] {
+        let body = format!(r#"{{"other":{other},"model":"gpt-4"}}"#);
+        check(target, &origin, json_of(body), "0");
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::problems::is_problem;
-use crate::document::{branches, upstream};
+use crate::document::{branches, split, upstream};
 use crate::message::Call;
 use crate::origin::Origin;
 use crate::script::{Received, Reply};
@@ -258,4 +258,17 @@ pub(crate) fn bodies_nested_without_end_harm_nobody(target: &mut impl Target) {
         assert!([200, 400].contains(&answer.status), "{}", answer.status);
     }
     check(target, &origin, "{}", r#"{"model":"gpt-4o-mini"}"#);
+}
+
+/// So can a key, and what a value is made of.
+pub(crate) fn a_body_can_have_the_key_and_be_changed(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let mut branch = merging("mini", &json!({"model": "gpt-4o-mini"}), &origin);
+    branch["headers"] = json!({"set": {"X-Asked": "$post_arg.model"}});
+    let rule = json!({"sticky": {"by": ["body:/user"]}, "weighted_upstreams": [branch]});
+    target.start(&split(&[rule]));
+
+    let (sent, expected) = (r#"{"model":"gpt-4","user":7}"#, r#"{"model":"gpt-4o-mini","user":7}"#);
+    check(target, &origin, sent, expected);
+    assert_eq!(origin.requests().pop().unwrap().header("x-asked").as_deref(), Some("gpt-4"));
 }

@@ -16,6 +16,7 @@ mod inspection;
 mod services;
 mod globals;
 mod sticky;
+mod cookies;
 mod overrides;
 mod proof;
 mod problems;
@@ -64,6 +65,7 @@ macro_rules! scenarios {
                 values_stay_where_they_are_put
                 headers_of_responses_are_set_added_and_removed
                 a_branch_can_ask_for_another_host
+                values_can_be_made_of_the_body
             }
             merges {
                 members_that_are_not_named_stay_as_written
@@ -76,6 +78,7 @@ macro_rules! scenarios {
                 a_body_can_decide_and_be_changed
                 no_writing_of_a_member_gets_around_the_branch
                 bodies_nested_without_end_harm_nobody
+                a_body_can_have_the_key_and_be_changed
             }
             targets {
                 odd_targets_mean_the_same_everywhere
@@ -91,6 +94,7 @@ macro_rules! scenarios {
                 bodies_decide_among_routes
                 addresses_decide_among_routes
                 parameters_of_a_path_have_names
+                parameters_of_a_path_make_new_ones
                 colons_are_plain_without_that_router
             }
             conditions {
@@ -116,11 +120,11 @@ macro_rules! scenarios {
                 other_routes_take_bodies_of_any_length
                 other_routes_forward_bodies_as_they_come
                 a_request_that_is_looked_at_is_counted_once
-                members_decide_beside_what_cannot_be_held
                 requests_looked_at_by_many_at_once_are_counted_once
                 a_body_with_a_key_arrives_byte_for_byte
                 a_compressed_body_is_not_understood
                 bodies_nested_without_end_harm_nobody
+                members_decide_beside_what_cannot_be_held
             }
             services {
                 a_route_has_from_its_service_what_it_does_not_say
@@ -133,6 +137,7 @@ macro_rules! scenarios {
                 global_rules_can_be_switched_off_by_themselves_only
                 plugins_are_taken_one_by_one_from_the_nearest
                 a_split_sees_the_rewritten_request
+                rewrites_can_ask_for_the_body
             }
             sticky {
                 a_key_stays_on_its_branch
@@ -145,16 +150,18 @@ macro_rules! scenarios {
                 a_new_branch_only_takes_keys
                 weight_0_has_no_keys
                 salts_tell_assignments_apart
+                keys_do_not_disturb_exact_shares
+                keys_have_the_same_owners_everywhere
+                rules_that_are_branches_have_keys_together
+                numbers_are_keys_by_their_digits
+                cookies_may_come_in_several_lines
+            }
+            cookies {
                 a_client_with_a_cookie_of_ours_stays
                 a_cookie_that_is_not_of_ours_is_replaced
                 the_cookies_of_the_upstream_are_kept
                 a_key_goes_before_the_cookie
                 without_a_name_for_it_no_cookie_is_set
-                keys_do_not_disturb_exact_shares
-                keys_have_the_same_owners_everywhere
-                numbers_are_keys_by_their_digits
-                rules_that_are_branches_have_keys_together
-                cookies_may_come_in_several_lines
             }
             overrides {
                 whoever_may_chooses_by_name
@@ -165,6 +172,7 @@ macro_rules! scenarios {
                 header_and_cookie_have_the_names_they_are_given
                 the_upstream_does_not_hear_the_choice
                 a_choice_goes_before_a_key
+                a_choice_is_among_the_branches_of_one_rule
                 whoever_has_a_token_chooses
                 a_token_that_does_not_count_means_nothing
                 a_changed_token_means_nothing

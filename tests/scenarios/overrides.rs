@@ -145,6 +145,32 @@ pub(crate) fn a_choice_goes_before_a_key(target: &mut impl Target) {
     }
 }
 
+/// Only the branches of the rule that takes a request can be chosen, where this rule says so.
+pub(crate) fn a_choice_is_among_the_branches_of_one_rule(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let branch = |name: &str, weight: u32| json!({"name": name, "weight": weight, "upstream": upstream(&origin)});
+    let rule = |tier: &str, names: [&str; 2]| {
+        json!({
+            "match": [{"vars": [["arg_tier", "==", tier]]}],
+            "weighted_upstreams": [branch(names[0], 1), branch(names[1], 0)],
+        })
+    };
+    let mut gold = rule("gold", ["gold", "gold-canary"]);
+    gold["override"] = from(&["127.0.0.1"]);
+    target.start(&split(&[gold, rule("tin", ["tin", "tin-canary"])]));
+
+    for (tier, choice, expected) in [
+        ("gold", "gold-canary", "gold-canary"),
+        ("gold", "tin-canary", "gold"),
+        ("gold", "tin", "gold"),
+        ("tin", "tin-canary", "tin"),
+        ("tin", "gold-canary", "tin"),
+    ] {
+        let call = Call { target: format!("/x?tier={tier}"), ..by_header(choice) };
+        assert_eq!(target.call(&call).branch().as_deref(), Some(expected), "{tier} {choice}");
+    }
+}
+
 /// After any test.
 const LATER: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 

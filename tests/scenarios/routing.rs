@@ -184,6 +184,27 @@ pub(crate) fn parameters_of_a_path_have_names(target: &mut impl Target) {
     }
 }
 
+/// The segments that have names can make the new path, and stay the segments they were.
+pub(crate) fn parameters_of_a_path_make_new_ones(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let user = json!({
+        "uri": "/users/:name/*rest",
+        "upstream": upstream(&origin),
+        "plugins": {"proxy-rewrite": {"uri": "/v2/$uri_param_name?of=$uri_param_rest"}},
+    });
+    let settings = json!({"router": "radixtree_uri_with_parameter"});
+    target.start(&json!({"settings": settings, "routes": [user]}).to_string());
+
+    for (sent, expected) in [
+        ("/users/alice/orders?a=b", "/v2/alice?of=orders&a=b"),
+        ("/users/a%3Fb%23/1", "/v2/a%3Fb%23?of=1"),
+        ("/users/caf%C3%A9/a%26b", "/v2/caf%C3%A9?of=a%26b"),
+    ] {
+        assert_eq!(target.call(&Call::get(sent)).status, 200, "{sent}");
+        assert_eq!(origin.requests().pop().unwrap().target, expected);
+    }
+}
+
 /// Without that router a colon in a path is a colon.
 pub(crate) fn colons_are_plain_without_that_router(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));

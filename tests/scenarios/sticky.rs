@@ -1,11 +1,11 @@
-//! Who comes again gets the same branch again.
+//! Who comes again with the same key gets the same branch again.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use crate::document::{routes, upstream};
-use crate::message::{Answer, Call};
+use crate::message::Call;
 use crate::origin::Origin;
 use crate::script::Reply;
 use crate::target::Target;
@@ -14,44 +14,44 @@ use crate::target::Target;
 const KEYS: usize = 300;
 
 /// A rule that divides by key between the branches `v1` and `v2`.
-fn rule(origin: &Origin, weights: [u32; 2], sticky: &Value) -> Value {
+pub(super) fn rule(origin: &Origin, weights: [u32; 2], sticky: &Value) -> Value {
     let branch =
         |name: &str, weight| json!({"name": name, "weight": weight, "upstream": upstream(origin)});
     let list = json!([branch("v1", weights[0]), branch("v2", weights[1])]);
     json!({"sticky": sticky, "weighted_upstreams": list})
 }
 
-fn route(uri: &str, rule: &Value) -> Value {
+pub(super) fn route(uri: &str, rule: &Value) -> Value {
     json!({"uri": uri, "plugins": {"traffic-split": {"rules": [rule]}}})
 }
 
 /// Starts with one route that divides by key.
-fn start(target: &mut impl Target, weights: [u32; 2], sticky: &Value) -> Origin {
+pub(super) fn start(target: &mut impl Target, weights: [u32; 2], sticky: &Value) -> Origin {
     let origin = target.origin(Reply::ok(""));
     target.start(&routes(&[route("/*", &rule(&origin, weights, sticky))]));
     origin
 }
 
-fn ask(target: &impl Target, call: &Call) -> String {
+pub(super) fn ask(target: &impl Target, call: &Call) -> String {
     let answer = target.call(call);
     assert_eq!(answer.status, 200, "{call:?}: {}", answer.text());
     answer.branch().expect("the branch is named")
 }
 
-fn user(number: usize) -> String {
+pub(super) fn user(number: usize) -> String {
     format!("user-{number}")
 }
 
-fn of_user(key: &str) -> Call {
+pub(super) fn of_user(key: &str) -> Call {
     Call::get("/x").header("X-User-Id", key)
 }
 
-fn by_header() -> Value {
+pub(super) fn by_header() -> Value {
     json!({"by": ["header:x-user-id"]})
 }
 
 /// The branch of each of so many keys.
-fn assignments(target: &impl Target, count: usize) -> Vec<String> {
+pub(super) fn assignments(target: &impl Target, count: usize) -> Vec<String> {
     (0..count).map(|number| ask(target, &of_user(&user(number)))).collect()
 }
 
@@ -220,97 +220,6 @@ pub(crate) fn salts_tell_assignments_apart(target: &mut impl Target) {
     assert_ne!(one, two);
 }
 
-/// The value of a cookie that an answer sets, among others, and what else is said of it.
-fn issued(answer: &Answer, name: &str) -> Option<(String, Vec<String>)> {
-    let lines = answer.headers.all("set-cookie");
-    let lines = lines.iter().map(|line| String::from_utf8_lossy(line).into_owned());
-    let mut own = lines.filter(|line| line.starts_with(&format!("{name}=")));
-    let line = own.next()?;
-    assert_eq!(own.next(), None, "{line}");
-    let mut parts = line.split(';').map(|part| part.trim().to_ascii_lowercase());
-    parts.next();
-    let (_, value) = line.split(';').next()?.split_once('=')?;
-    let mut attributes: Vec<String> = parts.collect();
-    attributes.sort();
-    Some((value.to_owned(), attributes))
-}
-
-fn with_cookie() -> Value {
-    json!({"by": ["header:x-user-id"], "cookie": {"name": "splitway", "max_age": 3600}})
-}
-
-fn returning(value: &str) -> Call {
-    Call::get("/x").header("Cookie", format!("a=b; splitway={value}; c=d"))
-}
-
-/// Who has no key gets a cookie, and with it stays on one branch.
-pub(crate) fn a_client_with_a_cookie_of_ours_stays(target: &mut impl Target) {
-    let _origin = start(target, [1, 1], &with_cookie());
-
-    for _ in 0..10 {
-        let first = target.call(&Call::get("/x"));
-        let (value, attributes) = issued(&first, "splitway").expect("a cookie is set");
-        let expected = ["httponly", "max-age=3600", "path=/", "samesite=lax", "secure"];
-        assert_eq!(attributes, expected);
-        for _ in 0..5 {
-            assert_eq!(Some(ask(target, &returning(&value))), first.branch(), "{value}");
-        }
-    }
-}
-
-/// A cookie that is not of ours means nothing: a new one is issued, as if there were none.
-pub(crate) fn a_cookie_that_is_not_of_ours_is_replaced(target: &mut impl Target) {
-    let _origin = start(target, [1, 1], &with_cookie());
-
-    let (value, _) = issued(&target.call(&Call::get("/x")), "splitway").expect("a cookie is set");
-    let last = value.chars().last().unwrap();
-    let changed = format!("{}{}", &value[..value.len() - 1], if last == '0' { '1' } else { '0' });
-    let shorter = value[..value.len() - 1].to_owned();
-    let cut = value[1..].to_owned();
-    for forged in [changed, shorter, cut, "v2".to_owned(), String::new(), "%00".to_owned()] {
-        let answer = target.call(&returning(&forged));
-        assert_eq!(answer.status, 200, "{forged}");
-        let (new, _) = issued(&answer, "splitway").expect("a new one is set");
-        assert_ne!(new, forged);
-        assert_eq!(Some(ask(target, &returning(&new))), answer.branch(), "{forged}");
-    }
-}
-
-/// The cookies of the upstream reach the client beside ours.
-pub(crate) fn the_cookies_of_the_upstream_are_kept(target: &mut impl Target) {
-    let reply = Reply::ok("").header("Set-Cookie", "a=1; Path=/").header("Set-Cookie", "b=2");
-    let origin = target.origin(reply);
-    target.start(&routes(&[route("/*", &rule(&origin, [1, 1], &with_cookie()))]));
-
-    let answer = target.call(&Call::get("/x"));
-    assert!(issued(&answer, "splitway").is_some());
-    assert_eq!(issued(&answer, "a"), Some(("1".to_owned(), vec!["path=/".to_owned()])));
-    assert_eq!(issued(&answer, "b"), Some(("2".to_owned(), vec![])));
-    let lines = answer.headers.all("set-cookie");
-    assert_eq!(lines.len(), 3, "{lines:?}");
-}
-
-/// A key goes before the cookie.
-pub(crate) fn a_key_goes_before_the_cookie(target: &mut impl Target) {
-    let _origin = start(target, [1, 1], &with_cookie());
-
-    let all = assignments(target, 20);
-    let (value, _) = issued(&target.call(&Call::get("/x")), "splitway").expect("a cookie is set");
-    for (number, branch) in all.iter().enumerate() {
-        let call = returning(&value).header("X-User-Id", user(number));
-        assert_eq!(ask(target, &call), *branch, "{number}");
-    }
-}
-
-/// Without `cookie` nobody is given one.
-pub(crate) fn without_a_name_for_it_no_cookie_is_set(target: &mut impl Target) {
-    let _origin = start(target, [1, 1], &by_header());
-
-    for call in [Call::get("/x"), of_user("a")] {
-        assert!(!target.call(&call).headers.has("set-cookie"));
-    }
-}
-
 /// Who has a key takes no turn from those who have none.
 pub(crate) fn keys_do_not_disturb_exact_shares(target: &mut impl Target) {
     let _origin = start(target, [3, 1], &by_header());
@@ -358,20 +267,6 @@ pub(crate) fn keys_have_the_same_owners_everywhere(target: &mut impl Target) {
     }
 }
 
-/// A number is the key that its digits are.
-pub(crate) fn numbers_are_keys_by_their_digits(target: &mut impl Target) {
-    let by = json!({"by": ["header:x-user-id", "body:/id"]});
-    let _origin = start(target, [1, 1], &by);
-
-    for number in 0..20_u64 {
-        for digits in [number.to_string(), format!("1234567890123456789012345678{number:02}")] {
-            let body = format!("{{\"id\":{digits}}}");
-            let call = Call::post("/x", body).header("Content-Type", "application/json");
-            assert_eq!(ask(target, &call), ask(target, &of_user(&digits)), "{digits}");
-        }
-    }
-}
-
 /// In the rule form, what one of the rules says of keys is for all that share its condition.
 pub(crate) fn rules_that_are_branches_have_keys_together(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));
@@ -393,6 +288,21 @@ pub(crate) fn rules_that_are_branches_have_keys_together(target: &mut impl Targe
         let branch = ask(target, &of("/list"));
         assert_eq!(ask(target, &of("/first")), branch, "{number}");
         assert_eq!(ask(target, &of("/second")), branch, "{number}");
+    }
+}
+
+/// A number is the key that its digits are.
+pub(crate) fn numbers_are_keys_by_their_digits(target: &mut impl Target) {
+    let _origin = start(target, [1, 1], &json!({"by": ["header:x-user-id", "body:/id"]}));
+
+    for number in 0..20_u64 {
+        let large = (u64::MAX - number).to_string();
+        let huge = format!("1234567890123456789012345678{number:02}");
+        for digits in [number.to_string(), large, huge] {
+            let call = Call::post("/x", format!("{{\"id\":{digits}}}"));
+            let call = call.header("Content-Type", "application/json");
+            assert_eq!(ask(target, &call), ask(target, &of_user(&digits)), "{digits}");
+        }
     }
 }
 

@@ -165,3 +165,24 @@ pub(crate) fn a_branch_can_ask_for_another_host(target: &mut impl Target) {
         assert_eq!(host.as_deref(), Some(expected), "{path}");
     }
 }
+
+/// Values can be made of the body, too, which then arrives as it was sent.
+pub(crate) fn values_can_be_made_of_the_body(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let changes = json!({
+        "rewrite": {"uri": "/v2/$post_arg.model"},
+        "headers": {"set": {"X-User": "${post_arg.user.id ?? nobody}"}},
+        "response_headers": {"set": {"X-Model": "$post_arg.model"}},
+    });
+    target.start(&one_branch(&origin, &changes));
+
+    let sent = r#"{ "model":"gpt-4", "user":{"id":17} }"#;
+    let call = Call::post("/x", sent).header("Content-Type", "application/json");
+    for call in [call.clone(), call.in_chunks()] {
+        assert_eq!(target.call(&call).header("x-model").as_deref(), Some("gpt-4"));
+        let request = origin.requests().pop().unwrap();
+        assert_eq!(request.target, "/v2/gpt-4");
+        assert_eq!(request.header("x-user").as_deref(), Some("17"));
+        assert_eq!(request.body, sent.as_bytes());
+    }
+}

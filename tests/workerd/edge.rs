@@ -8,7 +8,7 @@ use splitway_tests::document::upstream;
 use splitway_tests::message::{Answer, Call};
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{DEADLINE, Reply};
-use splitway_tests::target::Skip;
+use splitway_tests::target::{SECRET, Skip};
 use splitway_tests::wire;
 
 use crate::miniflare::Miniflare;
@@ -30,6 +30,9 @@ impl Edge {
         let mut setup = setup.clone();
         if setup["vars"]["ADMIN_KEY"].is_null() {
             setup["vars"]["ADMIN_KEY"] = json!(KEY);
+        }
+        if setup["vars"]["SPLITWAY_SECRET"].is_null() {
+            setup["vars"]["SPLITWAY_SECRET"] = json!(SECRET);
         }
         Self { miniflare: Miniflare::start(&setup) }
     }

@@ -5,8 +5,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use splitway_core::explain::Explanation;
+
 use super::error::ClientError;
 use super::{Answer, Client, Question};
+
+/// Where requests are explained.
+pub(super) const EXPLAIN: &str = "/explain";
 
 /// Whether a change is made or only tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +157,12 @@ impl Client {
         }
         let answer = self.get(&format!("/revisions/{from}/diff/{to}"))?;
         self.read::<Difference>(&answer).map(|difference| difference.changes)
+    }
+
+    /// What would become of a request, told of as the API takes it.
+    pub fn explain(&self, question: &Value) -> Result<Explanation, ClientError> {
+        let (method, body) = (Method::POST, Some(question));
+        self.read(&self.ask(&Question { method, path: EXPLAIN, if_match: None, body })?)
     }
 
     /// All keys but the one that the server was started with.

@@ -4,22 +4,31 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+mod affinity;
 mod apply;
 mod changes;
 pub(crate) mod demo;
 pub(crate) mod diff;
+pub(crate) mod explain;
+mod explanation;
 pub(crate) mod import;
 pub(crate) mod key;
 mod load;
+mod moment;
 mod origin;
 pub(crate) mod outcome;
+mod progress;
 pub(crate) mod pull;
 pub(crate) mod push;
 mod report;
 pub(crate) mod revisions;
 pub(crate) mod rollback;
 pub(crate) mod serve;
+mod secret;
+pub(crate) mod simulate;
 mod source;
+pub(crate) mod token;
+mod traffic;
 pub(crate) mod validate;
 
 /// The ways to ask the process to end: Ctrl-C and `SIGTERM`. From when this exists, they no longer

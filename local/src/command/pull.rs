@@ -55,7 +55,7 @@ const MODE: u32 = 0o666;
 
 /// Puts a file with this text in the place of the one that is there, if there is one; nobody ever
 /// sees half of it.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let usual = || fs::Permissions::from_mode(MODE);
     // The file that a link leads to is replaced, not the link.
     let (path, permissions) = match fs::metadata(path) {

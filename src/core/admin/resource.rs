@@ -261,6 +261,7 @@ fn tell(target: &Target, done: Done, listing: Option<Listing>) -> Answer {
         | Done::Revisions(..)
         | Done::Revision(..)
         | Done::Compared(..)
-        | Done::Keys(..) => error(404, "not found"),
+        | Done::Keys(..)
+        | Done::Explained(_) => error(404, "not found"),
     }
 }

@@ -1,4 +1,5 @@
-//! The whole document, its past, and the keys: what APISIX's Admin API has no words for.
+//! The whole document, its past, the keys, and what would become of a request: what APISIX's Admin API
+//! has no words for.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -6,6 +7,7 @@ use serde_json::{Value, json};
 use crate::access::{KEY_MIN, KeyHash, OWN_KEY, Role, is_sendable};
 use crate::coordinator::{Command, Condition, Done, Look, Refusal};
 use crate::document::without_times;
+use crate::explain::Question;
 use crate::fault::{At, Report};
 use crate::head::Head;
 use crate::id::Id;
@@ -13,6 +15,7 @@ use crate::json::parse;
 use crate::ledger::Edit;
 use crate::platform::Control;
 use crate::problem::Answer;
+use crate::seal::Secret;
 use crate::storage::{Op, Summary};
 use crate::wire;
 use crate::yaml;
@@ -36,7 +39,7 @@ struct Form {
     compared: Option<(u64, u64)>,
 }
 
-/// Answers a request for the whole document, its past, or the keys.
+/// Answers a request for the whole document, its past, the keys, or an explanation.
 pub(super) async fn answer<C: Control>(
     control: &C,
     call: Call<'_>,
@@ -62,7 +65,7 @@ pub(super) async fn answer<C: Control>(
     };
     let is_about_keys = call.path.first().is_some_and(|first| first == "keys");
     let mut form = Form { is_yaml, is_trial: call.query.is_set("dry_run"), compared: None };
-    let command = match command(&call, head, &body, &form) {
+    let command = match command(&call, head, &body, &form, control.secret()) {
         Ok(command) => command,
         Err(refused) => return refused,
     };
@@ -80,7 +83,13 @@ pub(super) async fn answer<C: Control>(
     }
 }
 
-fn command(call: &Call<'_>, head: &impl Head, body: &[u8], form: &Form) -> Result<Command, Answer> {
+fn command(
+    call: &Call<'_>,
+    head: &impl Head,
+    body: &[u8],
+    form: &Form,
+    secret: Option<&Secret>,
+) -> Result<Command, Answer> {
     let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
     let condition = || {
         let revision = if_match(head)?;
@@ -108,7 +117,11 @@ fn command(call: &Call<'_>, head: &impl Head, body: &[u8], form: &Form) -> Resul
         }
         ("PUT", ["keys", name]) => read_key(&key_name(name)?, body),
         ("DELETE", ["keys", name]) => Ok(Command::DeleteKey(key_name(name)?)),
-        (_, ["config"] | ["revisions", ..] | ["keys", ..]) => {
+        ("POST", ["explain"]) => {
+            let question = Box::new(read_question(body)?);
+            Ok(Command::Look(Look::Explain(question, secret.cloned())))
+        }
+        (_, ["config" | "explain"] | ["revisions", ..] | ["keys", ..]) => {
             Err(problem(405, "method_not_allowed", "This method is not for here", json!({})))
         }
         _ => Err(problem(404, "not_found", "There is nothing here", json!({}))),
@@ -165,6 +178,17 @@ fn read_document(head: &impl Head, body: &[u8]) -> Result<Value, Answer> {
         Ok(_) => Err(bad_request("expected a document: an object of lists")),
         Err(why) => Err(bad_request(&format!("the body is no JSON: {why}"))),
     }
+}
+
+/// The request that a body tells of.
+fn read_question(body: &[u8]) -> Result<Question, Answer> {
+    let value = parse(body).map_err(|why| bad_request(&format!("the body is no JSON: {why}")))?;
+    let mut report = Report::default();
+    Question::read(&value, &mut report).ok_or_else(|| {
+        let first = report.faults.first().map(ToString::to_string).unwrap_or_default();
+        let more = json!({"error_msg": first, "errors": say::listed(&report.faults)});
+        problem(400, "bad_request", "The request that is asked about cannot be understood", more)
+    })
 }
 
 fn key_name(text: &str) -> Result<Id, Answer> {
@@ -269,6 +293,13 @@ fn tell(done: Done, form: &Form) -> Answer {
             say::json(status, &say::object([("name", name), ("role", role)]))
         }
         Done::Deleted(name) => say::json(200, &json!({"deleted": name.as_str()})),
+        Done::Explained(explanation) => {
+            let told = serde_json::to_value(explanation).unwrap_or_default();
+            match form.is_yaml {
+                true => say::text(200, "application/yaml", yaml::write(&told)),
+                false => say::json(200, &told),
+            }
+        }
         Done::Found(..) | Done::Listed(..) => say::error(404, "not found"),
     }
 }

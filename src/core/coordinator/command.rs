@@ -4,15 +4,17 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 
 use crate::access::{Denial, KeyHash, Role};
+use crate::explain::{Explanation, Question};
 use crate::fault::Fault;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::ledger::{Edit, Entry};
+use crate::seal::Secret;
 use crate::storage::{StorageError, Summary};
 use crate::time::Timestamp;
 
 /// What somebody wants of the control plane.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Command {
     /// Only to know something.
     Look(Look),
@@ -48,7 +50,7 @@ impl Command {
 }
 
 /// What somebody wants to know of the control plane.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Look {
     /// One resource.
     Resource(Kind, Id),
@@ -64,6 +66,8 @@ pub enum Look {
     Compare(u64, u64),
     /// The keys that were added.
     Keys,
+    /// What would become of a request, where this is what cookies and tokens are checked with.
+    Explain(Box<Question>, Option<Secret>),
 }
 
 /// When a replacement is to happen.
@@ -98,6 +102,8 @@ pub enum Done {
     Compared(Vec<Edit>),
     /// Names, roles and when they were made.
     Keys(Vec<(Id, Role, Timestamp)>),
+    /// What would become of the request.
+    Explained(Box<Explanation>),
 }
 
 /// Why a command did nothing.

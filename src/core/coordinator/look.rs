@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::access::key_of_entry;
 use crate::document;
+use crate::fault::Report;
 use crate::id::Id;
 use crate::ledger::{Edit, Entry, Ledger, Place, Section};
 use crate::storage::{Storage, Summary};
+use crate::time::Timestamp;
 
 use super::{Coordinator, Done, Look, Refusal};
 
 impl<S: Storage> Coordinator<S> {
-    pub(super) fn look(&mut self, look: Look) -> Result<Done, Refusal> {
+    pub(super) fn look(&mut self, look: Look, now: Timestamp) -> Result<Done, Refusal> {
         let ledger = &self.ledger;
         match look {
             Look::Resource(kind, id) => {
@@ -42,6 +44,13 @@ impl<S: Storage> Coordinator<S> {
                     Some((id.clone(), role, made_at))
                 });
                 Ok(Done::Keys(keys.collect()))
+            }
+            Look::Explain(question, secret) => {
+                let mut report = Report::default();
+                let snapshot = ledger.compile(&mut report);
+                let snapshot = snapshot.ok_or(Refusal::Faulty(report.faults))?;
+                let explanation = question.explain(&snapshot, secret.as_ref(), now);
+                Ok(Done::Explained(Box::new(explanation)))
             }
         }
     }

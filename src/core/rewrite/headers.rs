@@ -45,7 +45,7 @@ impl Values {
         if self.0.is_empty() {
             report.fault(at, "expected at least one value");
         }
-        self.0.iter().map(|text| Template::compile_as(dialect, text, at, report)).collect()
+        self.0.iter().map(|text| Template::compile(dialect, text, at, report)).collect()
     }
 
     pub(super) fn texts(&self) -> &[String] {

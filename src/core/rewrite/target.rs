@@ -161,7 +161,7 @@ fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(P
     let pairs = list.chunks_exact(2).enumerate().filter_map(|(index, pair)| {
         let [pattern, replacement] = pair else { return None };
         let uri =
-            Uri::compile_as(Dialect::Replacement, replacement, at.index(2 * index + 1), report);
+            Uri::compile_in(Dialect::Replacement, replacement, at.index(2 * index + 1), report);
         match Pattern::compile(pattern, false) {
             Ok(pattern) => {
                 uri.check_captures(pattern.captures_count(), at.index(2 * index + 1), report);
@@ -185,14 +185,14 @@ impl Uri {
             let count = uri.chars().count();
             report.fault(at, format!("expected at most {URI_MAX} characters, found {count}"));
         }
-        Self::compile_as(Dialect::Plain, uri, at, report)
+        Self::compile_in(Dialect::Plain, uri, at, report)
     }
 
-    fn compile_as(dialect: Dialect, uri: &str, at: At<'_>, report: &mut Report) -> Self {
+    fn compile_in(dialect: Dialect, uri: &str, at: At<'_>, report: &mut Report) -> Self {
         /// Visible characters that RFC 3986 does not allow in path and query. Some runtimes would send
         /// them, others escape them.
         const NOT_IN_URI: [char; 10] = ['"', '#', '<', '>', '\\', '^', '`', '{', '|', '}'];
-        let template = Template::compile_as(dialect, uri, at, report);
+        let template = Template::compile(dialect, uri, at, report);
         let fits =
             |text: &str| text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(NOT_IN_URI);
         if !template.texts().all(fits) {

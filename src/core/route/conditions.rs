@@ -1,7 +1,6 @@
 //! What of a route decides whether it takes a request, and why it does not take one.
 
 use ipnet::IpNet;
-use serde_json::Value;
 
 use super::pattern::Pattern;
 use super::{Passed, RouterKind};
@@ -27,18 +26,11 @@ pub(crate) struct Conditions {
     pub(crate) methods: Vec<String>,
     /// Where the client is; anywhere if empty.
     pub(crate) addresses: Vec<IpNet>,
-    pub(crate) vars: Option<Vars>,
+    /// What must hold of a request's variables.
+    pub(crate) vars: Option<Expr>,
     pub(crate) priority: i64,
     /// A route that is switched off takes nothing.
     pub(crate) is_disabled: bool,
-}
-
-/// What must hold of a request's variables.
-#[derive(Debug)]
-pub(crate) struct Vars {
-    pub(crate) expr: Expr,
-    /// The same as it was written.
-    pub(crate) written: Value,
 }
 
 /// A set of methods.
@@ -76,7 +68,7 @@ impl Conditions {
 
     /// The first condition beside path and method that a request fails; `asks_host` if its host was
     /// not looked at before.
-    pub(super) fn failed(&self, asks_host: bool, facts: &Facts<'_>) -> Option<Passed<'_>> {
+    pub(super) fn failed(&self, asks_host: bool, facts: &Facts<'_>) -> Option<Passed> {
         if !address::is_among(&self.addresses, facts.head.client()) {
             return Some(Passed::Address);
         }
@@ -84,8 +76,8 @@ impl Conditions {
             return Some(Passed::Host);
         }
         let vars = self.vars.as_ref()?;
-        let holds = vars.expr.holds(&|variable| variable.value(facts));
-        (!holds).then_some(Passed::Vars(&vars.written))
+        let holds = vars.holds(&|variable| variable.value(facts));
+        (!holds).then_some(Passed::Vars)
     }
 
     /// Whether a request is for one of the hosts.

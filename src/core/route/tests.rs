@@ -68,7 +68,7 @@ fn ask(method: &'static str, host: &str, path: &str) -> Ask {
 struct Notes(Vec<(usize, String)>);
 
 impl Witness for Notes {
-    fn passed_over(&mut self, route: usize, why: Passed<'_>) {
+    fn passed_over(&mut self, route: usize, why: Passed) {
         self.0.push((route, format!("{why:?}")));
     }
 }
@@ -282,7 +282,7 @@ fn what_is_never_reached_is_known() {
             crate::fault::At::Root,
             &mut crate::fault::Report::default(),
         );
-        Some(Vars { expr: expr.unwrap(), written })
+        Some(expr.unwrap())
     };
     let any = |uri| route(&[], &[uri], &[], 0);
     for kind in [HostUri, Uri, UriWithParameter] {

@@ -11,6 +11,7 @@ use crate::node::Scheme;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
 use crate::telemetry::proof;
+use crate::variable::warn_of_body;
 
 /// The most branches of one list, as in APISIX.
 pub(super) const LISTED_MAX: usize = 20;
@@ -139,6 +140,9 @@ impl Branches {
             let weight = weight(&wire);
             let (headers, response) = (wire.headers.as_ref(), wire.response_headers.as_ref());
             let rewrite = Rewrite::compile(wire.rewrite.as_ref(), headers, response, at, report);
+            if rewrite.needs_body() {
+                warn_of_body(at, report);
+            }
             let upstream = wire.upstream(scope, at, report);
             if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
                 list.push(Branch { name, weight, balancer, rewrite });
@@ -229,5 +233,51 @@ impl BranchWire {
             return Some(Arc::new(upstream));
         }
         own(scope, at, report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Dangling;
+    use serde_json::{Value, json};
+    use std::collections::BTreeMap;
+
+    /// The branches of a route whose upstream, also named `u`, is `http://a.test`.
+    #[track_caller]
+    fn check_same(branches: Value, is_warned: bool) {
+        let mut report = Report::default();
+        let wire: UpstreamWire = serde_json::from_value(json!("http://a.test")).expect("a URL");
+        let own = Upstream::compile(&wire, At::Root, &mut report).map(Arc::new);
+        let id = Id::restore("u").expect("an id");
+        let upstreams = BTreeMap::from([(id, own.clone())]);
+        let (own, dangling) = (Some(&own), Dangling::Refused);
+        let scope =
+            Scope { upstreams: &upstreams, own, phase: 0, dangling, salt: "", methods: &[] };
+        let wires: Vec<BranchWire> = serde_json::from_value(branches.clone()).expect("branches");
+        let placed = wires.into_iter().map(|wire| (wire, At::Root)).collect();
+        let at = At::Root;
+        assert!(Branches::compile(placed, scope, at.key("list"), &mut report).is_some());
+        let found = report.warnings.iter().filter(|it| it.what.contains("the same"));
+        let places: Vec<&str> = found.map(|it| it.at.as_str()).collect();
+        let expected: &[&str] = if is_warned { &["/list"] } else { &[] };
+        assert_eq!(places, expected, "{branches}: {report:?}");
+    }
+
+    #[test]
+    fn branches_that_are_all_the_same_are_warned_of() {
+        let v1 = json!({"weight": 95, "rewrite": {"uri": "/1"}});
+        check_same(json!([v1, {"weight": 0, "name": "v2", "rewrite": {"uri": "/1"}}]), true);
+        // The same target in three ways.
+        check_same(json!([{}, {"upstream": "http://a.test"}, {"upstream_id": "u"}]), true);
+        check_same(json!([v1]), false);
+        check_same(json!([v1, {"rewrite": {"uri": "/2"}}]), false);
+        check_same(
+            json!([v1, {"rewrite": {"uri": "/1"}, "headers": {"set": {"x-v": "2"}}}]),
+            false,
+        );
+        check_same(json!([{}, {"upstream": "http://b.test"}]), false);
+        check_same(json!([{}, {}, {"rewrite": {"uri": "/2"}}]), false);
+        check_same(json!([v1, {"weight": 0, "rewrite": {"uri": "/2"}}]), false);
     }
 }

@@ -8,8 +8,9 @@ use crate::forced::{Denied, Forced};
 use crate::rendezvous::Rendezvous;
 use crate::seal::Secret;
 use crate::time::Timestamp;
+use crate::variable::warn_of_body;
 
-use super::Rule;
+use super::{Rule, Scope};
 
 /// What a pick is made from, beside the request.
 #[derive(Clone, Copy)]
@@ -62,17 +63,17 @@ pub(crate) struct Keyed {
 }
 
 impl Keyed {
-    /// Checks what a rule says in `sticky`. Where it names no salt, `salt` counts.
+    /// Checks what a rule says in `sticky`. Where it names no salt, that of the scope counts.
     pub(super) fn compile(
         wire: &StickyWire,
         branches: &Branches,
-        salt: &str,
+        scope: Scope<'_>,
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Self> {
-        let affinity = Affinity::compile(wire, salt, at, report)?;
+        let affinity = Affinity::compile(wire, scope.salt, scope.methods, at, report)?;
         if affinity.needs_body() {
-            report.warn(at.key("by"), "a key in the body: bodies are read up to `settings.body_max` bytes before they are sent on, and longer ones are refused");
+            warn_of_body(at.key("by"), report);
         }
         let names: Vec<&str> = branches.list().iter().map(|branch| &*branch.name).collect();
         let weights: Vec<_> = branches.list().iter().map(|branch| branch.weight).collect();

@@ -8,7 +8,7 @@ use super::pick::Keyed;
 use super::{Rule, Scope};
 use crate::affinity::StickyWire;
 use crate::balance::UpstreamWire;
-use crate::expr::Expr;
+use crate::expr::{self, Expr};
 use crate::fault::{At, Report};
 use crate::forced::{Override, OverrideWire};
 use crate::id::Id;
@@ -84,6 +84,7 @@ fn compile_lists(
             None => own(scope, at, report).and_then(|own| Branches::own(own, scope.phase).ok()),
         };
         let extras = Extras { sticky: rule.sticky, r#override: rule.r#override, at };
+        extras.warn(report);
         compiled.push((number, extras.complete(number, groups, branches, scope, report)));
     }
     compiled
@@ -98,6 +99,13 @@ struct Extras<'a> {
 }
 
 impl Extras<'_> {
+    /// What APISIX does differently with a rule of its own form.
+    fn warn(&self, report: &mut Report) {
+        if self.sticky.is_some() || self.r#override.is_some() {
+            report.warn(self.at, "APISIX ignores `sticky` and `override` of a rule");
+        }
+    }
+
     /// The rule that all this makes, where it has no faults.
     fn complete(
         self,
@@ -110,8 +118,8 @@ impl Extras<'_> {
         let faults_before = report.faults.len();
         let at = self.at.key("sticky");
         let sticky = self.sticky.as_ref().zip(branches.as_ref());
-        let keyed = sticky
-            .and_then(|(wire, branches)| Keyed::compile(wire, branches, scope.salt, at, report));
+        let keyed =
+            sticky.and_then(|(wire, branches)| Keyed::compile(wire, branches, scope, at, report));
         let at = self.at.key("override");
         let forced = self.r#override.and_then(|wire| Override::compile(&wire, at, report));
         let is_sound = report.faults.len() == faults_before;
@@ -205,7 +213,7 @@ fn compile_match(groups: Option<&[MatchWire]>, rule: At<'_>, report: &mut Report
     let mut compiled = Vec::new();
     for (index, group) in groups.into_iter().flatten().enumerate() {
         let at = at.index(index);
-        compiled.extend(Expr::compile(&group.vars, at.key("vars"), report));
+        compiled.extend(expr::compile(&group.vars, at.key("vars"), report));
     }
     compiled.into()
 }

@@ -58,7 +58,11 @@ impl Path {
         }
         Some(match raw::value(found)? {
             Json::String(text) => Value::Text(text.into()),
-            other => Value::Json(other),
+            other @ (Json::Null
+            | Json::Bool(_)
+            | Json::Number(_)
+            | Json::Array(_)
+            | Json::Object(_)) => Value::Json(other),
         })
     }
 
