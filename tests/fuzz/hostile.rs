@@ -1,6 +1,7 @@
 //! Requests of any shape: with cookies, tokens and bodies, some of which a rule asks for.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 use splitway_core::head::{Head, Place, ResponseHead, normalise_target};
@@ -19,7 +20,6 @@ const PIECES: [&str; 28] = [
 ];
 
 /// The request.
-#[derive(Debug)]
 pub(crate) struct Hostile {
     method: String,
     target: String,
@@ -28,6 +28,15 @@ pub(crate) struct Hostile {
     headers: Vec<(&'static str, String)>,
     client: Option<IpAddr>,
     pub(crate) body: Vec<u8>,
+}
+
+impl fmt::Debug for Hostile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, target, host, headers, client, body } = self;
+        let start: String = String::from_utf8_lossy(body).chars().take(200).collect();
+        write!(f, "{method} {target:?} {host:?} {headers:?} from {client:?}: ")?;
+        write!(f, "{} bytes, {start:?}", body.len())
+    }
 }
 
 /// The secret that tokens and cookies are signed with.
