@@ -1,7 +1,7 @@
 //! One attempt at the edge: one `fetch`, its failure named by an error type of RFC 9209.
 
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Edits, HOP_BY_HOP};
+use splitway_core::head::{Edits, HOP_BY_HOP, Head};
 use splitway_core::problem::Failure;
 use worker::js_sys::{self, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -34,11 +34,12 @@ pub(crate) async fn send(
     head: &EdgeHead,
     body: &EdgeBody,
 ) -> Result<EdgeResponse, Failure> {
-    if let EdgeBody::Bytes(bytes) = body
-        && takes_no_body(attempt)
-        && bytes.length() > 0
-    {
-        // Only a request that came in so can carry it, and that one has been read.
+    // With such a method only a request that came in so can carry a body, as long as nobody reads it.
+    let is_carried = match body {
+        EdgeBody::Sent(request) => request.body().is_none() || head.method() == attempt.method,
+        EdgeBody::Bytes(bytes) => bytes.length() == 0,
+    };
+    if takes_no_body(attempt) && !is_carried {
         return Err(Failure::HttpRequestError);
     }
     let controller = AbortController::new().map_err(name)?;

@@ -217,6 +217,12 @@ impl RewriteWire {
             Some(false) => report.fault(at.key("host"), "expected `host` or `host:port`"),
             None => {}
         }
+        if matches!(self.method, Some(Method::Get | Method::Head)) {
+            report.warn(
+                at.key("method"),
+                "at the edge a request with a body is answered 400: a Worker gives this method none",
+            );
+        }
         Rewrite {
             target,
             host: self.host.as_deref().map(Box::from),

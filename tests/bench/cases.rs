@@ -61,7 +61,8 @@ fn document(count: usize) -> String {
     let turns = json!([rule("/v1/chat/completions"), rule("/v2/chat/completions")]);
     let mut keyed = turns.clone();
     keyed[0]["sticky"] = json!({"by": ["header:x-user"]});
-    let config = |id: &str, rules: &Value| json!({"id": id, "plugins": {"traffic-split": {"rules": rules}}});
+    let config =
+        |id: &str, rules: &Value| json!({"id": id, "plugins": {"traffic-split": {"rules": rules}}});
     let document = json!({
         "routes": (0..count).map(route).collect::<Vec<Value>>(),
         "upstreams": [{"id": "provider", "nodes": {"api.example.com:80": 1}}],

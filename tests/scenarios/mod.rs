@@ -61,6 +61,7 @@ macro_rules! scenarios {
                 patterns_make_new_paths
                 arguments_are_set_and_removed
                 a_branch_can_ask_with_another_method
+                a_branch_can_make_a_get_of_a_post
                 values_can_be_made_of_the_request
                 values_stay_where_they_are_put
                 headers_of_responses_are_set_added_and_removed

@@ -61,6 +61,16 @@ pub(crate) fn arguments_are_set_and_removed(target: &mut impl Target) {
     }
 }
 
+/// It can make a GET of a request without a body.
+pub(crate) fn a_branch_can_make_a_get_of_a_post(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    target.start(&one_branch(&origin, &json!({"rewrite": {"method": "GET"}})));
+    assert_eq!(target.call(&Call::new("POST", "/x").header("Content-Length", "0")).status, 200);
+    let requests = origin.requests();
+    let request = requests.first().expect("it arrived");
+    assert_eq!((request.method.as_str(), request.body.as_slice()), ("GET", &b""[..]));
+}
+
 /// A branch can ask with another method; the body goes along.
 pub(crate) fn a_branch_can_ask_with_another_method(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));
