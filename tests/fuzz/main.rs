@@ -13,23 +13,26 @@
 
 mod admin;
 mod budget;
+mod hostile;
 mod memory;
 mod requests;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
-use splitway_core::exchange::{Exchange, Inquiry};
-use splitway_core::explain::explain;
+use splitway_core::exchange::{Attempt, Exchange, Inquiry};
+use splitway_core::explain::{By, explain};
 use splitway_core::facts::Body;
 use splitway_core::fault::Report;
-use splitway_core::head::{Head, normalise_target};
+use splitway_core::head::{Edits, normalise_target};
+use splitway_core::problem::Problem;
 use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_core::split::Means;
 use splitway_tests::chance::{Chance, environment};
 use splitway_tests::mutation::{mutate, sound};
-use std::borrow::Cow;
-use std::net::IpAddr;
 
 use budget::Budget;
+use hostile::{Hostile, NOW, Response, secret};
 
 /// What holds for every document, whatever it says.
 fn check_document(text: &str) -> Option<Snapshot> {
@@ -53,120 +56,145 @@ fn check_document(text: &str) -> Option<Snapshot> {
     snapshot
 }
 
-/// A request of any shape.
-struct Hostile {
-    method: String,
-    target: String,
-    host: String,
-    header: Option<String>,
-}
+/// What has happened to requests, so that it can be said what has never.
+type Seen = BTreeSet<&'static str>;
 
-impl Hostile {
-    fn new(chance: &mut Chance) -> Self {
-        let pieces = [
-            "/", "chat", "..", "%2e", "%", "%2F", "?", "#", "\\", "*", "é", "://", " ", "a", "//",
-            "%ff",
-        ];
-        let text = |chance: &mut Chance| {
-            (0..chance.below(8)).map(|_| chance.one_of(&pieces)).collect::<String>()
-        };
-        let target = text(chance);
-        Self {
-            method: chance.one_of(&["GET", "POST", "", "QUERY"]).to_owned(),
-            target: normalise_target(&target).into_owned(),
-            host: chance
-                .one_of(&["api.example.com", "X.EXAMPLE.COM:80", "[::1]:1", "", ":", "é"])
-                .to_owned(),
-            header: chance
-                .below(2)
-                .eq(&0)
-                .then(|| format!("{}, x-hop,{}", text(chance), text(chance))),
-        }
-    }
-}
-
-impl Head for Hostile {
-    fn method(&self) -> &str {
-        &self.method
-    }
-
-    fn path(&self) -> &str {
-        self.target.split('?').next().unwrap()
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
-    }
-
-    fn host(&self) -> &str {
-        &self.host
-    }
-
-    fn header(&self, _: &str) -> Option<Cow<'_, str>> {
-        self.header.as_deref().map(Cow::Borrowed)
-    }
-
-    fn client(&self) -> Option<IpAddr> {
-        (self.method != "POST").then_some(IpAddr::from([127, 0, 0, 1]))
-    }
-
-    fn scheme(&self) -> &str {
-        "http"
-    }
-
-    fn port(&self) -> u16 {
-        80
-    }
-
-    fn is_fronted(&self) -> bool {
-        self.method == "GET"
-    }
-}
-
-fn check_requests(snapshot: &Snapshot, chance: &mut Chance) {
+/// What holds for every request, whatever it is: the same is decided with the body as without it, by
+/// somebody who only looks, and in words.
+fn check_requests(snapshot: &Snapshot, chance: &mut Chance, seen: &mut Seen) {
+    let secret = secret();
+    let mut cookie = None;
     for _ in 0..4 {
-        let head = Hostile::new(chance);
-        assert!(head.target == "*" || head.target.starts_with('/'), "{:?}", head.target);
-        let again = normalise_target(&head.target).into_owned();
-        assert_eq!(again, head.target, "normalising twice is normalising once");
-        let text = b"{\"model\": \"x\"}";
-        let body = Body::Whole(text);
-        let explained = explain(snapshot, &head, Means::NONE, text);
-        let mut exchange =
-            Exchange::decide(Inquiry { snapshot: Some(snapshot), head: &head }, Means::NONE, body)
-                .expect("there is the body");
-        let branch = explained.pick.map(|pick| pick.branch);
-        assert_eq!(exchange.branch(), branch.as_deref(), "what is explained is what happens");
-        match exchange.attempt(&head, body) {
-            Ok(attempt) => {
-                let told = explained.request.expect("it is sent");
-                assert!(told.url.ends_with(&*attempt.target), "{}", told.url);
-                assert!(attempt.target.starts_with('/'), "{}", attempt.target);
-                assert!(!attempt.node.host().is_empty());
-                assert!(exchange.route().is_some() && exchange.branch().is_some());
-            }
-            Err(problem) => assert!((400..600).contains(&exchange.refuse(problem).status)),
+        let head = Hostile::new(chance, cookie.as_deref());
+        let target = head.target();
+        assert!(target == "*" || target.starts_with('/'), "{target:?}");
+        assert_eq!(normalise_target(target), target, "normalising twice is normalising once");
+        let body = Body::Whole(&head.body);
+        let drawn = chance.draw();
+        let secret = (!chance.one_in(4)).then_some(&secret);
+        let means = Means { now: NOW, secret, chance: &|| drawn, is_trial: false };
+        let trial = Means { is_trial: true, ..means };
+        let inquiry = Inquiry { snapshot: Some(snapshot), head: &head };
+        let told = |exchange: &Exchange<'_>| {
+            (exchange.route().map(str::to_owned), exchange.branch().map(str::to_owned))
+        };
+
+        let unread = Exchange::decide(inquiry, trial, Body::Unread).ok();
+        let explained = explain(snapshot, &head, means, &head.body);
+        let mut exchange = Exchange::decide(inquiry, means, body).expect("there is the body");
+        let (route, branch) = told(&exchange);
+        let is_read = unread.is_none() || exchange.changes_body();
+        if is_read && head.body.len() > exchange.body_max() {
+            assert!(explained.problem.is_some() && explained.request.is_none(), "{head:?}");
+            seen.insert("its body was too long");
+            continue;
         }
+        seen.extend(explained.pick.as_ref().map(|pick| name(pick.by)));
+        let denied = explained.pick.as_ref().and_then(|pick| pick.denied.as_ref());
+        seen.extend(denied.map(|_| "denied"));
+        assert_eq!(explained.reads_body, is_read, "{head:?}");
+        // Of a request that is refused, the words say more.
+        if route.is_some() {
+            let picked = explained.pick.map(|pick| pick.branch);
+            assert_eq!((explained.route, picked), (route.clone(), branch.clone()), "{head:?}");
+        }
+        seen.extend(unread.is_none().then_some("asked for its body"));
+        // Whoever only looks takes no turn, so that the node is the same as well.
+        let written = |attempt: Result<Attempt<'_>, Problem>| attempt.map(|it| format!("{it:?}"));
+        let looked = unread.map(|mut unread| {
+            assert_eq!(told(&unread), (route, branch), "{head:?}");
+            let is_enough = !unread.changes_body();
+            is_enough.then(|| written(unread.attempt(&head, Body::Unread)))
+        });
+        let sent = exchange.attempt(&head, body);
+        let is_changed = sent.as_ref().is_ok_and(|attempt| attempt.body.is_some());
+        seen.extend(is_changed.then_some("its body was changed"));
+        if let Some(looked) = looked.flatten() {
+            let sent = sent.as_ref().map(|attempt| format!("{attempt:?}"));
+            assert_eq!(looked, sent.map_err(|problem| *problem), "{head:?}");
+        }
+        match sent {
+            Ok(attempt) => check_attempt(&attempt),
+            Err(problem) => {
+                seen.insert(problem.token());
+                assert!((400..600).contains(&exchange.refuse(problem).status));
+                continue;
+            }
+        }
+        let response = Response::new(chance);
+        match exchange.relay(&response) {
+            Ok(edits) => {
+                check_edits(&edits);
+                let issued = edits.add.iter().find(|(name, _)| name == "set-cookie");
+                cookie = issued.and_then(|(_, value)| value.split(';').next().map(str::to_owned));
+            }
+            Err(problem) => assert_eq!(exchange.refuse(problem).status, 502),
+        }
+    }
+}
+
+/// What a branch was picked by, in a word.
+fn name(by: By) -> &'static str {
+    match by {
+        By::Whole => "whole",
+        By::Turn => "turn",
+        By::Key => "key",
+        By::Issued => "issued",
+        By::Override => "override",
+    }
+}
+
+fn check_attempt(attempt: &Attempt<'_>) {
+    let Attempt { target, host, node, edits, .. } = attempt;
+    assert!(target.starts_with('/'), "{target}");
+    assert!(!node.host().is_empty());
+    assert!(!host.contains(['\r', '\n', '\0']), "{host:?}");
+    check_edits(edits);
+}
+
+/// No header can end another, or the head.
+fn check_edits(edits: &Edits) {
+    let names = edits.set.iter().chain(&edits.add).map(|(name, _)| name).chain(&edits.remove);
+    for name in names {
+        assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()), "{name:?}");
+        assert_eq!(name.to_ascii_lowercase(), **name);
+    }
+    for (name, value) in edits.set.iter().chain(&edits.add) {
+        assert!(!value.contains(['\r', '\n', '\0']), "{name}: {value:?}");
     }
 }
 
 #[test]
 fn mutated_documents_are_refused_or_serve() {
     let mut chance = Chance::new(environment("FUZZ_SEED", 1));
-    let mut budget = Budget::new(5_000);
+    let mut budget = Budget::new(3_000);
     let (mut rounds, mut served) = (0, 0);
+    let mut seen = Seen::new();
     while budget.goes_on() {
         rounds += 1;
         let mut document = sound();
-        for _ in 0..=chance.below(3) {
+        for _ in 0..chance.below(4) {
             mutate(&mut document, &mut chance);
         }
         if let Some(snapshot) = check_document(&document.to_string()) {
             served += 1;
-            check_requests(&snapshot, &mut chance);
+            check_requests(&snapshot, &mut chance, &mut seen);
         }
     }
     assert!(served > rounds / 50, "too few documents were sound to say something: {served}");
+    let events = [
+        "whole",
+        "turn",
+        "key",
+        "issued",
+        "override",
+        "denied",
+        "asked for its body",
+        "its body was changed",
+        "its body was too long",
+    ];
+    let unseen: Vec<_> = events.into_iter().filter(|event| !seen.contains(event)).collect();
+    assert!(rounds < 3_000 || unseen.is_empty(), "never seen: {unseen:?}, but {seen:?}");
 }
 
 #[test]

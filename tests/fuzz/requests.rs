@@ -156,6 +156,11 @@ fn value(chance: &mut Chance, kind: &str) -> Value {
     let mut value = if list.is_empty() { json!({}) } else { chance.one_of(&list) };
     if let Some(members) = value.as_object_mut() {
         members.remove("id");
+        if !chance.one_in(12) {
+            // Nobody but the ledger may say them.
+            members.remove("create_time");
+            members.remove("update_time");
+        }
         if !chance.one_in(3) {
             // By itself, or with what may be there.
             members.remove("service_id");

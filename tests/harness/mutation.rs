@@ -49,11 +49,11 @@ pub fn sound() -> Value {
             "plugins": {
                 "proxy-rewrite": {
                     "_meta": {"filter": [["arg_v", "!", "in", ["8", "9"]]], "priority": 7},
-                    "regex_uri": ["a", "/b"], "host": "h", "method": "GET", "headers": {"a": "b", "c": ["d", 1]},
+                    "regex_uri": ["a", "/b"], "host": "h", "method": "POST", "headers": {"a": "b", "c": ["d", 1]},
                 },
                 "traffic-split": {
                     "_meta": {"filter": [["http_x_lane", "==", "g"]]},
-                    "rules": [{"weighted_upstreams": [{"upstream_id": "provider"}]}],
+                    "rules": [{"weighted_upstreams": [{"upstream": "http://g:1"}]}],
                 },
             },
         }],
@@ -62,8 +62,8 @@ pub fn sound() -> Value {
     })
 }
 
-/// Routes: one with a split in the form of APISIX, one that takes over the plugins of others, one in the
-/// rule form.
+/// Routes: one with a split in the form of APISIX, one without, one that takes over the plugins of others,
+/// one in the rule form.
 fn routes() -> Value {
     json!([
         {
@@ -76,6 +76,7 @@ fn routes() -> Value {
             "upstream_id": "provider",
             "plugins": {"traffic-split": {"_meta": {"disable": false}, "rules": listed()}},
         },
+        {"id": "plain", "uri": "/x", "upstream": "http://a:1"},
         {"uri": "/s", "remote_addr": "127.0.0.1", "service_id": "s", "plugin_config_id": "p"},
         {
             "uri": "/*", "host": "api.example.com", "upstream": "https://api.example.com:8443",
