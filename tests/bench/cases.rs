@@ -61,7 +61,8 @@ fn document(count: usize) -> String {
     let turns = json!([rule("/v1/chat/completions"), rule("/v2/chat/completions")]);
     let mut keyed = turns.clone();
     keyed[0]["sticky"] = json!({"by": ["header:x-user"]});
-    let config = |id: &str, rules: &Value| json!({"id": id, "plugins": {"traffic-split": {"rules": rules}}});
+    let config =
+        |id: &str, rules: &Value| json!({"id": id, "plugins": {"traffic-split": {"rules": rules}}});
     let document = json!({
         "routes": (0..count).map(route).collect::<Vec<Value>>(),
         "upstreams": [{"id": "provider", "nodes": {"api.example.com:80": 1}}],
@@ -132,6 +133,10 @@ fn matches(count: usize, visit: &mut Visit<'_>) {
     if count != 10_000 {
         return;
     }
+    let again = requests.next();
+    visit(&format!("the same for one request again, {count} routes"), &mut || {
+        rewrite(&snapshot, black_box(again));
+    });
     let mut requests = Requests::new(Kind::Keyed, count);
     visit(&format!("the same by a key, {count} routes"), &mut || {
         rewrite(&snapshot, requests.next());
