@@ -232,7 +232,7 @@ impl<'a> Decision<'a> {
         body: Body<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Result<Self, Problem>, NeedsBody> {
-        let draft = Draft::of(head);
+        let mut draft = Draft::of(head);
         let asked = Facts::new(head, &draft, body);
         let found = snapshot.find(&asked, observer);
         if asked.wants_body() {
@@ -243,7 +243,6 @@ impl<'a> Decision<'a> {
             found.and_then(|(number, params)| Some((snapshot.routes().get(number)?, params)));
         let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute)) };
         let matched = route.matched(params);
-        let mut draft = draft.clone();
         let mut wants_body = false;
         for rewrite in &route.rewrites {
             let before = draft.clone();

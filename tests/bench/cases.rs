@@ -133,6 +133,10 @@ fn matches(count: usize, visit: &mut Visit<'_>) {
     if count != 10_000 {
         return;
     }
+    let again = requests.next();
+    visit(&format!("the same for one request again, {count} routes"), &mut || {
+        rewrite(&snapshot, black_box(again));
+    });
     let mut requests = Requests::new(Kind::Keyed, count);
     visit(&format!("the same by a key, {count} routes"), &mut || {
         rewrite(&snapshot, requests.next());

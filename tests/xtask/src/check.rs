@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::setup::Kit;
-use crate::step::{Outcome, run, say};
+use crate::step::{Failure, Outcome, ask, run, say};
 use crate::wasm::{TARGET, WasmRust};
 use crate::{debian, worker};
 
@@ -84,6 +84,19 @@ pub(crate) fn crash(root: &Path, rounds: &str) -> Outcome {
     cargo.args(["test", "--package", "splitway-local", "--test", "splitway", "crash::"]);
     cargo.args(["--", "--nocapture"]).current_dir(root);
     run("crash", cargo.env("CRASH_ROUNDS", rounds))
+}
+
+/// Prints what each step of a request takes, in nanoseconds and in instructions.
+pub(crate) fn bench(root: &Path) -> Outcome {
+    if ask(Command::new("valgrind").arg("--version")).is_none() {
+        let reason = "`valgrind` is not there, which counts the instructions: install it \
+                      (`apt-get install valgrind`); `cargo bench` prints the times without it";
+        return Err(Failure::new("figures of a request", reason));
+    }
+    say("figures of a request");
+    let mut cargo = Command::new(WasmRust::Own.cargo());
+    cargo.args(["bench", "--package", "splitway", "--bench", "decide", "--", "--table"]);
+    run("figures of a request", cargo.current_dir(root))
 }
 
 /// Prints figures of the Admin API of the local server.

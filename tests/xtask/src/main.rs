@@ -38,6 +38,8 @@ Usage: cargo xtask <command>
                  tests/DIFFERENCES.md, from the tables that the tests go by
   ci             check the format, the lints and the docs, then do what `test` does, and have the
                  fuzz targets go on for a minute each and the local server ended 200 times
+  bench          print what each step of a request takes, in nanoseconds and, counted by
+                 valgrind, in instructions
   bench-admin    print figures of the Admin API of the local server
   crash [rounds] end the local server that often, at any moment, and compare what it kept (500)
   --help         print this
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         (Some("test"), _) => test(&rest),
         (Some("schema"), true) => check::schema(&root()),
         (Some("ci"), true) => ci(),
+        (Some("bench"), true) => check::bench(&root()),
         (Some("bench-admin"), true) => check::bench_admin(&root()),
         (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),
         (Some("--help" | "-h"), _) => return help(),
