@@ -5,7 +5,11 @@
 //! built Worker is.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
-#![allow(clippy::print_stdout, reason = "the figures are the product")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "the figures are the product, and a panic is how it fails"
+)]
 
 mod cases;
 mod table;
