@@ -24,6 +24,7 @@ macro_rules! dialogues {
                 every_kind_is_kept_and_listed
                 an_id_is_in_the_path_in_the_body_or_the_same_in_both
                 a_posted_resource_gets_a_number
+                a_trial_of_one_resource_is_refused
                 consumers_go_by_their_names_and_have_credentials
                 a_body_must_be_there_and_be_an_object_that_fits
                 what_there_is_none_of_is_not_found

@@ -124,6 +124,14 @@ pub(super) fn a_posted_resource_gets_a_number<T: Control>(admin: &mut T) {
     }
 }
 
+/// Who asks to try it must not find it written.
+pub(super) fn a_trial_of_one_resource_is_refused<T: Control>(admin: &mut T) {
+    let refused = admin.say("PUT /routes/1?dry_run=true", &route("/a"));
+    let error_msg = "`dry_run` is for /splitway/v1/config: resources are written or they are not";
+    check_error(&refused, 400, error_msg);
+    assert_eq!(admin.say("GET /routes/1", &json!(null)).status, 404);
+}
+
 pub(super) fn consumers_go_by_their_names_and_have_credentials<T: Control>(admin: &mut T) {
     let jack = json!({"username": "jack"});
     check_error(&admin.say("PUT /consumers", &json!({})), 400, "missing consumer name");

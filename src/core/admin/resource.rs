@@ -40,6 +40,13 @@ pub(super) async fn answer<C: Control>(
         // To take no notice of it would lose what it was to guard.
         return error(400, "`If-Match` is for /splitway/v1/config: resources have no revision");
     }
+    if call.method != "GET" && call.query.get("dry_run").is_some() {
+        // Whoever asks for it must not find it written.
+        return error(
+            400,
+            "`dry_run` is for /splitway/v1/config: resources are written or they are not",
+        );
+    }
     let body = match call.method {
         "PUT" | "POST" | "PATCH" => control.buffer(body, BODY_MAX).await,
         _ => Some(Vec::new()),
