@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use splitway_core::access::{Access, KeyHash};
 use splitway_core::seal::{SECRET_MIN, Secret, TooShort};
 use splitway_core::sql::SqlStorage;
+use splitway_core::survey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -116,6 +117,7 @@ pub struct Server {
     admin_addr: Option<SocketAddr>,
     source: Source,
     key_flaws: Vec<KeyFlaw>,
+    lacks_secret: bool,
     phases: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
     /// Dropping it ends the thread that watches the file.
@@ -153,6 +155,12 @@ impl Server {
     /// The address of the Admin API, if it is on.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin_addr
+    }
+
+    /// Whether the configuration that it started with has cookies or tokens to sign, and there is no
+    /// secret to do so.
+    pub fn lacks_secret(&self) -> bool {
+        self.lacks_secret
     }
 
     /// Where the configuration comes from.
@@ -236,6 +244,7 @@ impl Start {
             admin_addr: None,
             source: Source::Document,
             key_flaws: Vec::new(),
+            lacks_secret: false,
             phases: watch::Sender::new(Phase::Serving),
             threads: Vec::new(),
             watch: None,
@@ -361,6 +370,8 @@ impl Start {
     fn finish(self) -> Result<Server, StartError> {
         let Self { mut server, listeners, tls, overrides, store, fronts, secret, log } = self;
         let port = server.listen_addr.port();
+        let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
+        server.lacks_secret = asks && secret.is_none();
         for (number, listener) in listeners.into_iter().enumerate() {
             let (store, log, tls) = (Arc::clone(&store), log.clone(), tls.clone());
             let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));

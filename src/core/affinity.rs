@@ -109,6 +109,11 @@ impl Affinity {
         &self.salt
     }
 
+    /// Whether keys are issued in a cookie.
+    pub(crate) fn issues(&self) -> bool {
+        self.cookie.is_some()
+    }
+
     /// Whether a key may be in the body.
     pub(crate) fn needs_body(&self) -> bool {
         self.places.iter().any(|(_, place)| matches!(place, Place::Body(_)))

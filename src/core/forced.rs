@@ -133,6 +133,11 @@ impl Override {
         })
     }
 
+    /// Whether tokens are taken.
+    pub(crate) fn takes_tokens(&self) -> bool {
+        self.takes_tokens
+    }
+
     /// The lower-case name of the header that is looked at, if one is.
     pub(crate) fn header(&self) -> Option<&str> {
         self.header.as_deref()

@@ -308,7 +308,10 @@ fn warn_of_literals(uris: &[String], at: At<'_>, report: &mut Report) {
     for uri in uris {
         let inner = uri.strip_suffix('*').unwrap_or(uri);
         if inner.contains('*') || inner.contains("/:") {
-            report.warn(at, format!("in `{uri}` only a `*` at the end is more than itself"));
+            report.warn(
+                at,
+                format!("in `{uri}` only a `*` at the end is more than itself: parameters need `settings.router: radixtree_uri_with_parameter`"),
+            );
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A configuration seen from outside: what its routes and splits are, and where a key or the next
 //! request would go. For those who show what will happen; nothing of it moves a share.
 
+use crate::forced::Override;
 use crate::rotation::{Rotation, Weight};
 use crate::route::Conditions;
 use crate::snapshot::{Route, Snapshot};
-use crate::split::Rule;
+use crate::split::{Keyed, Rule};
 
 /// One enabled route.
 #[derive(Clone, Copy)]
@@ -39,6 +40,15 @@ pub fn unreached(snapshot: &Snapshot) -> Vec<Unreached<'_>> {
         Some(Unreached { route: id(&found.route)?, by: found.by.iter().filter_map(id).collect() })
     });
     told.collect()
+}
+
+/// Whether something is to be signed or checked that takes a secret: issued cookies, override tokens.
+pub fn asks_secret(snapshot: &Snapshot) -> bool {
+    let asks = |rule: &Rule| {
+        rule.keyed.as_ref().is_some_and(Keyed::issues)
+            || rule.forced.as_ref().is_some_and(Override::takes_tokens)
+    };
+    snapshot.routes().iter().flat_map(|route| route.split.rules()).any(asks)
 }
 
 impl<'s> RouteView<'s> {

@@ -122,3 +122,28 @@ fn a_token_needs_a_secret_and_an_end() {
         assert_eq!((ran.code, &*ran.stdout), (2, ""), "{words}: {ran:?}");
     }
 }
+
+#[test]
+fn a_server_without_the_secret_that_it_needs_says_so() {
+    let shell = Shell::new("http://127.0.0.1:1");
+    shell.write(
+        "c.yaml",
+        "routes:
+  - id: chat
+    uri: /chat
+    upstream: http://127.0.0.1:1
+    plugins:
+      traffic-split:
+        rules:
+          - weighted_upstreams: [{name: v1}, {name: v2, rewrite: {uri: /v2}}]
+            sticky: {cookie: {}}
+",
+    );
+    let mut command = shell.command("serve --config c.yaml --listen 127.0.0.1:0");
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("splitway runs");
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let warning = lines.find(|line| line.contains("SPLITWAY_SECRET is not set"));
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(warning.is_some_and(|line| line.contains("no cookie is issued")));
+}

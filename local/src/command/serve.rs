@@ -66,6 +66,21 @@ async fn serve(options: ServeOptions, out: &mut impl Write) -> Result<(), StartE
 fn introduce(out: &mut impl Write, server: &Server, options: &ServeOptions) -> io::Result<()> {
     writeln!(out, "splitway {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  traffic        http://{}", server.listen_addr())?;
+    introduce_source(out, server, options)?;
+    if server.lacks_secret() {
+        report::warning(
+            out,
+            "SPLITWAY_SECRET is not set: no cookie is issued and no token taken, as this configuration asks for",
+        )?;
+    }
+    Ok(())
+}
+
+fn introduce_source(
+    out: &mut impl Write,
+    server: &Server,
+    options: &ServeOptions,
+) -> io::Result<()> {
     match (server.source(), server.admin_addr()) {
         (Source::File(path), _) => {
             let path = path.display();

@@ -81,6 +81,11 @@ impl Keyed {
         Some(Self { affinity, rendezvous })
     }
 
+    /// Whether keys are issued in a cookie.
+    pub(crate) fn issues(&self) -> bool {
+        self.affinity.issues()
+    }
+
     /// What a key is to all branches alike, as hexadecimal digits.
     pub(crate) fn point(&self, key: &[u8]) -> String {
         format!("{:032x}", self.rendezvous.point(key))
@@ -108,6 +113,11 @@ impl Rule {
             Some(keyed) => self.pick_keyed(keyed, facts, means)?,
             None => self.pick_by_turn(means),
         };
+        // Nobody would see why clients are not told apart.
+        let is_mute = self.keyed.as_ref().is_some_and(Keyed::issues) && means.secret.is_none();
+        let denied = denied.or_else(|| {
+            (is_mute && how == How::Turn).then(|| "no cookie is issued without a secret".to_owned())
+        });
         Ok(Picked { branch, how, denied })
     }
 
