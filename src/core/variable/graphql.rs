@@ -6,6 +6,7 @@
 mod lexer;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
@@ -21,6 +22,9 @@ const DEPTH_MAX: usize = 64;
 
 /// How many root fields are told; each may be as short as two bytes.
 const FIELDS_MAX: usize = 1000;
+
+/// How many fragments are followed, or looked for in vain; what others hold is not told.
+const SPREADS_MAX: usize = 1000;
 
 /// What of an operation is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +42,7 @@ pub(super) fn asked<'a>(facts: &Facts<'a>, asked: Asked) -> Option<Value<'a>> {
         Asked::Operation => Value::Text(Cow::Owned(operation.kind.to_owned())),
         Asked::Name => Value::Text(Cow::Owned(operation.name.to_owned())),
         Asked::Fields => {
-            Value::Json(operation.fields.into_iter().map(Json::from).collect::<Vec<_>>().into())
+            Value::Json(operation.fields().into_iter().map(Json::from).collect::<Vec<_>>().into())
         }
     })
 }
@@ -67,12 +71,13 @@ fn document<'a>(facts: &Facts<'a>) -> Option<Cow<'a, str>> {
 }
 
 /// The first operation of a document.
-#[derive(Debug, PartialEq)]
 struct Operation<'d> {
     kind: &'d str,
     /// Empty, where it has none.
     name: &'d str,
-    fields: Vec<&'d str>,
+    selections: Vec<Selection<'d>>,
+    /// The fragments of the document, the first of each name.
+    fragments: BTreeMap<&'d str, Vec<Selection<'d>>>,
 }
 
 /// What stands at the root of an operation or a fragment.
@@ -84,7 +89,7 @@ enum Selection<'d> {
 fn parse(document: &str) -> Option<Operation<'_>> {
     let mut parser = Parser { lexer: Lexer::new(document), ahead: None };
     let mut operation = None;
-    let mut fragments = Vec::new();
+    let mut fragments = BTreeMap::new();
     while let Some(token) = parser.next()? {
         let (kind, name) = match token {
             Token::Mark('{') => ("query", ""),
@@ -108,35 +113,36 @@ fn parse(document: &str) -> Option<Operation<'_>> {
         let mut selections = Vec::new();
         parser.selections(&mut selections, 0)?;
         if kind == "fragment" {
-            fragments.push((name, selections));
+            fragments.entry(name).or_insert(selections);
         } else if operation.is_none() {
             operation = Some((kind, name, selections));
         }
     }
     let (kind, name, selections) = operation?;
-    Some(Operation { kind, name, fields: fields(selections, fragments) })
+    Some(Operation { kind, name, selections, fragments })
 }
 
-/// The fields among selections and in the fragments they name; each fragment counts once.
-fn fields<'d>(
-    selections: Vec<Selection<'d>>,
-    mut fragments: Vec<(&'d str, Vec<Selection<'d>>)>,
-) -> Vec<&'d str> {
-    let mut fields = Vec::new();
-    let mut open = vec![selections.into_iter()];
-    while let Some(mut selections) = open.pop() {
-        let Some(selection) = selections.next() else { continue };
-        open.push(selections);
-        match selection {
-            Selection::Field(_) if fields.len() == FIELDS_MAX => break,
-            Selection::Field(name) => fields.push(name),
-            Selection::Spread(name) => {
-                let fragment = fragments.iter().position(|(own, _)| *own == name);
-                open.extend(fragment.map(|at| fragments.swap_remove(at).1.into_iter()));
+impl<'d> Operation<'d> {
+    /// The fields among its selections and in the fragments they name; each fragment counts once. Takes
+    /// at most `FIELDS_MAX` and `SPREADS_MAX` steps.
+    fn fields(mut self) -> Vec<&'d str> {
+        let mut fields = Vec::new();
+        let mut spreads_count = 0;
+        let mut open = vec![self.selections.into_iter()];
+        while let Some(selections) = open.last_mut() {
+            match selections.next() {
+                None => drop(open.pop()),
+                Some(Selection::Field(_)) if fields.len() == FIELDS_MAX => break,
+                Some(Selection::Field(name)) => fields.push(name),
+                Some(Selection::Spread(_)) if spreads_count == SPREADS_MAX => break,
+                Some(Selection::Spread(name)) => {
+                    spreads_count += 1;
+                    open.extend(self.fragments.remove(name).map(Vec::into_iter));
+                }
             }
         }
+        fields
     }
-    fields
 }
 
 /// All methods give nothing where the document is none, which ends everything.
