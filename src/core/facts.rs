@@ -2,7 +2,11 @@
 //! has been changed of it so far, and the body where a decision has asked for it.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::Value as Json;
 
 use crate::head::{Edits, Head, match_path};
 
@@ -83,11 +87,29 @@ pub struct Facts<'a> {
     /// The name of the consumer, once it is known who calls.
     pub(crate) consumer: Option<&'a str>,
     wants_body: Cell<bool>,
+    /// What was read of it so far.
+    pub(crate) read: Read,
+}
+
+/// What was parsed of a request, so that it is parsed once however often it is asked for. Only
+/// [`crate::variable`] knows how; nothing of it is told before the body is there.
+#[derive(Default)]
+pub(crate) struct Read {
+    /// Where in a body of JSON is what was asked for, by plain paths. Places and not what is there: cells
+    /// of what is borrowed would tie all else that is borrowed from facts to one lifetime.
+    pub(crate) places: RefCell<BTreeMap<Box<str>, Option<Range<usize>>>>,
+    /// The whole body: JSON, or the fields of a form.
+    pub(crate) parsed: OnceCell<Option<Json>>,
+    /// The kind and the name of the GraphQL operation.
+    pub(crate) operation: OnceCell<Option<(String, String)>>,
+    /// The root fields of the GraphQL operation.
+    pub(crate) root_fields: OnceCell<Option<Json>>,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(head: &'a dyn Head, draft: &'a Draft<'a>, body: Body<'a>) -> Self {
-        Self { head, draft, body, route: None, consumer: None, wants_body: Cell::new(false) }
+        let (wants_body, read) = (Cell::new(false), Read::default());
+        Self { head, draft, body, route: None, consumer: None, wants_body, read }
     }
 
     /// The same facts, for a request that `route` took.

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use super::{Value, first_arg};
 use crate::facts::Facts;
+use crate::raw;
 use lexer::{Lexer, Token};
 
 /// How long a document may be, in bytes, as in APISIX.
@@ -36,15 +37,22 @@ pub(super) enum Asked {
 
 /// What of its operation a request says; nothing, where it has none that can be read.
 pub(super) fn asked<'a>(facts: &Facts<'a>, asked: Asked) -> Option<Value<'a>> {
+    let read = &facts.read;
+    if asked == Asked::Fields {
+        let fields = || of_operation(facts, |operation| Json::from(operation.fields()));
+        return read.root_fields.get_or_init(fields).clone().map(Value::Json);
+    }
+    let named =
+        || of_operation(facts, |Operation { kind, name, .. }| (kind.to_owned(), name.to_owned()));
+    let (kind, name) = read.operation.get_or_init(named).as_ref()?;
+    let text = if asked == Asked::Name { name } else { kind };
+    Some(Value::Text(Cow::Owned(text.clone())))
+}
+
+/// What `tell` tells of the operation of a request.
+fn of_operation<T>(facts: &Facts<'_>, tell: impl FnOnce(Operation<'_>) -> T) -> Option<T> {
     let document = document(facts).filter(|document| document.len() <= LENGTH_MAX)?;
-    let operation = parse(&document)?;
-    Some(match asked {
-        Asked::Operation => Value::Text(Cow::Owned(operation.kind.to_owned())),
-        Asked::Name => Value::Text(Cow::Owned(operation.name.to_owned())),
-        Asked::Fields => {
-            Value::Json(operation.fields().into_iter().map(Json::from).collect::<Vec<_>>().into())
-        }
-    })
+    parse(&document).map(tell)
 }
 
 /// The document: an argument of a GET, else the body or what is in its JSON.
@@ -64,7 +72,7 @@ fn document<'a>(facts: &Facts<'a>) -> Option<Cow<'a, str>> {
     if !kind.to_ascii_lowercase().starts_with("application/json") {
         return std::str::from_utf8(body).ok().map(Cow::Borrowed);
     }
-    match serde_json::from_slice::<Json>(body).ok()?.get_mut("query")?.take() {
+    match raw::value(raw::member(raw::root(body)?, "query")?)? {
         Json::String(query) => Some(Cow::Owned(query)),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => None,
     }

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::facts::{Body, Matched};
+use crate::facts::{Body, Matched, Read};
 use crate::head::Head;
 
 /// A request whose target and headers are data.
@@ -303,6 +303,50 @@ fn places_in_json_are_found() {
     assert_eq!(of_body("post_arg.a", &head, "{no json"), Json::Null);
     assert_eq!(of_body("post_arg.a", &head, &"[".repeat(100_000)), Json::Null);
     assert_eq!(of_body("post_arg...a", &head, &("[".repeat(100) + &"]".repeat(100))), Json::Null);
+}
+
+/// A body is never told more than once and a bit, however its finds stand in one another.
+#[test]
+fn finds_in_one_another_are_told_up_to_a_bound() {
+    let head = post("application/json");
+    let nested = |depth: usize, text: &str| {
+        format!("{}\"{text}\"{}", "{\"a\":".repeat(depth), "}".repeat(depth))
+    };
+    let of_nested = |body: &str| match of_body("post_arg...a", &head, body) {
+        Json::Array(found) => found,
+        other => panic!("{other}"),
+    };
+    assert_eq!(of_nested(&nested(100, "text")).len(), 100);
+    let found = of_nested(&nested(100, &"x".repeat(1_000_000)));
+    assert_eq!(found.len(), 1, "each holds all of the text");
+    let flat = format!("[{}]", vec![r#"{"a":""}"#; 100_000].join(","));
+    assert_eq!(of_nested(&flat).len(), 100_000);
+}
+
+/// What was asked for once is not looked for again.
+#[test]
+fn a_body_is_parsed_once_for_all_that_is_asked() {
+    let head = post("application/json");
+    let draft = Draft::of(&head);
+    let body = br#"{"model": "gpt", "say": "a\"b", "n": 1e400, "query": "query Q { a }"}"#;
+    let facts = Facts::new(&head, &draft, Body::Whole(body));
+    for _ in 0..3 {
+        let model = Variable::parse("post_arg.model").unwrap().value(&facts);
+        assert!(matches!(model, Some(Value::Text(Cow::Borrowed("gpt")))), "{model:?}");
+        assert_eq!(of_facts("post_arg.say", &facts), Json::from("a\"b"));
+        assert_eq!(of_facts("post_arg.none", &facts), Json::Null);
+        assert_eq!(of_facts("post_arg...model", &facts), Json::Null, "beside what cannot be held");
+        assert_eq!(of_facts("graphql_name", &facts), Json::from("Q"));
+        assert_eq!(of_facts("graphql_operation", &facts), Json::from("query"));
+        assert_eq!(of_facts("graphql_root_fields", &facts), text(r#"["a"]"#));
+    }
+    let Read { places, parsed, operation, root_fields } = &facts.read;
+    assert_eq!(
+        places.borrow().keys().map(|at| &**at).collect::<Vec<_>>(),
+        ["model", "none", "say"]
+    );
+    assert!(parsed.get().is_some());
+    assert!(operation.get().is_some() && root_fields.get().is_some());
 }
 
 #[test]
