@@ -172,9 +172,11 @@ impl<'a> Facts<'a> {
         match_path(&self.draft.path)
     }
 
-    /// The host that was asked for, without its port, as it was written.
+    /// The host that was asked for, as it was written, but without its port and without a dot at its
+    /// end: a name with one is the same name (RFC 1034, section 3.1).
     pub(crate) fn host(&self) -> &'a str {
-        host_name(self.head.host())
+        let host = host_name(self.head.host());
+        host.strip_suffix('.').unwrap_or(host)
     }
 }
 
@@ -205,6 +207,7 @@ pub(crate) mod fake {
         pub(crate) headers: Vec<(&'static str, String)>,
         pub(crate) client: Option<IpAddr>,
         pub(crate) query: Option<String>,
+        pub(crate) host: Option<&'static str>,
     }
 
     impl Asked {
@@ -238,7 +241,7 @@ pub(crate) mod fake {
         }
 
         fn host(&self) -> &str {
-            "api.example.com"
+            self.host.unwrap_or("api.example.com")
         }
 
         fn header(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -267,6 +270,21 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dot_at_the_end_of_a_host_is_no_part_of_it() {
+        for (written, expected) in [
+            ("api.example.com", "api.example.com"),
+            ("api.example.com.", "api.example.com"),
+            ("API.example.com.:8080", "API.example.com"),
+            ("[::1]:80", "[::1]"),
+            (".", ""),
+            ("", ""),
+        ] {
+            let asked = fake::Asked { host: Some(written), ..fake::Asked::default() };
+            assert_eq!(asked.with(Body::Unread, |facts| facts.host().to_owned()), expected);
+        }
+    }
 
     #[test]
     fn cookies_are_found_by_their_whole_names() {

@@ -182,10 +182,9 @@ fn target<'a>(path: Cow<'a, str>, query: Option<&str>) -> Cow<'a, str> {
     }
 }
 
-/// In lower case and without its port, nor a dot at its end.
+/// In lower case.
 fn host<'a>(facts: &Facts<'a>) -> Option<Cow<'a, str>> {
     let host = facts.host();
-    let host = host.strip_suffix('.').unwrap_or(host);
     if host.is_empty() {
         return None;
     }
