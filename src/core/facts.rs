@@ -15,7 +15,7 @@ use crate::head::{Edits, Head, match_path};
 pub struct Draft<'a> {
     /// The method.
     pub method: Cow<'a, str>,
-    /// The path as it is to be sent, escapes as written.
+    /// The path as it is to be sent, escapes as written; without a `?`.
     pub path: Cow<'a, str>,
     /// What follows the `?`.
     pub query: Option<Cow<'a, str>>,
@@ -181,10 +181,13 @@ impl<'a> Facts<'a> {
 }
 
 /// The values of the cookies of this name in the header `Cookie` (RFC 6265, section 4.2.1), quotes as
-/// written. There can be several, of different paths.
+/// written, without the blanks and tabs around them. There can be several, of different paths.
 pub(crate) fn cookies<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
     let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
-    pairs.filter(move |(own, _)| own.trim() == name).map(|(_, value)| value.trim())
+    let blanks = [' ', '\t'];
+    pairs
+        .filter(move |(own, _)| own.trim_matches(blanks) == name)
+        .map(move |(_, value)| value.trim_matches(blanks))
 }
 
 /// The host of an authority, without its port.
@@ -288,12 +291,14 @@ mod tests {
 
     #[test]
     fn cookies_are_found_by_their_whole_names() {
-        let header = "a=1; ab=2;b = 3 ; a=4; =5; c; d=\"6=7\"";
+        let header = "a=1; ab=2;b = 3\t; a=4; =5; c; d=\"6=7\"; \u{a0}e=8\u{a0}; f=9\u{a0}";
         let find = |name: &str| cookies(header, name).collect::<Vec<_>>();
         assert_eq!(find("a"), ["1", "4"]);
         assert_eq!(find("b"), ["3"]);
         assert_eq!(find("c"), [""; 0]);
         assert_eq!(find("A"), [""; 0]);
         assert_eq!(find("d"), ["\"6=7\""]);
+        assert_eq!(find("e"), [""; 0], "only blanks and tabs stand around names and values");
+        assert_eq!(find("f"), ["9\u{a0}"]);
     }
 }

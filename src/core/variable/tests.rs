@@ -187,7 +187,8 @@ fn what_was_rewritten_is_seen_rewritten() {
     let head = Asked { headers: vec![("x-canary", "no")], ..get("/old", Some("a=1&b=2")) };
     let mut draft = Draft::of(&head);
     draft.method = Cow::Borrowed("PUT");
-    draft.path = Cow::Borrowed("/new//x?a=9");
+    draft.path = Cow::Borrowed("/new//x");
+    draft.query = Some(Cow::Borrowed("a=9&a=1&b=2"));
     draft.edits.set.push((Cow::Borrowed("x-canary"), "yes".to_owned()));
     let facts = Facts::new(&head, &draft, Body::Unread);
     for (name, value) in [
