@@ -98,6 +98,8 @@ pub(crate) struct Read {
     /// Where in a body of JSON is what was asked for, by plain paths. Places and not what is there: cells
     /// of what is borrowed would tie all else that is borrowed from facts to one lifetime.
     pub(crate) places: RefCell<BTreeMap<Box<str>, Option<Range<usize>>>>,
+    /// The first values of the fields of a form that were asked for.
+    pub(crate) form: RefCell<BTreeMap<Box<str>, Option<Json>>>,
     /// The whole body: JSON, or the fields of a form.
     pub(crate) parsed: OnceCell<Option<Json>>,
     /// The kind and the name of the GraphQL operation.

@@ -21,10 +21,16 @@ pub(super) fn form_field<'a>(facts: &Facts<'a>, name: &str) -> Option<Value<'a>>
         return None;
     }
     let body = facts.body()?;
-    match String::from_utf8_lossy(body) {
-        Cow::Borrowed(form) => query::first(form, name),
-        Cow::Owned(form) => query::first(&form, name).map(Value::into_owned),
-    }
+    let mut form = facts.read.form.borrow_mut();
+    let found = match form.get(name) {
+        Some(known) => known.clone(),
+        None => {
+            let found = query::first(&String::from_utf8_lossy(body), name).map(Value::into_json);
+            form.insert(name.into(), found.clone());
+            found
+        }
+    };
+    found.map(of_json)
 }
 
 /// What a body has at `path`: JSON as it is, forms as an object of their fields.
@@ -76,14 +82,7 @@ fn of_raw(found: &str) -> Option<Value<'_>> {
     if let Some(text) = plain.filter(|text| !text.contains('\\')) {
         return Some(Value::Text(Cow::Borrowed(text)));
     }
-    Some(match raw::value(serde_json::from_str(found).ok()?)? {
-        Json::String(text) => Value::Text(text.into()),
-        other @ (Json::Null
-        | Json::Bool(_)
-        | Json::Number(_)
-        | Json::Array(_)
-        | Json::Object(_)) => Value::Json(other),
-    })
+    raw::value(serde_json::from_str(found).ok()?).map(of_json)
 }
 
 /// The fields of a form; several values of one are a list.
@@ -107,11 +106,21 @@ pub(super) fn add(fields: &mut Map<String, Json>, name: String, value: Json) {
     }
 }
 
+/// JSON as a value.
+fn of_json(json: Json) -> Value<'static> {
+    match json {
+        Json::String(text) => Value::Text(text.into()),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+            Value::Json(json)
+        }
+    }
+}
+
 impl Value<'_> {
-    fn into_owned(self) -> Value<'static> {
+    fn into_json(self) -> Json {
         match self {
-            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
-            Self::Json(json) => Value::Json(json),
+            Self::Text(text) => text.into(),
+            Self::Json(json) => json,
         }
     }
 }
