@@ -2,8 +2,8 @@
 //!
 //! `[[variable, operator, value], ..]` is an "and"; `[variable, "!", operator, value]` negates; lists that
 //! begin with `OR`, `AND`, `!OR` or `!AND` nest. All that can be known beforehand is known when the
-//! expression is compiled: patterns, networks, numbers. What is left to do for a request neither
-//! allocates nor fails.
+//! expression is compiled: patterns, networks, numbers. What is left to do for a request cannot fail. It
+//! allocates only for values that cannot be lent from the request ([`crate::variable`]), and for patterns.
 
 mod compile;
 mod number;

@@ -2,7 +2,11 @@
 //! has been changed of it so far, and the body where a decision has asked for it.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::Value as Json;
 
 use crate::head::{Edits, Head, match_path};
 
@@ -11,7 +15,7 @@ use crate::head::{Edits, Head, match_path};
 pub struct Draft<'a> {
     /// The method.
     pub method: Cow<'a, str>,
-    /// The path as it is to be sent, escapes as written.
+    /// The path as it is to be sent, escapes as written; without a `?`.
     pub path: Cow<'a, str>,
     /// What follows the `?`.
     pub query: Option<Cow<'a, str>>,
@@ -83,11 +87,31 @@ pub struct Facts<'a> {
     /// The name of the consumer, once it is known who calls.
     pub(crate) consumer: Option<&'a str>,
     wants_body: Cell<bool>,
+    /// What was read of it so far.
+    pub(crate) read: Read,
+}
+
+/// What was parsed of a request, so that it is parsed once however often it is asked for. Only
+/// [`crate::variable`] knows how; nothing of it is told before the body is there.
+#[derive(Default)]
+pub(crate) struct Read {
+    /// Where in a body of JSON is what was asked for, by plain paths. Places and not what is there: cells
+    /// of what is borrowed would tie all else that is borrowed from facts to one lifetime.
+    pub(crate) places: RefCell<BTreeMap<Box<str>, Option<Range<usize>>>>,
+    /// The first values of the fields of a form that were asked for.
+    pub(crate) form: RefCell<BTreeMap<Box<str>, Option<Json>>>,
+    /// The whole body: JSON, or the fields of a form.
+    pub(crate) parsed: OnceCell<Option<Json>>,
+    /// The kind and the name of the GraphQL operation.
+    pub(crate) operation: OnceCell<Option<(String, String)>>,
+    /// The root fields of the GraphQL operation.
+    pub(crate) root_fields: OnceCell<Option<Json>>,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(head: &'a dyn Head, draft: &'a Draft<'a>, body: Body<'a>) -> Self {
-        Self { head, draft, body, route: None, consumer: None, wants_body: Cell::new(false) }
+        let (wants_body, read) = (Cell::new(false), Read::default());
+        Self { head, draft, body, route: None, consumer: None, wants_body, read }
     }
 
     /// The same facts, for a request that `route` took.
@@ -150,17 +174,22 @@ impl<'a> Facts<'a> {
         match_path(&self.draft.path)
     }
 
-    /// The host that was asked for, without its port, as it was written.
+    /// The host that was asked for, as it was written, but without its port and without a dot at its
+    /// end: a name with one is the same name (RFC 1034, section 3.1).
     pub(crate) fn host(&self) -> &'a str {
-        host_name(self.head.host())
+        let host = host_name(self.head.host());
+        host.strip_suffix('.').unwrap_or(host)
     }
 }
 
 /// The values of the cookies of this name in the header `Cookie` (RFC 6265, section 4.2.1), quotes as
-/// written. There can be several, of different paths.
+/// written, without the blanks and tabs around them. There can be several, of different paths.
 pub(crate) fn cookies<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
     let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
-    pairs.filter(move |(own, _)| own.trim() == name).map(|(_, value)| value.trim())
+    let blanks = [' ', '\t'];
+    pairs
+        .filter(move |(own, _)| own.trim_matches(blanks) == name)
+        .map(move |(_, value)| value.trim_matches(blanks))
 }
 
 /// The host of an authority, without its port.
@@ -183,6 +212,7 @@ pub(crate) mod fake {
         pub(crate) headers: Vec<(&'static str, String)>,
         pub(crate) client: Option<IpAddr>,
         pub(crate) query: Option<String>,
+        pub(crate) host: Option<&'static str>,
     }
 
     impl Asked {
@@ -216,7 +246,7 @@ pub(crate) mod fake {
         }
 
         fn host(&self) -> &str {
-            "api.example.com"
+            self.host.unwrap_or("api.example.com")
         }
 
         fn header(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -247,13 +277,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_dot_at_the_end_of_a_host_is_no_part_of_it() {
+        for (written, expected) in [
+            ("api.example.com", "api.example.com"),
+            ("api.example.com.", "api.example.com"),
+            ("API.example.com.:8080", "API.example.com"),
+            ("[::1]:80", "[::1]"),
+            (".", ""),
+            ("", ""),
+        ] {
+            let asked = fake::Asked { host: Some(written), ..fake::Asked::default() };
+            assert_eq!(asked.with(Body::Unread, |facts| facts.host().to_owned()), expected);
+        }
+    }
+
+    #[test]
     fn cookies_are_found_by_their_whole_names() {
-        let header = "a=1; ab=2;b = 3 ; a=4; =5; c; d=\"6=7\"";
+        let header = "a=1; ab=2;b = 3\t; a=4; =5; c; d=\"6=7\"; \u{a0}e=8\u{a0}; f=9\u{a0}";
         let find = |name: &str| cookies(header, name).collect::<Vec<_>>();
         assert_eq!(find("a"), ["1", "4"]);
         assert_eq!(find("b"), ["3"]);
         assert_eq!(find("c"), [""; 0]);
         assert_eq!(find("A"), [""; 0]);
         assert_eq!(find("d"), ["\"6=7\""]);
+        assert_eq!(find("e"), [""; 0], "only blanks and tabs stand around names and values");
+        assert_eq!(find("f"), ["9\u{a0}"]);
     }
 }

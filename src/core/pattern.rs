@@ -6,6 +6,12 @@
 //! none of which a pattern shows: text is a sequence of characters and not of bytes (`^.$` takes `é`);
 //! `$` is the very end of the text and not also the place before a final line break; and what a group
 //! inside a repetition captured is as in Rust where the two disagree.
+//!
+//! Matching takes time in proportion to the size of the automaton times the length of the text, of which
+//! clients choose one. So that this stays below some 30 ms, a pattern sees only the beginning of a text
+//! that is too long for it: 512 KiB for a few letters, 64 KiB for an automaton of 2 KiB (a dozen words),
+//! 2 KiB for one of 64 KiB, the largest there is (some hundred repetitions of a class). What it finds
+//! there is found; but what has to stand at the end of the text (`$`, `\z`) is not.
 
 mod pcre;
 
@@ -14,8 +20,16 @@ use regex_lite::{Regex, RegexBuilder};
 /// How long a pattern may be, in bytes.
 const TEXT_MAX: usize = 4096;
 
-/// How large its automaton may become, in bytes; the time for a text is at most their product.
-const SIZE_MAX: usize = 256 * 1024;
+/// How large an automaton can be at least and may be at most, in bytes. Sizes are powers of two: the
+/// library tells only whether a limit was kept.
+const SIZES: std::ops::RangeInclusive<u32> = 8..=16;
+
+/// How large the product of an automaton's size and a text's length may be, in square bytes. One takes
+/// about 0.1 to 0.2 ns.
+const WORK_MAX: usize = 128 * 1024 * 1024;
+
+/// By how many groups the work doubles: what each captured is copied at each step.
+const GROUPS_PER_SIZE: usize = 50;
 
 /// A checked pattern. It is not anchored, as in PCRE.
 #[derive(Debug)]
@@ -23,6 +37,10 @@ pub(crate) struct Pattern {
     text: Box<str>,
     ignore_case: bool,
     regex: Regex,
+    /// How much of a text it sees, in bytes.
+    seen_max: usize,
+    /// Whether it may ask where the text ends.
+    asks_for_end: bool,
 }
 
 impl PartialEq for Pattern {
@@ -40,28 +58,67 @@ impl Pattern {
                 text.len()
             ));
         }
-        let regex = RegexBuilder::new(&pcre::translate(text)?)
-            .case_insensitive(ignore_case)
-            .size_limit(SIZE_MAX)
-            .build()
-            .map_err(|why| format!("invalid pattern: {why}"))?;
-        Ok(Self { text: text.into(), ignore_case, regex })
+        let (regex, size) = automaton(&pcre::translate(text)?, ignore_case)?;
+        Ok(Self {
+            text: text.into(),
+            ignore_case,
+            seen_max: WORK_MAX / size / (1 + regex.captures_len() / GROUPS_PER_SIZE),
+            asks_for_end: text.contains('$') || text.contains("\\z"),
+            regex,
+        })
     }
 
-    /// Whether it occurs in the text.
+    /// Whether it occurs in the text, or in as much of it as it sees.
     pub(crate) fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        match self.seen(text) {
+            None => self.regex.is_match(text),
+            Some(seen) => self.regex.find(seen).is_some_and(|m| self.stands(m.end(), seen)),
+        }
     }
 
-    /// What it takes and captures where it occurs first.
+    /// What it takes and captures where it occurs first, in as much of the text as it sees.
     pub(crate) fn captures<'h>(&self, text: &'h str) -> Option<Captures<'h>> {
-        self.regex.captures(text).map(Captures)
+        match self.seen(text) {
+            None => self.regex.captures(text).map(Captures),
+            Some(seen) => {
+                let found = self.regex.captures(seen).map(Captures)?;
+                self.stands(found.range().end, seen).then_some(found)
+            }
+        }
+    }
+
+    /// The beginning of a text that is too long to be seen whole.
+    fn seen<'h>(&self, text: &'h str) -> Option<&'h str> {
+        if text.len() <= self.seen_max {
+            return None;
+        }
+        text.get(..text.floor_char_boundary(self.seen_max))
+    }
+
+    /// Whether a match stands that ends there in a beginning: not, if it may have taken the cut for the
+    /// end of the text.
+    fn stands(&self, end: usize, seen: &str) -> bool {
+        end < seen.len() || !self.asks_for_end
     }
 
     /// How many groups it captures, with the whole match as the first.
     pub(crate) fn captures_count(&self) -> usize {
         self.regex.captures_len()
     }
+}
+
+/// The automaton of a translated pattern, and the size it has at most, in bytes.
+fn automaton(translated: &str, ignore_case: bool) -> Result<(Regex, usize), String> {
+    let mut builder = RegexBuilder::new(translated);
+    builder.case_insensitive(ignore_case);
+    let mut why = String::new();
+    for size in SIZES.map(|exponent| 1_usize << exponent) {
+        match builder.size_limit(size).build() {
+            Ok(regex) => return Ok((regex, size)),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(format!("invalid pattern: {why}"))
 }
 
 /// One occurrence of a pattern in a text.
@@ -177,6 +234,46 @@ mod tests {
         assert!(Pattern::compile("((a{500}){500}){500}", false).is_err());
         assert!(Pattern::compile(&"(".repeat(4000), false).is_err());
         assert!(Pattern::compile(&"a".repeat(TEXT_MAX + 1), false).is_err());
+    }
+
+    /// The work for a text is bounded: the larger the automaton, the less of a long text is seen.
+    #[test]
+    fn a_long_text_is_seen_up_to_a_bound() {
+        let compile = |text: &str| Pattern::compile(text, false).expect(text);
+        for (text, least) in [
+            ("hello", 256 * 1024),
+            ("^(curl|wget|python-requests)/", 64 * 1024),
+            (r"(?i)\b(select|union|insert|update|delete|drop)\b.*\b(from|into|table)\b", 32 * 1024),
+            ("^.{1,255}$", 4096),
+            ("^[A-Za-z0-9_-]{20,512}$", 2048),
+        ] {
+            let pattern = compile(text);
+            assert!(pattern.seen_max >= least, "{text}: {}", pattern.seen_max);
+        }
+        let slow = compile("(a|b|ab){200}c");
+        assert_eq!(slow.seen_max, 2048);
+        assert!(Pattern::compile("(a|b|ab){400}c", false).is_err(), "larger than any may be");
+        let groups = compile(&"(a)?".repeat(200));
+        assert!(groups.seen_max < 1024, "{}", groups.seen_max);
+
+        let long = format!("{}c{}", "ab".repeat(200), "é".repeat(2048));
+        assert!(slow.is_match(&long));
+        assert_eq!(slow.captures(&long).map(|found| found.range()), Some(0..401));
+        assert!(!slow.is_match(&format!("{}{long}", "é".repeat(2048))), "behind what is seen");
+    }
+
+    #[test]
+    fn the_cut_of_a_long_text_is_not_its_end() {
+        let seen_max = Pattern::compile("^a+$", false).unwrap().seen_max;
+        let long = "a".repeat(seen_max + 1);
+        for (pattern, expected) in [("^a+$", false), (r"^a+\z", false), ("a+", true), ("^a", true)]
+        {
+            assert_eq!(is_match(pattern, &long), expected, "{pattern}");
+            let pattern = Pattern::compile(pattern, false).unwrap();
+            assert_eq!(pattern.captures(&long).is_some(), expected);
+        }
+        assert!(is_match("^a+$", &long[1..]));
+        assert!(is_match("^a+$|^b", &format!("b{long}")), "what is found before the cut is found");
     }
 
     #[test]

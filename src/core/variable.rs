@@ -6,7 +6,6 @@
 //! can be borrowed. What is in the body is parsed where it is asked for.
 
 mod body;
-mod cookie;
 mod graphql;
 mod multipart;
 mod name;
@@ -102,7 +101,7 @@ impl Variable {
                 let header = facts.header(name);
                 header.or_else(|| facts.header(or.as_deref()?)).map(Value::Text)
             }
-            Self::Cookie(name) => cookie::find(facts.header("cookie")?, name).map(Value::Text),
+            Self::Cookie(name) => facts.cookie(name).map(Value::Text),
             Self::UriParam(name) => {
                 let mut params = facts.route?.params.iter();
                 let (_, value) = params.find(|(own, _)| *own == &**name)?;
@@ -119,7 +118,7 @@ impl Plain {
     fn value<'a>(self, facts: &Facts<'a>) -> Option<Value<'a>> {
         let Facts { head, draft, route, .. } = *facts;
         let text = match self {
-            Self::Args => args(draft)?,
+            Self::Args => Cow::Borrowed(draft.query.as_deref()?),
             Self::Asn => head.place(Place::Asn)?,
             Self::Colo => head.place(Place::Colo)?,
             Self::Country => head.place(Place::Country)?,
@@ -132,7 +131,7 @@ impl Plain {
             Self::HttpHost => Cow::Borrowed(Some(head.host()).filter(|host| !host.is_empty())?),
             Self::Https => Cow::Borrowed(if head.scheme() == "https" { "on" } else { "" }),
             Self::IsArgs => {
-                let has_args = args(draft).is_some_and(|args| !args.is_empty());
+                let has_args = draft.query.as_deref().is_some_and(|query| !query.is_empty());
                 Cow::Borrowed(if has_args { "?" } else { "" })
             }
             Self::Method => Cow::Borrowed(&*draft.method),
@@ -148,31 +147,14 @@ impl Plain {
             Self::ServerPort => Cow::Owned(head.port().to_string()),
             Self::ServiceId => Cow::Borrowed(route?.service_id?),
             Self::ServiceName => Cow::Borrowed(route?.service_name?),
-            Self::Uri => text(match_path(parts(draft).0)),
+            Self::Uri => text(match_path(&draft.path)),
         };
         Some(Value::Text(text))
     }
 }
 
-/// The path of a draft, and the arguments that a rewrite has put behind it.
-fn parts<'a>(draft: &'a Draft<'a>) -> (&'a str, Option<&'a str>) {
-    match draft.path.split_once('?') {
-        Some((path, args)) => (path, Some(args)),
-        None => (&draft.path, None),
-    }
-}
-
-/// The arguments as one: those of a rewrite before the client's.
-fn args<'a>(draft: &'a Draft<'a>) -> Option<Cow<'a, str>> {
-    match (parts(draft).1, draft.query.as_deref()) {
-        (Some(own), Some(query)) => Some(Cow::Owned(format!("{own}&{query}"))),
-        (own, query) => own.or(query).map(Cow::Borrowed),
-    }
-}
-
 fn first_arg<'a>(draft: &'a Draft<'a>, name: &str) -> Option<Value<'a>> {
-    let queries = [parts(draft).1, draft.query.as_deref()];
-    queries.into_iter().flatten().find_map(|query| query::first(query, name))
+    query::first(draft.query.as_deref()?, name)
 }
 
 fn target<'a>(path: Cow<'a, str>, query: Option<&str>) -> Cow<'a, str> {
@@ -182,10 +164,9 @@ fn target<'a>(path: Cow<'a, str>, query: Option<&str>) -> Cow<'a, str> {
     }
 }
 
-/// In lower case and without its port, nor a dot at its end.
+/// In lower case.
 fn host<'a>(facts: &Facts<'a>) -> Option<Cow<'a, str>> {
     let host = facts.host();
-    let host = host.strip_suffix('.').unwrap_or(host);
     if host.is_empty() {
         return None;
     }

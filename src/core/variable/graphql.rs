@@ -6,11 +6,13 @@
 mod lexer;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
 use super::{Value, first_arg};
 use crate::facts::Facts;
+use crate::raw;
 use lexer::{Lexer, Token};
 
 /// How long a document may be, in bytes, as in APISIX.
@@ -22,6 +24,9 @@ const DEPTH_MAX: usize = 64;
 /// How many root fields are told; each may be as short as two bytes.
 const FIELDS_MAX: usize = 1000;
 
+/// How many fragments are followed, or looked for in vain; what others hold is not told.
+const SPREADS_MAX: usize = 1000;
+
 /// What of an operation is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -32,15 +37,22 @@ pub(super) enum Asked {
 
 /// What of its operation a request says; nothing, where it has none that can be read.
 pub(super) fn asked<'a>(facts: &Facts<'a>, asked: Asked) -> Option<Value<'a>> {
+    let read = &facts.read;
+    if asked == Asked::Fields {
+        let fields = || of_operation(facts, |operation| Json::from(operation.fields()));
+        return read.root_fields.get_or_init(fields).clone().map(Value::Json);
+    }
+    let named =
+        || of_operation(facts, |Operation { kind, name, .. }| (kind.to_owned(), name.to_owned()));
+    let (kind, name) = read.operation.get_or_init(named).as_ref()?;
+    let text = if asked == Asked::Name { name } else { kind };
+    Some(Value::Text(Cow::Owned(text.clone())))
+}
+
+/// What `tell` tells of the operation of a request.
+fn of_operation<T>(facts: &Facts<'_>, tell: impl FnOnce(Operation<'_>) -> T) -> Option<T> {
     let document = document(facts).filter(|document| document.len() <= LENGTH_MAX)?;
-    let operation = parse(&document)?;
-    Some(match asked {
-        Asked::Operation => Value::Text(Cow::Owned(operation.kind.to_owned())),
-        Asked::Name => Value::Text(Cow::Owned(operation.name.to_owned())),
-        Asked::Fields => {
-            Value::Json(operation.fields.into_iter().map(Json::from).collect::<Vec<_>>().into())
-        }
-    })
+    parse(&document).map(tell)
 }
 
 /// The document: an argument of a GET, else the body or what is in its JSON.
@@ -60,19 +72,20 @@ fn document<'a>(facts: &Facts<'a>) -> Option<Cow<'a, str>> {
     if !kind.to_ascii_lowercase().starts_with("application/json") {
         return std::str::from_utf8(body).ok().map(Cow::Borrowed);
     }
-    match serde_json::from_slice::<Json>(body).ok()?.get_mut("query")?.take() {
+    match raw::value(raw::member(raw::root(body)?, "query")?)? {
         Json::String(query) => Some(Cow::Owned(query)),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => None,
     }
 }
 
 /// The first operation of a document.
-#[derive(Debug, PartialEq)]
 struct Operation<'d> {
     kind: &'d str,
     /// Empty, where it has none.
     name: &'d str,
-    fields: Vec<&'d str>,
+    selections: Vec<Selection<'d>>,
+    /// The fragments of the document, the first of each name.
+    fragments: BTreeMap<&'d str, Vec<Selection<'d>>>,
 }
 
 /// What stands at the root of an operation or a fragment.
@@ -84,7 +97,7 @@ enum Selection<'d> {
 fn parse(document: &str) -> Option<Operation<'_>> {
     let mut parser = Parser { lexer: Lexer::new(document), ahead: None };
     let mut operation = None;
-    let mut fragments = Vec::new();
+    let mut fragments = BTreeMap::new();
     while let Some(token) = parser.next()? {
         let (kind, name) = match token {
             Token::Mark('{') => ("query", ""),
@@ -108,35 +121,36 @@ fn parse(document: &str) -> Option<Operation<'_>> {
         let mut selections = Vec::new();
         parser.selections(&mut selections, 0)?;
         if kind == "fragment" {
-            fragments.push((name, selections));
+            fragments.entry(name).or_insert(selections);
         } else if operation.is_none() {
             operation = Some((kind, name, selections));
         }
     }
     let (kind, name, selections) = operation?;
-    Some(Operation { kind, name, fields: fields(selections, fragments) })
+    Some(Operation { kind, name, selections, fragments })
 }
 
-/// The fields among selections and in the fragments they name; each fragment counts once.
-fn fields<'d>(
-    selections: Vec<Selection<'d>>,
-    mut fragments: Vec<(&'d str, Vec<Selection<'d>>)>,
-) -> Vec<&'d str> {
-    let mut fields = Vec::new();
-    let mut open = vec![selections.into_iter()];
-    while let Some(mut selections) = open.pop() {
-        let Some(selection) = selections.next() else { continue };
-        open.push(selections);
-        match selection {
-            Selection::Field(_) if fields.len() == FIELDS_MAX => break,
-            Selection::Field(name) => fields.push(name),
-            Selection::Spread(name) => {
-                let fragment = fragments.iter().position(|(own, _)| *own == name);
-                open.extend(fragment.map(|at| fragments.swap_remove(at).1.into_iter()));
+impl<'d> Operation<'d> {
+    /// The fields among its selections and in the fragments they name; each fragment counts once. Takes
+    /// at most `FIELDS_MAX` and `SPREADS_MAX` steps.
+    fn fields(mut self) -> Vec<&'d str> {
+        let mut fields = Vec::new();
+        let mut spreads_count = 0;
+        let mut open = vec![self.selections.into_iter()];
+        while let Some(selections) = open.last_mut() {
+            match selections.next() {
+                None => drop(open.pop()),
+                Some(Selection::Field(_)) if fields.len() == FIELDS_MAX => break,
+                Some(Selection::Field(name)) => fields.push(name),
+                Some(Selection::Spread(_)) if spreads_count == SPREADS_MAX => break,
+                Some(Selection::Spread(name)) => {
+                    spreads_count += 1;
+                    open.extend(self.fragments.remove(name).map(Vec::into_iter));
+                }
             }
         }
+        fields
     }
-    fields
 }
 
 /// All methods give nothing where the document is none, which ends everything.

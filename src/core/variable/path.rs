@@ -1,7 +1,12 @@
 //! Places in a body: names with dots between them or, where `[`, `*` or `..` occurs, as much of JSONPath
 //! (RFC 9535) as costs no more than one walk over the body.
+//!
+//! What `..` finds can stand in what it found before, and each find is told whole. All finds together may
+//! be 64 KiB larger than the body; those that come behind are left out. No finds reach that but such that
+//! stand in one another.
 
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json};
 
 use super::Value;
 use crate::raw;
@@ -9,6 +14,7 @@ use crate::raw;
 /// A place in a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
+    text: Box<str>,
     steps: Box<[Step]>,
     /// Whether it is JSONPath, which finds a list; a plain path finds one value.
     finds_many: bool,
@@ -27,6 +33,9 @@ enum Step {
 /// How many steps a path may have.
 const STEPS_MAX: usize = 32;
 
+/// How much larger than the body all that is found may be, in bytes.
+const FOUND_MORE_MAX: usize = 64 * 1024;
+
 impl Path {
     /// The path that this text is, or what in it is not supported.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -43,39 +52,39 @@ impl Path {
         if steps.iter().filter(|step| matches!(step, Step::Deep(_))).count() > 1 {
             return Err(format!("`post_arg.{text}`: `..` can be had only once"));
         }
-        Ok(Self { steps: steps.into(), finds_many })
+        Ok(Self { text: text.into(), steps: steps.into(), finds_many })
     }
 
-    /// What is there in a body of JSON. A plain path leads to it past all else, whatever that holds.
-    pub(super) fn find_raw(&self, body: &[u8]) -> Option<Value<'static>> {
-        if self.finds_many {
-            return self.find(serde_json::from_slice(body).ok()?);
-        }
-        let mut found = raw::root(body)?;
-        for step in &self.steps {
-            let Step::Name(name) = step else { return None };
-            found = raw::member(found, name)?;
-        }
-        Some(match raw::value(found)? {
-            Json::String(text) => Value::Text(text.into()),
-            other @ (Json::Null
-            | Json::Bool(_)
-            | Json::Number(_)
-            | Json::Array(_)
-            | Json::Object(_)) => Value::Json(other),
+    /// The path as it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether what it finds is a list.
+    pub(super) fn finds_many(&self) -> bool {
+        self.finds_many
+    }
+
+    /// What is there in JSON: a plain path leads to it past all else, whatever that holds.
+    pub(super) fn find_raw<'r>(&self, root: &'r RawValue) -> Option<&'r RawValue> {
+        self.steps.iter().try_fold(root, |found, step| match step {
+            Step::Name(name) => raw::member(found, name),
+            Step::Index(_) | Step::All | Step::Deep(_) => None,
         })
     }
 
-    /// What is there in a body: text, other JSON, or the list of all that is found.
-    pub(super) fn find(&self, body: Json) -> Option<Value<'static>> {
-        let mut found = vec![&body];
+    /// What is there in a body of this length: text, other JSON, or the list of all that is found.
+    pub(super) fn find(&self, body: &Json, length: usize) -> Option<Value<'static>> {
+        let mut found = vec![body];
         for step in &self.steps {
             let mut next = Vec::new();
             found.iter().for_each(|json| step.take(json, &mut next));
             found = next;
         }
         if self.finds_many {
-            let found: Vec<Json> = found.into_iter().cloned().collect();
+            let mut left = length.saturating_add(FOUND_MORE_MAX);
+            let found: Vec<Json> =
+                found.into_iter().map_while(|json| cloned_within(json, &mut left)).collect();
             return (!found.is_empty()).then_some(Value::Json(Json::Array(found)));
         }
         found.first().map(|json| match json {
@@ -85,6 +94,34 @@ impl Path {
             }
         })
     }
+}
+
+/// The same once more, unless it is larger than what is `left`, in bytes; none counts for more than it
+/// takes in a text. Recurses as deep as the body is nested, which its parser bounds.
+fn cloned_within(json: &Json, left: &mut usize) -> Option<Json> {
+    let mut take = |length: usize| {
+        *left = left.checked_sub(length)?;
+        Some(())
+    };
+    take(1)?;
+    Some(match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
+        Json::String(text) => {
+            take(text.len())?;
+            json.clone()
+        }
+        Json::Array(list) => {
+            list.iter().map(|json| cloned_within(json, left)).collect::<Option<Vec<_>>>()?.into()
+        }
+        Json::Object(members) => {
+            let mut cloned = Map::new();
+            for (name, json) in members {
+                *left = left.checked_sub(name.len())?;
+                cloned.insert(name.clone(), cloned_within(json, left)?);
+            }
+            cloned.into()
+        }
+    })
 }
 
 impl Step {

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::facts::{Body, Matched};
+use crate::facts::{Body, Matched, Read};
 use crate::head::Head;
 
 /// A request whose target and headers are data.
@@ -187,7 +187,8 @@ fn what_was_rewritten_is_seen_rewritten() {
     let head = Asked { headers: vec![("x-canary", "no")], ..get("/old", Some("a=1&b=2")) };
     let mut draft = Draft::of(&head);
     draft.method = Cow::Borrowed("PUT");
-    draft.path = Cow::Borrowed("/new//x?a=9");
+    draft.path = Cow::Borrowed("/new//x");
+    draft.query = Some(Cow::Borrowed("a=9&a=1&b=2"));
     draft.edits.set.push((Cow::Borrowed("x-canary"), "yes".to_owned()));
     let facts = Facts::new(&head, &draft, Body::Unread);
     for (name, value) in [
@@ -266,6 +267,20 @@ fn fields_of_forms_are_found() {
 }
 
 #[test]
+fn a_field_of_a_form_is_looked_for_once() {
+    let head = post("application/x-www-form-urlencoded");
+    let draft = Draft::of(&head);
+    let facts = Facts::new(&head, &draft, Body::Whole(b"a=1&b&bad=\xff"));
+    for _ in 0..2 {
+        assert_eq!(of_facts("post_arg_a", &facts), Json::from("1"));
+        assert_eq!(of_facts("post_arg_b", &facts), Json::from(true));
+        assert_eq!(of_facts("post_arg_bad", &facts), Json::from("\u{fffd}"));
+        assert_eq!(of_facts("post_arg_c", &facts), Json::Null);
+    }
+    assert_eq!(facts.read.form.borrow().len(), 4);
+}
+
+#[test]
 fn parts_of_forms_are_found() {
     let head = post("multipart/form-data; boundary=\"xYz\"");
     let body = "preamble\r\n--xYz\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ngpt\r\n--xYz\r\n\
@@ -303,6 +318,47 @@ fn places_in_json_are_found() {
     assert_eq!(of_body("post_arg.a", &head, "{no json"), Json::Null);
     assert_eq!(of_body("post_arg.a", &head, &"[".repeat(100_000)), Json::Null);
     assert_eq!(of_body("post_arg...a", &head, &("[".repeat(100) + &"]".repeat(100))), Json::Null);
+}
+
+/// A body is never told more than once and a bit, however its finds stand in one another.
+#[test]
+fn finds_in_one_another_are_told_up_to_a_bound() {
+    let head = post("application/json");
+    let nested = |depth: usize, text: &str| {
+        format!("{}\"{text}\"{}", "{\"a\":".repeat(depth), "}".repeat(depth))
+    };
+    let count = |body: &str| of_body("post_arg...a", &head, body).as_array().map(Vec::len);
+    assert_eq!(count(&nested(100, "text")), Some(100));
+    let large = nested(100, &"x".repeat(1_000_000));
+    assert_eq!(count(&large), Some(1), "each holds all of the text");
+    let flat = format!("[{}]", vec![r#"{"a":""}"#; 100_000].join(","));
+    assert_eq!(count(&flat), Some(100_000));
+}
+
+/// What was asked for once is not looked for again.
+#[test]
+fn a_body_is_parsed_once_for_all_that_is_asked() {
+    let head = post("application/json");
+    let draft = Draft::of(&head);
+    let body = br#"{"model": "gpt", "say": "a\"b", "n": 1e400, "query": "query Q { a }"}"#;
+    let facts = Facts::new(&head, &draft, Body::Whole(body));
+    for _ in 0..3 {
+        let model = Variable::parse("post_arg.model").unwrap().value(&facts);
+        assert!(matches!(model, Some(Value::Text(Cow::Borrowed("gpt")))), "{model:?}");
+        assert_eq!(of_facts("post_arg.say", &facts), Json::from("a\"b"));
+        assert_eq!(of_facts("post_arg.none", &facts), Json::Null);
+        assert_eq!(of_facts("post_arg...model", &facts), Json::Null, "beside what cannot be held");
+        assert_eq!(of_facts("graphql_name", &facts), Json::from("Q"));
+        assert_eq!(of_facts("graphql_operation", &facts), Json::from("query"));
+        assert_eq!(of_facts("graphql_root_fields", &facts), text(r#"["a"]"#));
+    }
+    let Read { places, parsed, operation, root_fields, .. } = &facts.read;
+    assert_eq!(
+        places.borrow().keys().map(|at| &**at).collect::<Vec<_>>(),
+        ["model", "none", "say"]
+    );
+    assert!(parsed.get().is_some());
+    assert!(operation.get().is_some() && root_fields.get().is_some());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 use super::*;
 
 fn told(document: &str) -> Option<(String, String, Vec<String>)> {
-    let Operation { kind, name, fields } = parse(document)?;
-    Some((kind.to_owned(), name.to_owned(), fields.into_iter().map(str::to_owned).collect()))
+    let operation = parse(document)?;
+    let (kind, name) = (operation.kind.to_owned(), operation.name.to_owned());
+    Some((kind, name, operation.fields().into_iter().map(str::to_owned).collect()))
 }
 
 #[test]
@@ -67,6 +68,22 @@ fn what_is_no_document_says_nothing() {
     ] {
         assert_eq!(told(document), None, "{document:.40}");
     }
+}
+
+/// The work for a document is at most proportional to its length, whatever its fragments name.
+#[test]
+fn many_spreads_are_followed_up_to_a_bound() {
+    let spreads: String = (0..26_000).map(|at| format!("...F{at} ")).collect();
+    let fragments: String = (0..26_000).map(|at| format!("fragment F{at} on Q{{f{at}}}")).collect();
+    let (_, _, fields) = told(&format!("{{a {spreads}}}{fragments}")).expect("a document");
+    assert_eq!(fields.len(), FIELDS_MAX);
+    assert_eq!(fields.get(..3).expect("three"), ["a", "f0", "f1"]);
+    let unknown = "...G ".repeat(SPREADS_MAX);
+    let (_, _, fields) = told(&format!("{{a {unknown} b ...H late}}")).expect("a document");
+    assert_eq!(fields, ["a", "b"]);
+    let twice = "{...F ...F} fragment F on Q{a} fragment F on Q{b}";
+    let (_, _, fields) = told(twice).expect("a document");
+    assert_eq!(fields, ["a"], "the first fragment of a name counts, once");
 }
 
 /// Whatever the text, there is an answer; the seed is fixed.
