@@ -184,8 +184,8 @@ impl<'a> Exchange<'a> {
                 edits.add.push((Cow::Borrowed("set-cookie"), set_cookie.clone()));
             }
         }
-        // Last, so that no branch can claim to be another.
-        edits.set.extend(self.proof().map(|(name, value)| (Cow::Borrowed(name), value)));
+        // Last, and in place of all that was set or added before: no branch can claim to be another.
+        self.proof().for_each(|(name, value)| edits.replace(Cow::Borrowed(name), value));
         edits
     }
 

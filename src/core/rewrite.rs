@@ -27,7 +27,7 @@ use crate::head::Edits;
 use crate::problem::Problem;
 use crate::wire::Members;
 
-use headers::HeaderRules;
+use headers::{HeaderRules, Message};
 pub(crate) use headers::{HeadersWire, Values};
 pub(crate) use query::QueryWire;
 pub(crate) use target::URI_MAX;
@@ -119,16 +119,15 @@ impl Rewrite {
             compiled.set_headers(wire, branch.key("headers"), report);
         }
         if let Some(wire) = response_headers {
-            // The path of the request is not matched again for its response: there are no captures.
             let at = branch.key("response_headers");
-            compiled.response = HeaderRules::compile(wire, false, at, report);
+            compiled.response = HeaderRules::compile(wire, Message::Response, at, report);
         }
         compiled
     }
 
     /// Checks what is changed in the headers of the request.
     pub(crate) fn set_headers(&mut self, wire: &HeadersWire, at: At<'_>, report: &mut Report) {
-        self.headers = HeaderRules::compile(wire, self.target.has_patterns(), at, report);
+        self.headers = HeaderRules::compile(wire, self.message(), at, report);
     }
 
     /// The same for headers that are only set, each by its name.
@@ -138,7 +137,11 @@ impl Rewrite {
         at: At<'_>,
         report: &mut Report,
     ) {
-        self.headers = HeaderRules::compile_plain(wire, self.target.has_patterns(), at, report);
+        self.headers = HeaderRules::compile_plain(wire, self.message(), at, report);
+    }
+
+    fn message(&self) -> Message {
+        Message::Request { has_patterns: self.target.has_patterns() }
     }
 
     /// Whether it cannot be applied to a request without its body.
@@ -466,6 +469,24 @@ mod tests {
         let mut draft = received.clone();
         assert_eq!(rewrite.apply(&facts, &mut draft), Ok(()));
         assert!(facts.wants_body() && draft.body.is_none());
+    }
+
+    #[test]
+    fn what_proves_who_served_is_not_for_a_response_to_change() {
+        let edits = |verb: &str, name: &str| match verb {
+            "remove" => json!({verb: [name]}),
+            _ => json!({verb: {name: "fake"}}),
+        };
+        for name in ["X-Splitway-Route", "x-splitway-branch", "x-splitway-revision"] {
+            for verb in ["set", "add", "remove"] {
+                let (_, report) = compile(&json!({"response_headers": edits(verb, name)}));
+                let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+                let key = if verb == "remove" { "0" } else { name };
+                let what = "this header proves who served and cannot be edited";
+                assert_eq!(faults, [format!("/response_headers/{verb}/{key}: {what}")]);
+                rewrite(&json!({"headers": edits(verb, name)}));
+            }
+        }
     }
 
     #[test]

@@ -42,3 +42,29 @@ fn nothing_is_allocated_for_a_request_that_goes_by_turns_and_has_its_path_replac
     }
     assert_eq!(counts, [19, 1]);
 }
+
+/// What is made of a request by this document, which has one route for everything.
+fn of_route<T>(route: &Value, head: &Fake, then: impl FnOnce(Exchange<'_>) -> T) -> T {
+    let document = json!({"routes": [route]}).to_string();
+    let mut report = Report::default();
+    let snapshot = compile_json(&document, 0, &mut report);
+    let snapshot = snapshot.unwrap_or_else(|| panic!("{:?}", report.faults));
+    let inquiry = Inquiry { snapshot: Some(&snapshot), head };
+    let decided = Exchange::decide(inquiry, Means::NONE, Body::Unread);
+    then(decided.unwrap_or_else(|_| panic!("nothing looks at a body")))
+}
+
+#[test]
+fn no_branch_proves_to_be_another_by_what_it_adds_to_a_response() {
+    let route = json!({"id": "r", "uri": "/*", "upstream": {"nodes": {"a.example:80": 1}}});
+    of_route(&route, &Fake::new("GET", "/"), |mut exchange| {
+        let fake = || (Cow::Borrowed(proof::BRANCH), "fake".to_owned());
+        let response = &mut exchange.decision.as_mut().unwrap().response;
+        response.add.push(fake());
+        response.set.push(fake());
+        let Edits { set, add, .. } = exchange.response_edits();
+        assert_eq!(add, []);
+        let branches = set.iter().filter(|(name, _)| name == proof::BRANCH);
+        assert_eq!(branches.map(|(_, value)| &**value).collect::<Vec<_>>(), ["route"]);
+    });
+}
