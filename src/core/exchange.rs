@@ -262,10 +262,10 @@ impl<'a> Decision<'a> {
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };
         let picked = rule.pick(&facts, &route.id, means)?;
         observer.picked(rule, &picked);
-        if let Some(header) = rule.forced.as_ref().and_then(Override::header) {
-            // What opens the branch here is none of the upstream's business.
-            draft.edits.remove.push(Cow::Owned(header.to_owned()));
-        }
+        // What opens a branch here is none of the upstream's business, whichever rule took the request.
+        let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());
+        let removals = Override::removals(overrides, &facts);
+        draft.edits.follow(removals);
         let (response, is_trial) = (Edits::default(), means.is_trial);
         Ok(Ok(Self { route, matched, draft, picked, response, is_trial }))
     }
