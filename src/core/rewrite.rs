@@ -472,6 +472,29 @@ mod tests {
     }
 
     #[test]
+    fn segments_of_dots_are_not_written_in_a_path() {
+        let faults = |wire: Value| {
+            let (_, report) = compile(&json!({ "rewrite": wire }));
+            report.faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let is_refused = |wire: Value, at: &str| {
+            let faults = faults(wire.clone());
+            let expected = format!("{at}: the segments `.` and `..`, also escaped");
+            assert!(matches!(&*faults, [one] if one.starts_with(&expected)), "{wire}: {faults:?}");
+        };
+        for uri in ["/base/../up", "/%2e%2E/a", "/a/.", "/.%2e?b", "/$arg_a/../b", "/../$arg_a"] {
+            is_refused(json!({ "uri": uri }), "/rewrite/uri");
+        }
+        is_refused(json!({"regex_uri": ["^/a(.*)", "/v/../$1"]}), "/rewrite/regex_uri/1");
+        for uri in ["/...", "/.a/b..", "/a?b=/../", "/.$arg_a/b", "/$arg_a..", "/.${arg_a}./"] {
+            assert_eq!(faults(json!({ "uri": uri })), [""; 0], "{uri}");
+        }
+        for replacement in ["..", "/a/.", "./a", ".$0."] {
+            assert_eq!(faults(json!({"regex_uri": ["o", replacement]})), [""; 0], "{replacement}");
+        }
+    }
+
+    #[test]
     fn what_proves_who_served_is_not_for_a_response_to_change() {
         let edits = |verb: &str, name: &str| match verb {
             "remove" => json!({verb: [name]}),

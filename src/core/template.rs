@@ -156,6 +156,26 @@ impl Template {
         })
     }
 
+    /// What stands between its slashes, nothing where something is filled in.
+    pub(crate) fn fixed_segments(&self) -> Vec<Option<String>> {
+        let mut segments = vec![Some(String::new())];
+        for part in &self.parts {
+            let Part::Text(text) = part else {
+                segments.pop();
+                segments.push(None);
+                continue;
+            };
+            for (number, piece) in text.split('/').enumerate() {
+                match segments.last_mut() {
+                    Some(Some(last)) if number == 0 => last.push_str(piece),
+                    Some(None) if number == 0 => {}
+                    Some(_) | None => segments.push(Some(piece.to_owned())),
+                }
+            }
+        }
+        segments
+    }
+
     /// The numbers of the captures in it.
     pub(crate) fn captures(&self) -> impl Iterator<Item = usize> {
         self.parts.iter().filter_map(|part| match part {
