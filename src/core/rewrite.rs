@@ -495,6 +495,29 @@ mod tests {
     }
 
     #[test]
+    fn values_and_replacements_have_a_length() {
+        let wire = |length: usize| {
+            let text = "a".repeat(length);
+            json!({
+                "rewrite": {"regex_uri": ["^/", text], "query": {"set": {"a": text}}},
+                "headers": {"set": {"x-a": ["", text]}},
+                "response_headers": {"add": {"x-a": text}},
+            })
+        };
+        rewrite(&wire(8192));
+        let (_, report) = compile(&wire(8193));
+        let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+        let places = [
+            "/rewrite/regex_uri/1",
+            "/rewrite/query/set/a",
+            "/headers/set/x-a",
+            "/response_headers/add/x-a",
+        ];
+        let what = "expected at most 8192 bytes, found 8193";
+        assert_eq!(faults, places.map(|at| format!("{at}: {what}")));
+    }
+
+    #[test]
     fn what_proves_who_served_is_not_for_a_response_to_change() {
         let edits = |verb: &str, name: &str| match verb {
             "remove" => json!({verb: [name]}),

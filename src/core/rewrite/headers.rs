@@ -35,6 +35,16 @@ pub(crate) struct HeadersWire {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Values(Vec<String>);
 
+/// The most bytes of a template that is no path: a value, or a replacement.
+const VALUE_MAX: usize = 8192;
+
+/// Reports a template that is too long.
+pub(super) fn check_length(text: &str, at: At<'_>, report: &mut Report) {
+    if text.len() > VALUE_MAX {
+        report.fault(at, format!("expected at most {VALUE_MAX} bytes, found {}", text.len()));
+    }
+}
+
 impl Values {
     /// Checks the values as templates.
     pub(super) fn compile(
@@ -46,7 +56,11 @@ impl Values {
         if self.0.is_empty() {
             report.fault(at, "expected at least one value");
         }
-        self.0.iter().map(|text| Template::compile(dialect, text, at, report)).collect()
+        let texts = self.0.iter().map(|text| {
+            check_length(text, at, report);
+            Template::compile(dialect, text, at, report)
+        });
+        texts.collect()
     }
 
     pub(super) fn texts(&self) -> &[String] {

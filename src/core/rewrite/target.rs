@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use super::RewriteWire;
 use super::escape::{PATH, QUERY, escape, fill};
+use super::headers::check_length;
 use super::query::Query;
 use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
@@ -160,6 +161,7 @@ fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(P
     }
     let pairs = list.chunks_exact(2).enumerate().filter_map(|(index, pair)| {
         let [pattern, replacement] = pair else { return None };
+        check_length(replacement, at.index(2 * index + 1), report);
         let uri =
             Uri::compile_in(Dialect::Replacement, replacement, at.index(2 * index + 1), report);
         match Pattern::compile(pattern, false) {
