@@ -245,6 +245,12 @@ impl<'a> Decision<'a> {
         let matched = route.matched(params);
         let mut wants_body = false;
         for rewrite in &route.rewrites {
+            let facts = Facts::new(head, &draft, body).of_route(&matched);
+            let acts = rewrite.acts_on(&facts);
+            wants_body |= facts.wants_body();
+            if !acts {
+                continue;
+            }
             let before = draft.clone();
             let facts = Facts::new(head, &before, body).of_route(&matched);
             if let Err(problem) = rewrite.apply(&facts, &mut draft) {
