@@ -212,7 +212,7 @@ impl RewriteWire {
     /// Checks the changes of everything but headers.
     pub(crate) fn compile(&self, at: At<'_>, report: &mut Report) -> Rewrite {
         let target = Target::compile(self, at, report);
-        match self.host.as_deref().map(is_host) {
+        match self.host.as_deref().map(is_apisix_host) {
             Some(true) => report.warn(
                 at.key("host"),
                 "at the edge `Host` is always the node's name: a Worker cannot send another",
@@ -236,8 +236,9 @@ impl RewriteWire {
     }
 }
 
-/// Whether APISIX takes a text as `host`.
-fn is_host(text: &str) -> bool {
+/// Whether APISIX takes a text as the `host` of a rewrite: its own grammar, which is not that of a node's
+/// host (no brackets, no `_`, any port of five digits).
+fn is_apisix_host(text: &str) -> bool {
     let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
     let is_port =
         |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
