@@ -108,7 +108,7 @@ impl QuestionWire {
             (Place::Colo, self.colo.map(Value::String)),
             (Place::Asn, self.asn),
         ];
-        let place = place.map(|(what, value)| place_of(what, value?, root, report));
+        let place = place.map(|(what, value)| place_of(what, &value?, root, report));
         let at = self.at.as_ref().filter(|at| !at.is_null());
         let moment = at.and_then(moment);
         if at.is_some() && moment.is_none() {
@@ -192,12 +192,11 @@ fn describe(body: &str, is_json: bool, headers: &mut Lines) {
 }
 
 /// What is said of a place, as the edge would tell it.
-fn place_of(what: Place, value: Value, root: At<'_>, report: &mut Report) -> Option<String> {
-    let text = match value {
-        Value::Null => return None,
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
+fn place_of(what: Place, value: &Value, root: At<'_>, report: &mut Report) -> Option<String> {
+    if value.is_null() {
+        return None;
+    }
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let is_code = |length: usize| {
         text.len() == length && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
     };
