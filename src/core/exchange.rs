@@ -184,8 +184,8 @@ impl<'a> Exchange<'a> {
                 edits.add.push((Cow::Borrowed("set-cookie"), set_cookie.clone()));
             }
         }
-        // Last, so that no branch can claim to be another.
-        edits.set.extend(self.proof().map(|(name, value)| (Cow::Borrowed(name), value)));
+        // Last, and in place of all that was set or added before: no branch can claim to be another.
+        self.proof().for_each(|(name, value)| edits.replace(Cow::Borrowed(name), value));
         edits
     }
 
@@ -245,6 +245,12 @@ impl<'a> Decision<'a> {
         let matched = route.matched(params);
         let mut wants_body = false;
         for rewrite in &route.rewrites {
+            let facts = Facts::new(head, &draft, body).of_route(&matched);
+            let acts = rewrite.acts_on(&facts);
+            wants_body |= facts.wants_body();
+            if !acts {
+                continue;
+            }
             let before = draft.clone();
             let facts = Facts::new(head, &before, body).of_route(&matched);
             if let Err(problem) = rewrite.apply(&facts, &mut draft) {
@@ -262,10 +268,10 @@ impl<'a> Decision<'a> {
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };
         let picked = rule.pick(&facts, &route.id, means)?;
         observer.picked(rule, &picked);
-        if let Some(header) = rule.forced.as_ref().and_then(Override::header) {
-            // What opens the branch here is none of the upstream's business.
-            draft.edits.remove.push(Cow::Owned(header.to_owned()));
-        }
+        // What opens a branch here is none of the upstream's business, whichever rule took the request.
+        let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());
+        let removals = Override::removals(overrides, &facts);
+        draft.edits.follow(removals);
         let (response, is_trial) = (Edits::default(), means.is_trial);
         Ok(Ok(Self { route, matched, draft, picked, response, is_trial }))
     }

@@ -11,7 +11,7 @@ use std::fmt;
 use crate::address::{is_in, network};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
-use crate::head::is_header_name;
+use crate::head::{Edits, is_header_name};
 use crate::id::Id;
 use crate::seal::{Refused, Secret, is_like_token, verify};
 use crate::time::Timestamp;
@@ -138,9 +138,31 @@ impl Override {
         self.takes_tokens
     }
 
-    /// The lower-case name of the header that is looked at, if one is.
-    pub(crate) fn header(&self) -> Option<&str> {
-        self.header.as_deref()
+    /// The changes by which nothing that opens a branch goes further than here: each header in which one
+    /// can be named goes, whatever is in it, and of the cookies in which one can be named those that
+    /// look like tokens.
+    pub(crate) fn removals<'o>(
+        overrides: impl Iterator<Item = &'o Self>,
+        facts: &Facts<'_>,
+    ) -> Edits {
+        let (mut edits, mut names) = (Edits::default(), Vec::new());
+        for Self { header, cookie, .. } in overrides {
+            if let Some(name) = header
+                && !edits.remove.iter().any(|removed| **removed == **name)
+            {
+                edits.remove.push(Cow::Owned(name.clone().into_string()));
+            }
+            names.extend(cookie.as_deref());
+        }
+        if names.is_empty() || edits.remove.iter().any(|removed| removed == "cookie") {
+            return edits;
+        }
+        match facts.header("cookie").and_then(|header| without_tokens(&header, &names)) {
+            None => {}
+            Some(kept) if kept.is_empty() => edits.remove.push(Cow::Borrowed("cookie")),
+            Some(kept) => edits.set.push((Cow::Borrowed("cookie"), kept)),
+        }
+        edits
     }
 
     /// What a request asks for in its header, or else in its cookie. An empty value asks for nothing.
@@ -192,6 +214,19 @@ impl Override {
         Id::parse(&name).ok_or(Denied::Nonsense)?;
         Ok(name)
     }
+}
+
+/// What is left of the header `Cookie` without the cookies of these names that look like tokens; the others
+/// as they are written. Nothing where there are no such cookies.
+fn without_tokens(header: &str, names: &[&str]) -> Option<String> {
+    let is_token = |pair: &&str| {
+        let (name, value) = pair.split_once('=').unwrap_or_default();
+        names.contains(&name.trim()) && is_like_token(value)
+    };
+    header.split(';').any(|pair| is_token(&pair)).then(|| {
+        let kept: Vec<&str> = header.split(';').filter(|pair| !is_token(pair)).collect();
+        kept.join(";").trim_start().to_owned()
+    })
 }
 
 fn compile_networks(addresses: Option<&[String]>, at: At<'_>, report: &mut Report) -> Vec<IpNet> {
@@ -319,6 +354,23 @@ mod tests {
         let cookie = sound(&json!({"cookie": "branch", "addresses": ["::1"]}));
         assert_eq!(cookie.header, None);
         assert_eq!(asked(&cookie, &request("h"), None), Ok("c".to_owned()));
+    }
+
+    #[test]
+    fn tokens_are_taken_out_of_the_cookies_and_the_others_stay_as_they_are_written() {
+        let left = |header: &str| without_tokens(header, &["branch", "other"]);
+        for untouched in ["", "a=b~c", "branch=v2; a=1", "branch; ;~", "branchy=a~b", "Branch=a~b"]
+        {
+            assert_eq!(left(untouched), None, "{untouched}");
+        }
+        for (header, kept) in [
+            ("branch=v2~1~*~0", ""),
+            ("a=1;  b = \"2~\" ; branch=v2~1~*~0", "a=1;  b = \"2~\" "),
+            ("branch=v2~1~*~0; a=1;b=\u{fc}", "a=1;b=\u{fc}"),
+            ("a=1; branch =~; branch=v2; other=\"~\"; c", "a=1; branch=v2; c"),
+        ] {
+            assert_eq!(left(header).as_deref(), Some(kept), "{header}");
+        }
     }
 
     #[test]

@@ -15,8 +15,9 @@
 //!    about when to read the configuration again ([`refresh`]), when to publish it ([`publish`]), who
 //!    may use the Admin API ([`admin`], [`access`]) or what a command to it does ([`coordinator`]).
 //! 5. Bodies do not pass through the core: they are an opaque type, streamed by the runtime. The
-//!    exception is the body of a request that a decision or a rewrite asks for: it is read, up to a
-//!    limit, before anything is sent.
+//!    exception is the body of a request for which the document asks, in a condition, a key, a template
+//!    or a merge: it is read, up to a limit, before anything is sent, and what a merge makes of it is
+//!    sent in its place.
 //!
 //! ## The road of a request
 //!

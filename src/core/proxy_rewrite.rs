@@ -53,16 +53,18 @@ pub(crate) struct ProxyRewrite {
 }
 
 impl ProxyRewrite {
-    /// Makes the changes, if the plugin acts on this request.
+    /// Whether the plugin acts on this request, so that it is to be applied.
+    pub(crate) fn acts_on(&self, facts: &Facts<'_>) -> bool {
+        self.meta.acts_on(facts)
+    }
+
+    /// Makes the changes.
     pub(crate) fn apply<'a>(
         &'a self,
         facts: &Facts<'_>,
         draft: &mut Draft<'a>,
     ) -> Result<(), Problem> {
-        match self.meta.acts_on(facts) {
-            true => self.rewrite.apply(facts, draft),
-            false => Ok(()),
-        }
+        self.rewrite.apply(facts, draft)
     }
 }
 

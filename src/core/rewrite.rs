@@ -27,7 +27,7 @@ use crate::head::Edits;
 use crate::problem::Problem;
 use crate::wire::Members;
 
-use headers::HeaderRules;
+use headers::{HeaderRules, Message};
 pub(crate) use headers::{HeadersWire, Values};
 pub(crate) use query::QueryWire;
 pub(crate) use target::URI_MAX;
@@ -119,16 +119,15 @@ impl Rewrite {
             compiled.set_headers(wire, branch.key("headers"), report);
         }
         if let Some(wire) = response_headers {
-            // The path of the request is not matched again for its response: there are no captures.
             let at = branch.key("response_headers");
-            compiled.response = HeaderRules::compile(wire, false, at, report);
+            compiled.response = HeaderRules::compile(wire, Message::Response, at, report);
         }
         compiled
     }
 
     /// Checks what is changed in the headers of the request.
     pub(crate) fn set_headers(&mut self, wire: &HeadersWire, at: At<'_>, report: &mut Report) {
-        self.headers = HeaderRules::compile(wire, self.target.has_patterns(), at, report);
+        self.headers = HeaderRules::compile(wire, self.message(), at, report);
     }
 
     /// The same for headers that are only set, each by its name.
@@ -138,7 +137,11 @@ impl Rewrite {
         at: At<'_>,
         report: &mut Report,
     ) {
-        self.headers = HeaderRules::compile_plain(wire, self.target.has_patterns(), at, report);
+        self.headers = HeaderRules::compile_plain(wire, self.message(), at, report);
+    }
+
+    fn message(&self) -> Message {
+        Message::Request { has_patterns: self.target.has_patterns() }
     }
 
     /// Whether it cannot be applied to a request without its body.
@@ -209,7 +212,7 @@ impl RewriteWire {
     /// Checks the changes of everything but headers.
     pub(crate) fn compile(&self, at: At<'_>, report: &mut Report) -> Rewrite {
         let target = Target::compile(self, at, report);
-        match self.host.as_deref().map(is_host) {
+        match self.host.as_deref().map(is_apisix_host) {
             Some(true) => report.warn(
                 at.key("host"),
                 "at the edge `Host` is always the node's name: a Worker cannot send another",
@@ -233,8 +236,9 @@ impl RewriteWire {
     }
 }
 
-/// Whether APISIX takes a text as `host`.
-fn is_host(text: &str) -> bool {
+/// Whether APISIX takes a text as the `host` of a rewrite: its own grammar, which is not that of a node's
+/// host (no brackets, no `_`, any port of five digits).
+fn is_apisix_host(text: &str) -> bool {
     let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
     let is_port =
         |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
@@ -466,6 +470,70 @@ mod tests {
         let mut draft = received.clone();
         assert_eq!(rewrite.apply(&facts, &mut draft), Ok(()));
         assert!(facts.wants_body() && draft.body.is_none());
+    }
+
+    #[test]
+    fn segments_of_dots_are_not_written_in_a_path() {
+        let faults = |wire: Value| {
+            let (_, report) = compile(&json!({ "rewrite": wire }));
+            report.faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let is_refused = |wire: Value, at: &str| {
+            let faults = faults(wire.clone());
+            let expected = format!("{at}: the segments `.` and `..`, also escaped");
+            assert!(matches!(&*faults, [one] if one.starts_with(&expected)), "{wire}: {faults:?}");
+        };
+        for uri in ["/base/../up", "/%2e%2E/a", "/a/.", "/.%2e?b", "/$arg_a/../b", "/../$arg_a"] {
+            is_refused(json!({ "uri": uri }), "/rewrite/uri");
+        }
+        is_refused(json!({"regex_uri": ["^/a(.*)", "/v/../$1"]}), "/rewrite/regex_uri/1");
+        for uri in ["/...", "/.a/b..", "/a?b=/../", "/.$arg_a/b", "/$arg_a..", "/.${arg_a}./"] {
+            assert_eq!(faults(json!({ "uri": uri })), [""; 0], "{uri}");
+        }
+        for replacement in ["..", "/a/.", "./a", ".$0."] {
+            assert_eq!(faults(json!({"regex_uri": ["o", replacement]})), [""; 0], "{replacement}");
+        }
+    }
+
+    #[test]
+    fn values_and_replacements_have_a_length() {
+        let wire = |length: usize| {
+            let text = "a".repeat(length);
+            json!({
+                "rewrite": {"regex_uri": ["^/", text], "query": {"set": {"a": text}}},
+                "headers": {"set": {"x-a": ["", text]}},
+                "response_headers": {"add": {"x-a": text}},
+            })
+        };
+        rewrite(&wire(8192));
+        let (_, report) = compile(&wire(8193));
+        let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+        let places = [
+            "/rewrite/regex_uri/1",
+            "/rewrite/query/set/a",
+            "/headers/set/x-a",
+            "/response_headers/add/x-a",
+        ];
+        let what = "expected at most 8192 bytes, found 8193";
+        assert_eq!(faults, places.map(|at| format!("{at}: {what}")));
+    }
+
+    #[test]
+    fn what_proves_who_served_is_not_for_a_response_to_change() {
+        let edits = |verb: &str, name: &str| match verb {
+            "remove" => json!({verb: [name]}),
+            _ => json!({verb: {name: "fake"}}),
+        };
+        for name in ["X-Splitway-Route", "x-splitway-branch", "x-splitway-revision"] {
+            for verb in ["set", "add", "remove"] {
+                let (_, report) = compile(&json!({"response_headers": edits(verb, name)}));
+                let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+                let key = if verb == "remove" { "0" } else { name };
+                let what = "this header proves who served and cannot be edited";
+                assert_eq!(faults, [format!("/response_headers/{verb}/{key}: {what}")]);
+                rewrite(&json!({"headers": edits(verb, name)}));
+            }
+        }
     }
 
     #[test]

@@ -62,6 +62,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value_t = CLIENT)]
     client: IpAddr,
 
+    /// The country that it comes from, as Cloudflare tells it: `cf_country`
+    #[arg(long, value_name = "COUNTRY")]
+    country: Option<String>,
+
+    /// The data centre that takes it, as Cloudflare tells it: `cf_colo`
+    #[arg(long, value_name = "COLO")]
+    colo: Option<String>,
+
+    /// The number of the network that it comes from, as Cloudflare tells it: `cf_asn`
+    #[arg(long, value_name = "NUMBER")]
+    asn: Option<String>,
+
     /// How the answer is written
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -151,7 +163,14 @@ impl Arguments {
             "client": self.client.to_string(),
             "at": self.at.to_string(),
         });
-        for (key, value) in [("method", method.cloned()), ("body", body)] {
+        let said = [
+            ("method", method.cloned()),
+            ("body", body),
+            ("country", self.country.clone()),
+            ("colo", self.colo.clone()),
+            ("asn", self.asn.clone()),
+        ];
+        for (key, value) in said {
             if let (Some(members), Some(value)) = (question.as_object_mut(), value) {
                 members.insert(key.to_owned(), value.into());
             }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Explanation, explain};
 use crate::fault::{At, Report};
-use crate::head::{Head, is_header_name, normalise_target};
+use crate::head::{Head, Place, is_header_name, normalise_target};
 use crate::node::{Scheme, parse_authority};
 use crate::problem::Problem;
 use crate::seal::Secret;
@@ -28,6 +28,9 @@ struct QuestionWire {
     headers: Option<Value>,
     body: Option<Value>,
     client: Option<String>,
+    country: Option<String>,
+    colo: Option<String>,
+    asn: Option<Value>,
     at: Option<Value>,
 }
 
@@ -45,7 +48,7 @@ impl Question {
     /// `url` is absolute or a path; `headers` is an object or a list of pairs, and `Host` in it goes
     /// before the host of the URL; `body` is a text, or a JSON value that is sent as such; without
     /// `method` it is GET, or POST where there is a body; `client` is an address, [`CLIENT`] if left out;
-    /// `at` is what time it is, by RFC 3339 or in seconds since the Unix epoch.
+    /// `country`, `colo` and `asn` are where that is, as a [`Place`] tells it; `at` is what time it is, by RFC 3339 or in seconds since the Unix epoch.
     pub fn read(value: &Value, report: &mut Report) -> Option<Self> {
         if !value.is_object() {
             report.fault(At::Root, "expected an object with at least `url`");
@@ -100,6 +103,12 @@ impl QuestionWire {
         if client.is_err() {
             report.fault(root.key("client"), "expected an address such as `192.0.2.1`");
         }
+        let place = [
+            (Place::Country, self.country.map(Value::String)),
+            (Place::Colo, self.colo.map(Value::String)),
+            (Place::Asn, self.asn),
+        ];
+        let place = place.map(|(what, value)| place_of(what, &value?, root, report));
         let at = self.at.as_ref().filter(|at| !at.is_null());
         let moment = at.and_then(moment);
         if at.is_some() && moment.is_none() {
@@ -110,7 +119,7 @@ impl QuestionWire {
         let (url, client) = (url.ok()?, client.ok()?);
         url.name_host(&mut headers);
         describe(&body, is_json, &mut headers);
-        let head = Asked { method, url, headers, client };
+        let head = Asked { method, url, headers, client, place };
         let is_sound = report.faults.len() == faults_before;
         is_sound.then(|| Question { head, body: body.into_bytes(), at: moment })
     }
@@ -182,6 +191,28 @@ fn describe(body: &str, is_json: bool, headers: &mut Lines) {
     }
 }
 
+/// What is said of a place, as the edge would tell it.
+fn place_of(what: Place, value: &Value, root: At<'_>, report: &mut Report) -> Option<String> {
+    if value.is_null() {
+        return None;
+    }
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let is_code = |length: usize| {
+        text.len() == length && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    };
+    let is_number = text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u32>().is_ok();
+    let (key, is_sound, expected) = match what {
+        // `T1` is the network Tor, to Cloudflare.
+        Place::Country => ("country", is_code(2), "two upper-case letters such as `DE`"),
+        Place::Colo => ("colo", is_code(3), "three upper-case letters such as `FRA`"),
+        Place::Asn => ("asn", is_number, "the number of a network such as 3320"),
+    };
+    if !is_sound {
+        report.fault(root.key(key), format!("expected {expected}"));
+    }
+    is_sound.then_some(text)
+}
+
 fn moment(value: &Value) -> Option<Timestamp> {
     match value.as_str() {
         Some(text) => Timestamp::parse(text),
@@ -240,6 +271,8 @@ struct Asked {
     url: Url,
     headers: Lines,
     client: IpAddr,
+    /// Country, data centre and network of the client.
+    place: [Option<String>; 3],
 }
 
 impl Head for Asked {
@@ -262,9 +295,20 @@ impl Head for Asked {
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut values = self.headers.iter().filter(|(own, _)| own == name);
         let (_, first) = values.next()?;
+        let between = if name == "cookie" { "; " } else { ", " };
         Some(values.fold(Cow::Borrowed(first), |joined, (_, value)| {
-            Cow::Owned(format!("{joined}, {value}"))
+            Cow::Owned(format!("{joined}{between}{value}"))
         }))
+    }
+
+    fn place(&self, what: Place) -> Option<Cow<'_, str>> {
+        let [country, colo, asn] = &self.place;
+        let told = match what {
+            Place::Country => country,
+            Place::Colo => colo,
+            Place::Asn => asn,
+        };
+        told.as_deref().map(Cow::Borrowed)
     }
 
     fn client(&self) -> Option<IpAddr> {

@@ -427,6 +427,18 @@ fn questions_are_judged_as_strictly_as_documents() {
         json!({"url": "/", "headers": [["x"], "x: y"]}),
         &[&format!("/headers/0: {forms}"), &format!("/headers/1: {forms}")],
     );
+    check(
+        json!({"url": "/", "country": "de", "colo": "Frankfurt", "asn": "AS3320"}),
+        &[
+            "/country: expected two upper-case letters such as `DE`",
+            "/colo: expected three upper-case letters such as `FRA`",
+            "/asn: expected the number of a network such as 3320",
+        ],
+    );
+    check(
+        json!({"url": "/", "asn": 0.5}),
+        &["/asn: expected the number of a network such as 3320"],
+    );
     let twice = json!({"url": "/", "headers": [["Host", "a"], ["host", "b"]]});
     check(twice, &["/headers: `host` stands here twice"]);
 }
@@ -457,6 +469,37 @@ fn a_question_is_the_request_that_a_client_would_send() {
     assert_eq!(head(json), text("QUERY /p? http:80", "", "|3|application/json", "[1]"));
     let framed = json!({"url": "/", "headers": {"transfer-encoding": "chunked", "content-type": "x"}, "body": {}});
     assert_eq!(head(framed).2, "||x");
+}
+
+#[test]
+fn cookies_in_several_lines_are_one_list_of_cookies() {
+    let rules = json!([rule(json!({"match": [{"vars": [["cookie_b", "==", "2"]]}]}))]);
+    let headers = json!([["cookie", "a=1"], ["x-a", "1"], ["Cookie", "b=2"], ["x-a", "2"]]);
+    let asked = json!({"url": CHAT, "headers": headers});
+    assert_eq!(told(&split(&rules), &asked).rule, Some(0));
+    let asked = question(&asked);
+    assert_eq!(asked.parts().0.header("cookie").as_deref(), Some("a=1; b=2"));
+    assert_eq!(asked.parts().0.header("x-a").as_deref(), Some("1, 2"));
+}
+
+#[test]
+fn a_request_comes_from_where_the_question_says() {
+    let vars =
+        json!([["cf_country", "==", "DE"], ["cf_colo", "==", "FRA"], ["cf_asn", "==", "3320"]]);
+    let document = split(&json!([rule(json!({"match": [{ "vars": vars }]}))]));
+    let taken = |more: &Value| {
+        let mut asked = json!({"url": CHAT});
+        let (members, Value::Object(more)) = (asked.as_object_mut().unwrap(), more) else {
+            panic!("an object")
+        };
+        members.extend(more.clone());
+        told(&document, &asked).rule
+    };
+    for asn in [json!(3320), json!("3320")] {
+        assert_eq!(taken(&json!({"country": "DE", "colo": "FRA", "asn": asn})), Some(0));
+    }
+    assert_eq!(taken(&json!({"country": "DE", "colo": "FRA", "asn": null})), None);
+    assert_eq!(taken(&json!({"country": "T1", "colo": "FRA", "asn": 3320})), None);
 }
 
 mod agreement;

@@ -18,6 +18,7 @@ use std::fmt;
 use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::head::{Edits, HOP_BY_HOP, is_header_name, is_header_value};
+use crate::telemetry::proof;
 use crate::template::{Captures, Dialect, Template};
 
 /// Changes to headers, as a branch and the newer form of APISIX's `proxy-rewrite` write them.
@@ -34,6 +35,16 @@ pub(crate) struct HeadersWire {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Values(Vec<String>);
 
+/// The most bytes of a template that is no path: a value, or a replacement.
+const VALUE_MAX: usize = 8192;
+
+/// Reports a template that is too long.
+pub(super) fn check_length(text: &str, at: At<'_>, report: &mut Report) {
+    if text.len() > VALUE_MAX {
+        report.fault(at, format!("expected at most {VALUE_MAX} bytes, found {}", text.len()));
+    }
+}
+
 impl Values {
     /// Checks the values as templates.
     pub(super) fn compile(
@@ -45,7 +56,11 @@ impl Values {
         if self.0.is_empty() {
             report.fault(at, "expected at least one value");
         }
-        self.0.iter().map(|text| Template::compile(dialect, text, at, report)).collect()
+        let texts = self.0.iter().map(|text| {
+            check_length(text, at, report);
+            Template::compile(dialect, text, at, report)
+        });
+        texts.collect()
     }
 
     pub(super) fn texts(&self) -> &[String] {
@@ -67,22 +82,40 @@ struct Rule {
     values: Box<[Template]>,
 }
 
+/// The message whose headers are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// A request; with patterns, `$1` is what one captures from its path.
+    Request { has_patterns: bool },
+    /// A response. The path of its request is not matched again: there are no captures.
+    Response,
+}
+
+impl Message {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Request { has_patterns: true } => Dialect::Captures,
+            Self::Request { has_patterns: false } | Self::Response => Dialect::Plain,
+        }
+    }
+}
+
 impl HeaderRules {
-    /// Checks changes in which `$1` may be what a pattern captures from the path.
+    /// Checks changes to the headers of a message.
     pub(super) fn compile(
         wire: &HeadersWire,
-        captures: bool,
+        message: Message,
         at: At<'_>,
         report: &mut Report,
     ) -> Self {
         let rules = |verb: &str, wire: &Option<BTreeMap<String, Values>>, report: &mut Report| {
             let at = at.key(verb);
-            wire.as_ref().map(|wire| compile_rules(wire, captures, at, report)).unwrap_or_default()
+            wire.as_ref().map(|wire| compile_rules(wire, message, at, report)).unwrap_or_default()
         };
         let set = rules("set", &wire.set, report);
         let add = rules("add", &wire.add, report);
         let removed = wire.remove.iter().flatten().enumerate().map(|(index, name)| {
-            check_name(name, at.key("remove").index(index), report);
+            check_name(name, message, at.key("remove").index(index), report);
             Cow::Owned(name.to_ascii_lowercase())
         });
         let remove = removed.collect();
@@ -92,11 +125,11 @@ impl HeaderRules {
     /// Checks headers that are only set.
     pub(super) fn compile_plain(
         wire: &BTreeMap<String, Values>,
-        captures: bool,
+        message: Message,
         at: At<'_>,
         report: &mut Report,
     ) -> Self {
-        Self { set: compile_rules(wire, captures, at, report), ..Self::default() }
+        Self { set: compile_rules(wire, message, at, report), ..Self::default() }
     }
 
     pub(super) fn needs_body(&self) -> bool {
@@ -123,31 +156,34 @@ impl HeaderRules {
 
 fn compile_rules(
     wire: &BTreeMap<String, Values>,
-    captures: bool,
+    message: Message,
     at: At<'_>,
     report: &mut Report,
 ) -> Vec<Rule> {
-    let dialect = if captures { Dialect::Captures } else { Dialect::Plain };
     let rules = wire.iter().map(|(name, values)| {
         let at = at.key(name);
-        check_name(name, at, report);
+        check_name(name, message, at, report);
         if !values.texts().iter().all(|text| is_header_value(text)) {
             report.fault(at, "expected visible ASCII as header value");
         }
         let name = Cow::Owned(name.to_ascii_lowercase());
-        Rule { name, values: values.compile(dialect, at, report) }
+        Rule { name, values: values.compile(message.dialect(), at, report) }
     });
     rules.collect()
 }
 
-fn check_name(name: &str, at: At<'_>, report: &mut Report) {
+fn check_name(name: &str, message: Message, at: At<'_>, report: &mut Report) {
     /// What frames and addresses a message is not for headers to change.
     const FRAMING: [&str; 2] = ["content-length", "host"];
+    /// What proves who served is not for those to say who serve.
+    const PROOF: [&str; 3] = [proof::ROUTE, proof::BRANCH, proof::REVISION];
     let lower = name.to_ascii_lowercase();
     if !is_header_name(name) {
         report.fault(at, "expected a header name");
     } else if FRAMING.contains(&lower.as_str()) || HOP_BY_HOP.contains(&lower.as_str()) {
         report.fault(at, "this header belongs to the connection and cannot be edited");
+    } else if message == Message::Response && PROOF.contains(&lower.as_str()) {
+        report.fault(at, "this header proves who served and cannot be edited");
     }
 }
 

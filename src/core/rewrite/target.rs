@@ -12,13 +12,14 @@
 //! A value that was filled from a request stays a piece of the path, or of the query, that it was put
 //! in: what would end it there is escaped. The variables that stand for parts of the target as written
 //! (`args`, `real_request_uri`) keep their escapes, and in a query their `&` and `=`. Segments `.` and `..` of
-//! a filled path are left out, so that it stays below what is written before them.
+//! a filled path are left out, so that it stays below what is written before them; written ones are faults.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::RewriteWire;
 use super::escape::{PATH, QUERY, escape, fill};
+use super::headers::check_length;
 use super::query::Query;
 use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
@@ -160,6 +161,7 @@ fn compile_patterns(list: &[String], at: At<'_>, report: &mut Report) -> Box<[(P
     }
     let pairs = list.chunks_exact(2).enumerate().filter_map(|(index, pair)| {
         let [pattern, replacement] = pair else { return None };
+        check_length(replacement, at.index(2 * index + 1), report);
         let uri =
             Uri::compile_in(Dialect::Replacement, replacement, at.index(2 * index + 1), report);
         match Pattern::compile(pattern, false) {
@@ -199,6 +201,16 @@ impl Uri {
             report.fault(at, "a character cannot stand in a URI (RFC 3986); escape it as %XX");
         }
         let (path, query) = template.split_at_mark();
+        // What is replaced may be part of a segment, of which the replacement begins or ends with the rest.
+        let ends = usize::from(dialect == Dialect::Replacement);
+        let segments = path.fixed_segments();
+        let count = segments.len().saturating_sub(2 * ends);
+        let mut whole = segments.iter().skip(ends).take(count).flatten();
+        if whole.any(|segment| is_dots(segment)) {
+            let what = "the segments `.` and `..`, also escaped, cannot be sent everywhere: at the edge they \
+                        are folded; write the path that is meant";
+            report.fault(at, what);
+        }
         Self { path, query }
     }
 
@@ -262,6 +274,11 @@ impl Matched<'_> {
         }
         draft.path = Cow::Owned(one_path(path));
     }
+}
+
+/// Whether a segment of a path is `.` or `..`, also where its dots are escaped.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 /// The client's query behind a rewrite's own.
