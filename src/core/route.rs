@@ -156,10 +156,10 @@ impl Router {
         let any_host = paths.plant(slots.any_host);
         let has_hosts = !slots.hosts.is_empty();
         let mut hosts = Forest::default();
-        let each = |(host, both): (_, Both<Paths>)| {
-            let exact = both.exact.map(|under| paths.plant(under));
-            let prefix = both.prefix.map(|under| paths.plant(under));
-            (host, Both { exact, prefix })
+        let shared: Vec<Root> = slots.shared.into_iter().map(|it| paths.plant(it)).collect();
+        let root = |at: usize| shared.get(at).copied();
+        let each = |(host, Both { exact, prefix }): (_, Both<usize>)| {
+            (host, Both { exact: exact.and_then(root), prefix: prefix.and_then(root) })
         };
         let by_host = slots.hosts.into_iter().map(each).collect();
         let by_host = has_hosts.then(|| hosts.plant(by_host));

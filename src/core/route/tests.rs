@@ -496,6 +496,23 @@ fn a_host_under_many_wildcards_finds_what_a_scan_finds() {
     }
 }
 
+#[test]
+fn hosts_with_the_same_routes_share_their_paths() {
+    let hosts: Vec<String> = (0..100).map(|at| format!("h{at}.x")).collect();
+    let all: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let mut routes: Vec<Conditions> =
+        (0..100).map(|at| route(&all, &[&format!("/r{at}")], &[], 0)).collect();
+    routes.push(route(&["h7.x", "*.x", "*7.x"], &["/r*"], &[], 0));
+    let router = router(HostUri, routes);
+    assert_eq!(router.candidates.len(), 100 + 101 + 1);
+    let find = |host, path| number(&router, "GET", host, path);
+    assert_eq!(find("h8.x", "/r42"), Some(42));
+    assert_eq!(find("h7.x", "/r42"), Some(42));
+    assert_eq!(find("h7.x", "/rest"), Some(100));
+    assert_eq!(find("h8.x", "/rest"), Some(100), "by the wildcard");
+    assert_eq!(find("a.b", "/r42"), None);
+}
+
 /// What is allocated by looking for the route of a request.
 fn allocations(router: &Router, ask: &Ask) -> u64 {
     let draft = Draft::of(ask);
