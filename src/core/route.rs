@@ -15,6 +15,7 @@
 
 mod conditions;
 mod forest;
+mod index;
 mod pattern;
 mod slots;
 
@@ -26,6 +27,7 @@ pub(crate) use self::pattern::Pattern;
 
 use self::conditions::{HOST_MAX, Methods, pattern};
 use self::forest::{Both, Forest, Root, small};
+use self::index::{Entry, FEW, Index};
 use self::slots::{Paths, Slot, Slots};
 use crate::facts::{Facts, Params};
 
@@ -45,6 +47,10 @@ pub(crate) enum RouterKind {
     UriWithParameter,
 }
 
+/// How many combinations of candidate and host are held so that hosts are looked up where they are a
+/// condition: of more, each candidate is asked.
+const PLACES_MAX: usize = 1_000_000;
+
 /// Finds the route that takes a request.
 #[derive(Debug)]
 pub(crate) struct Router {
@@ -55,6 +61,8 @@ pub(crate) struct Router {
     paths: Forest<Candidates>,
     any_host: Root,
     candidates: Vec<Candidate>,
+    /// Of long lists, by where they start.
+    indexes: Vec<(u32, Index)>,
     patterns: Vec<Pattern>,
     conditions: Vec<Conditions>,
 }
@@ -148,16 +156,25 @@ impl Router {
         let any_host = paths.plant(slots.any_host);
         let has_hosts = !slots.hosts.is_empty();
         let mut hosts = Forest::default();
-        let each = |(host, both): (_, Both<Paths>)| {
-            let exact = both.exact.map(|under| paths.plant(under));
-            let prefix = both.prefix.map(|under| paths.plant(under));
-            (host, Both { exact, prefix })
+        let shared: Vec<Root> = slots.shared.into_iter().map(|it| paths.plant(it)).collect();
+        let root = |at: usize| shared.get(at).copied();
+        let each = |(host, Both { exact, prefix }): (_, Both<usize>)| {
+            (host, Both { exact: exact.and_then(root), prefix: prefix.and_then(root) })
         };
         let by_host = slots.hosts.into_iter().map(each).collect();
         let by_host = has_hosts.then(|| hosts.plant(by_host));
-        let Builder { paths, candidates, patterns, .. } = paths;
-        let router =
-            Self { kind, hosts, by_host, paths, any_host, candidates, patterns, conditions };
+        let Builder { paths, candidates, indexes, patterns, .. } = paths;
+        let router = Self {
+            kind,
+            hosts,
+            by_host,
+            paths,
+            any_host,
+            candidates,
+            indexes,
+            patterns,
+            conditions,
+        };
         (router, unreached)
     }
 
@@ -218,10 +235,34 @@ impl Router {
         asked: &Asked<'_, '_>,
         witness: &mut (impl Witness + ?Sized),
     ) -> Option<Candidate> {
-        let lists = self.paths.get(paths, asked.path);
-        let lists =
-            lists.filter_map(|list| self.candidates.get(list.start as usize..list.end as usize));
-        lists.flatten().find(|candidate| self.takes(candidate, asked, witness)).copied()
+        let mut lists = self.paths.get(paths, asked.path);
+        lists.find_map(|list| self.first_of(list, asked, witness))
+    }
+
+    /// The first candidate of a list that takes the request.
+    fn first_of(
+        &self,
+        list: Candidates,
+        asked: &Asked<'_, '_>,
+        witness: &mut (impl Witness + ?Sized),
+    ) -> Option<Candidate> {
+        let all = self.candidates.get(list.start as usize..list.end as usize)?;
+        let mut takes = |candidate: &&Candidate| self.takes(candidate, asked, witness);
+        match self.index(list).and_then(|index| index.get(asked.path, asked.facts)) {
+            Some(some) => {
+                some.filter_map(|at| self.candidates.get(at as usize)).find(takes).copied()
+            }
+            None => all.iter().find(&mut takes).copied(),
+        }
+    }
+
+    /// The index of a list, if it is long enough to have one.
+    fn index(&self, Candidates { start, end }: Candidates) -> Option<&Index> {
+        if (end - start) as usize <= FEW {
+            return None;
+        }
+        let at = self.indexes.binary_search_by_key(&start, |(start, _)| *start).ok()?;
+        self.indexes.get(at).map(|(_, index)| index)
     }
 
     fn takes(
@@ -256,13 +297,17 @@ struct Builder<'c> {
     conditions: &'c [Conditions],
     paths: Forest<Candidates>,
     candidates: Vec<Candidate>,
+    indexes: Vec<(u32, Index)>,
+    /// How many combinations of candidate and host the indexes may still hold.
+    places_left: usize,
     patterns: Vec<Pattern>,
 }
 
 impl<'c> Builder<'c> {
     fn new(kind: RouterKind, conditions: &'c [Conditions]) -> Self {
-        let (candidates, patterns) = (Vec::new(), Vec::new());
-        Self { kind, conditions, paths: Forest::default(), candidates, patterns }
+        let (candidates, indexes, patterns) = (Vec::new(), Vec::new(), Vec::new());
+        let (paths, places_left) = (Forest::default(), PLACES_MAX);
+        Self { kind, conditions, paths, candidates, indexes, places_left, patterns }
     }
 
     fn plant(&mut self, paths: Paths) -> Root {
@@ -290,7 +335,25 @@ impl<'c> Builder<'c> {
             let methods = conditions.methods();
             self.candidates.push(Candidate { route: small(*route), pattern, methods, is_plain });
         }
-        Candidates { start, end: small(self.candidates.len()) }
+        let end = small(self.candidates.len());
+        if (end - start) as usize > FEW {
+            let index = self.index(start);
+            self.indexes.extend(index.map(|index| (start, index)));
+        }
+        Candidates { start, end }
+    }
+
+    /// The index of the last list.
+    fn index(&mut self, start: u32) -> Option<Index> {
+        let list = self.candidates.get(start as usize..)?;
+        let entries = (start..).zip(list).filter_map(|(candidate, it)| {
+            let conditions = self.conditions.get(it.route as usize)?;
+            let pattern = it.pattern.and_then(|at| self.patterns.get(at as usize));
+            let is_known = self.kind == RouterKind::HostUri;
+            let hosts = if is_known { &[] } else { &conditions.hosts[..] };
+            Some(Entry { candidate, pattern, hosts })
+        });
+        Index::of(&entries.collect::<Vec<_>>(), &mut self.places_left)
     }
 }
 

@@ -149,9 +149,10 @@ impl<T: Copy> Forest<T> {
     }
 }
 
-/// A count of things in a document.
+/// A count of things that are held in memory. Hosts and paths multiply: hosts with the same routes share
+/// their paths, and a route has a limit, so that a document runs out of memory before it has 2^32.
 pub(super) fn small(count: usize) -> u32 {
-    u32::try_from(count).expect("a document has less than 4 GB, and each thing takes a byte of it")
+    u32::try_from(count).expect("2^32 things of an index are more than there is memory for")
 }
 
 #[cfg(test)]

@@ -38,6 +38,13 @@ impl Part {
     fn literal(segment: &str) -> Self {
         Self::Literal(segment.as_bytes().into())
     }
+
+    fn text(&self) -> Option<&[u8]> {
+        match self {
+            Self::Literal(text) => Some(text),
+            Self::Name(_) => None,
+        }
+    }
 }
 
 impl Pattern {
@@ -106,6 +113,31 @@ impl Pattern {
     /// How much of the path has no parameter in it.
     pub(crate) fn lead<'u>(&self, uri: &'u str) -> &'u str {
         uri.get(..self.lead).unwrap_or(uri)
+    }
+
+    /// How many bytes at the beginning have no parameter in them.
+    pub(super) fn lead_length(&self) -> usize {
+        self.lead
+    }
+
+    /// The segments behind the lead that are as many in every path, from the front; a parameter has no
+    /// text.
+    pub(super) fn front(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        self.before.iter().map(Part::text)
+    }
+
+    /// The segments behind all that is left, from the end.
+    pub(super) fn back(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let behind = self.rest.as_ref().map(|(_, behind)| &behind[..]).unwrap_or_default();
+        behind.iter().rev().map(Part::text)
+    }
+
+    /// What an open end begins with, and at which segment behind the lead.
+    pub(super) fn open(&self) -> Option<(usize, &[u8])> {
+        match &self.rest {
+            Some((Rest::After(start), _)) => Some((self.before.len(), start)),
+            Some((Rest::Named(_), _)) | None => None,
+        }
     }
 
     /// Whether a path is one of those meant.

@@ -14,8 +14,10 @@ pub(super) type Paths = BTreeMap<Box<[u8]>, Both<Vec<Slot>>>;
 /// All candidates.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    /// By reversed host, so that a wildcard is a prefix.
-    pub(super) hosts: BTreeMap<Box<[u8]>, Both<Paths>>,
+    /// What stands under hosts: those that have the same routes share it.
+    pub(super) shared: Vec<Paths>,
+    /// By reversed host, so that a wildcard is a prefix: which of them.
+    pub(super) hosts: BTreeMap<Box<[u8]>, Both<usize>>,
     pub(super) any_host: Paths,
 }
 
@@ -30,20 +32,53 @@ pub(super) struct Slot {
 impl Slots {
     pub(super) fn of(kind: RouterKind, routes: &[Conditions]) -> Self {
         let mut slots = Self::default();
+        let mut by_hosts: BTreeMap<&[String], Vec<usize>> = BTreeMap::new();
         for (route, conditions) in routes.iter().enumerate().filter(|(_, it)| !it.is_disabled) {
             if kind != RouterKind::HostUri || conditions.hosts.is_empty() {
                 add(&mut slots.any_host, kind, route, conditions);
-                continue;
-            }
-            for host in &conditions.hosts {
-                let name = host.strip_prefix('*');
-                let key: Box<[u8]> = name.unwrap_or(host).bytes().rev().collect();
-                let paths = slots.hosts.entry(key).or_default().slot(name.is_some());
-                add(paths, kind, route, conditions);
+            } else {
+                by_hosts.entry(&conditions.hosts).or_default().push(route);
             }
         }
+        slots.share(kind, routes, &by_hosts);
         slots.each(|list| list.sort_by_cached_key(|slot| rank(*slot, routes)));
         slots
+    }
+
+    /// Adds the routes that have hosts: as many hosts may stand under one service with many routes, none
+    /// of them gets paths of its own if another one has the same.
+    fn share(
+        &mut self,
+        kind: RouterKind,
+        routes: &[Conditions],
+        by_hosts: &BTreeMap<&[String], Vec<usize>>,
+    ) {
+        let mut sets: BTreeMap<Box<[u8]>, Both<BTreeSet<usize>>> = BTreeMap::new();
+        for (number, hosts) in by_hosts.keys().enumerate() {
+            for host in *hosts {
+                let name = host.strip_prefix('*');
+                let key: Box<[u8]> = name.unwrap_or(host).bytes().rev().collect();
+                sets.entry(key).or_default().slot(name.is_some()).insert(number);
+            }
+        }
+        let by_set: Vec<&Vec<usize>> = by_hosts.values().collect();
+        let mut known: BTreeMap<BTreeSet<usize>, usize> = BTreeMap::new();
+        let mut number_of = |set: BTreeSet<usize>| {
+            *known.entry(set).or_insert_with_key(|set| {
+                let mut paths = Paths::new();
+                for route in set.iter().filter_map(|set| by_set.get(*set)).copied().flatten() {
+                    let Some(conditions) = routes.get(*route) else { continue };
+                    add(&mut paths, kind, *route, conditions);
+                }
+                self.shared.push(paths);
+                self.shared.len() - 1
+            })
+        };
+        for (host, Both { exact, prefix }) in sets {
+            let both =
+                Both { exact: exact.map(&mut number_of), prefix: prefix.map(&mut number_of) };
+            self.hosts.insert(host, both);
+        }
     }
 
     /// The routes for which nothing is ever left.
@@ -51,6 +86,10 @@ impl Slots {
         let mut found: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         let mut reached = BTreeSet::new();
         self.each(|list| {
+            if let [alone] = list[..] {
+                reached.insert(alone.route);
+                return;
+            }
             let mut takers = Takers::default();
             for slot in list.iter() {
                 let Some(conditions) = routes.get(slot.route) else { continue };
@@ -73,9 +112,7 @@ impl Slots {
     }
 
     fn each(&mut self, mut visit: impl FnMut(&mut Vec<Slot>)) {
-        let hosts = self.hosts.values_mut();
-        let by_host = hosts.flat_map(|both| both.exact.iter_mut().chain(&mut both.prefix));
-        for paths in by_host.chain([&mut self.any_host]) {
+        for paths in self.shared.iter_mut().chain([&mut self.any_host]) {
             let lists = paths.values_mut();
             lists
                 .flat_map(|both| both.exact.iter_mut().chain(&mut both.prefix))

@@ -406,16 +406,26 @@ fn ranks(kind: RouterKind, routes: &[Conditions], ask: &Ask) -> Vec<Rank> {
 
 #[test]
 fn the_index_agrees_with_a_scan() {
-    let hosts = ["a.x", "b.a.x", "*.x", "*.a.x", "*x", "*", "y"];
+    let hosts = ["a.x", "b.a.x", "*.x", "*.a.x", "*x", "*", "y", "z", "c.x", "*a.x"];
     let segments = ["a", "b", "ab", "aa*b", "", ":p", ":q", "*", "*r"];
+    let mut indexes = 0;
     for seed in 0..1_500 {
         let mut chance = Chance(seed);
         let kind = [HostUri, Uri, UriWithParameter][(seed % 3) as usize];
         let mut routes = Vec::new();
-        for _ in 0..=chance.below(24) {
+        // Every other document has most of its routes in one list, which is long.
+        let lead =
+            ["", ["/*", "/:p", "/:p", "/a"][(seed / 6 % 4) as usize]][(seed / 3 % 2) as usize];
+        let count_max = if lead.is_empty() { 24 } else { 60 };
+        for _ in 0..=chance.below(count_max) {
             let star = if chance.below(3) == 0 { "*" } else { "" };
-            let mut uris: Vec<String> =
-                (0..=chance.below(2)).map(|_| chance.path(&segments) + star).collect();
+            let mut uris: Vec<String> = (0..=chance.below(2))
+                .map(|_| match (lead, chance.below(4)) {
+                    (_, 0) => chance.path(&segments) + star,
+                    ("/*" | "/a", 1) => lead.to_owned(),
+                    _ => format!("{lead}{}{star}", chance.path(&segments)),
+                })
+                .collect();
             uris.retain(|uri| kind != UriWithParameter || Pattern::fault(uri).is_none());
             let hosts = (0..chance.below(3)).map(|_| chance.one_of(&hosts).to_owned()).collect();
             let methods =
@@ -435,12 +445,72 @@ fn the_index_agrees_with_a_scan() {
         let scans: Vec<Option<usize>> =
             asks.iter().map(|ask| ranks(kind, &routes, ask).first().map(|it| it.6)).collect();
         let (router, unreached) = Router::new(kind, routes);
+        indexes += router.indexes.len();
         for (ask, scan) in asks.iter().zip(scans) {
             let found = number(&router, ask.method, &ask.host, &ask.path);
             assert_eq!(found, scan, "seed {seed}: {ask:?}");
             assert!(unreached.iter().all(|it| Some(it.route) != found), "seed {seed}: {ask:?}");
         }
     }
+    assert!(indexes > 300, "{indexes} long lists");
+}
+
+#[test]
+fn in_a_long_list_those_are_asked_that_host_and_segments_leave() {
+    let mut routes: Vec<Conditions> =
+        (0..50).map(|at| route(&[&format!("h{at}.x")], &[&format!("/:t/r{at}")], &[], 0)).collect();
+    routes.push(route(&["H7.X:80", "h7.x", "*.x", "*"], &["/:t/r7"], &["PUT"], 1));
+    routes.push(route(&["H7.X:80", "h7.x"], &["/:t/*rest/r7"], &[], 0));
+    routes.push(route(&["*7.x"], &["/:t/r*"], &[], -1));
+    routes.push(route(&[], &["/:t/*"], &[], -2));
+    let router = router(UriWithParameter, routes);
+    assert_eq!(router.indexes.len(), 1);
+    for (host, path, expected, passed) in [
+        ("h7.x:80", "/t/r7", Some(7), &[50][..]),
+        ("h7.x", "/t/r8", Some(52), &[]),
+        ("h7.x:81", "/t/a/b/r7", Some(51), &[]),
+        ("h8.x", "/t/r7", Some(53), &[50]),
+        ("h8.x", "/t/r8", Some(8), &[]),
+        ("h7.x", "/t", None, &[]),
+        ("h7.x", "/", None, &[]),
+    ] {
+        let mut notes = Notes::default();
+        let found = find(&router, &ask("GET", host, path), &mut notes).map(|(route, _)| route);
+        assert_eq!(found, expected, "{host} {path}");
+        let notes: Vec<usize> = notes.0.iter().map(|(route, _)| *route).collect();
+        assert_eq!(notes, passed, "{host} {path}");
+    }
+}
+
+#[test]
+fn a_host_under_many_wildcards_finds_what_a_scan_finds() {
+    let wild = |count| format!("*{}", ".a".repeat(count));
+    let routes = (1..40).map(|count| route(&[&wild(count)], &["/*"], &["GET"], 0)).collect();
+    let router = router(Uri, routes);
+    for count in 1..40 {
+        let host = format!("x{}", ".a".repeat(count));
+        assert_eq!(number(&router, "GET", &host, "/"), Some(0), "{host}");
+        let mut notes = Notes::default();
+        assert_eq!(find(&router, &ask("PUT", &host, "/"), &mut notes), None);
+        assert!(notes.0.len() >= count, "{host}");
+    }
+}
+
+#[test]
+fn hosts_with_the_same_routes_share_their_paths() {
+    let hosts: Vec<String> = (0..100).map(|at| format!("h{at}.x")).collect();
+    let all: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let mut routes: Vec<Conditions> =
+        (0..100).map(|at| route(&all, &[&format!("/r{at}")], &[], 0)).collect();
+    routes.push(route(&["h7.x", "*.x", "*7.x"], &["/r*"], &[], 0));
+    let router = router(HostUri, routes);
+    assert_eq!(router.candidates.len(), 100 + 101 + 1);
+    let find = |host, path| number(&router, "GET", host, path);
+    assert_eq!(find("h8.x", "/r42"), Some(42));
+    assert_eq!(find("h7.x", "/r42"), Some(42));
+    assert_eq!(find("h7.x", "/rest"), Some(100));
+    assert_eq!(find("h8.x", "/rest"), Some(100), "by the wildcard");
+    assert_eq!(find("a.b", "/r42"), None);
 }
 
 /// What is allocated by looking for the route of a request.
@@ -476,6 +546,13 @@ fn nothing_is_allocated_on_the_road_but_what_parameters_stand_for() {
             assert_eq!(allocations(&router, ask), 0, "{kind:?} {ask:?}");
         }
     }
+    let long = |kind| {
+        let own = |at| route(&[&format!("h{at}.example.com")], &["/*"], &["GET"], 0);
+        router(kind, (0..100).map(own).collect())
+    };
+    let ask_long = |method| ask(method, "h99.Example.com:8080", "/x");
+    assert_eq!(allocations(&long(Uri), &ask_long("GET")), 0);
+    assert_eq!(allocations(&long(UriWithParameter), &ask_long("PUT")), 0);
     let router = router(UriWithParameter, vec![route(&[], &["/u/:id"], &["GET"], 0)]);
     assert_eq!(allocations(&router, &ask("GET", "h", "/u/1")), 2, "a list and a text");
     assert_eq!(allocations(&router, &ask("PUT", "h", "/u/1")), 0);
