@@ -19,7 +19,7 @@ mod pick;
 mod rule;
 
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::balance::Upstream;
@@ -74,13 +74,21 @@ pub(crate) struct Scope<'s> {
 pub(crate) struct Rule {
     /// Where it stands in its plugin; nothing for the route's own upstream.
     pub(crate) number: Option<usize>,
-    /// One of these must hold; a rule without any takes every request.
-    groups: Box<[Expr]>,
+    condition: Condition,
     pub(crate) branches: Branches,
     /// Whose requests always get the same branch.
     pub(crate) keyed: Option<Keyed>,
     /// Who may choose a branch.
     pub(crate) forced: Option<Override>,
+}
+
+/// Which requests a rule takes.
+#[derive(Debug, Default)]
+struct Condition {
+    /// One of these must hold; without any every request is taken.
+    groups: Box<[Expr]>,
+    /// Of what the document says, so that two can be told apart at a glance.
+    digest: u64,
 }
 
 /// The rules of one plugin.
@@ -100,24 +108,40 @@ pub(crate) struct Split {
 impl Rule {
     /// The rule that takes what all others leave.
     fn of_all(branches: Branches) -> Self {
-        Self { number: None, groups: Box::default(), branches, keyed: None, forced: None }
+        Self { number: None, condition: Condition::default(), branches, keyed: None, forced: None }
     }
 
     /// Whether it takes a request.
     fn takes(&self, facts: &Facts<'_>) -> bool {
         let holds = |group: &Expr| group.holds(&|variable| variable.value(facts));
-        self.groups.is_empty() || self.groups.iter().any(holds)
+        self.takes_all() || self.condition.groups.iter().any(holds)
     }
 
     /// Why it does not take a request: the first comparison of each group that does not hold.
     fn why_not(&self, facts: &Facts<'_>) -> String {
         let why_not = |group: &Expr| group.why_not(&|variable| variable.value(facts));
-        self.groups.iter().filter_map(why_not).collect::<Vec<_>>().join("; and ")
+        self.condition.groups.iter().filter_map(why_not).collect::<Vec<_>>().join("; and ")
     }
 
     /// Whether this is `other`, of an earlier document.
     fn is(&self, other: &Self) -> bool {
-        self.groups == other.groups && self.branches.has_names_of(&other.branches)
+        self.has_key_of(other) && self.condition.groups == other.condition.groups
+    }
+
+    /// Whether both have what rules are looked up by in common.
+    fn has_key_of(&self, other: &Self) -> bool {
+        self.condition.digest == other.condition.digest
+            && self.branches.names().eq(other.branches.names())
+    }
+
+    /// What rules are looked up by: those that are the same have the same.
+    fn key(&self) -> (u64, Vec<&str>) {
+        (self.condition.digest, self.branches.names().collect())
+    }
+
+    /// Whether it takes every request.
+    fn takes_all(&self) -> bool {
+        self.condition.groups.is_empty()
     }
 }
 
@@ -132,7 +156,7 @@ impl Section {
 
     /// Whether one of the rules takes every request.
     pub(crate) fn takes_all(&self) -> bool {
-        self.meta == Meta::default() && self.rules.iter().any(|rule| rule.groups.is_empty())
+        self.meta == Meta::default() && self.rules.iter().any(Rule::takes_all)
     }
 }
 
@@ -153,12 +177,8 @@ impl Split {
 
     /// Goes on where `earlier`, the split of the same route, has come to: each rule that was there.
     pub(crate) fn follow(&mut self, earlier: &Self) {
-        let mut before: Vec<&Rule> = earlier.rules().collect();
-        for rule in self.sections.iter_mut().flat_map(|section| &mut section.rules) {
-            if let Some(at) = before.iter().position(|earlier| rule.is(earlier)) {
-                rule.branches.follow(&before.remove(at).branches);
-            }
-        }
+        let rules = self.sections.iter_mut().flat_map(|section| &mut section.rules);
+        follow(rules.collect(), &earlier.rules().collect::<Vec<_>>());
     }
 
     /// All rules, in the order in which they are asked.
@@ -182,6 +202,38 @@ impl Split {
                 takes
             })
         })
+    }
+}
+
+/// Has each rule go on where the one of `earlier` has come to that is the same. There may be tens of
+/// thousands, of which mostly none or few have changed.
+fn follow(rules: Vec<&mut Rule>, earlier: &[&Rule]) {
+    let mut unchanged = 0;
+    let mut moved = Vec::new();
+    for rule in rules {
+        match earlier.get(unchanged) {
+            Some(before) if moved.is_empty() && rule.is(before) => {
+                rule.branches.follow(&before.branches);
+                unchanged += 1;
+            }
+            _ => moved.push(rule),
+        }
+    }
+    let mut by_key: BTreeMap<_, VecDeque<&Rule>> = BTreeMap::new();
+    if !moved.is_empty() {
+        for rule in earlier.iter().skip(unchanged) {
+            by_key.entry(rule.key()).or_default().push_back(rule);
+        }
+    }
+    let mut same = Vec::with_capacity(moved.len());
+    for rule in &moved {
+        let before = by_key.get_mut(&rule.key()).and_then(VecDeque::pop_front);
+        same.push(before.filter(|before| rule.is(before)));
+    }
+    for (rule, before) in moved.into_iter().zip(same) {
+        if let Some(before) = before {
+            rule.branches.follow(&before.branches);
+        }
     }
 }
 
@@ -216,3 +268,6 @@ impl TrafficSplitWire {
         acts.then_some(Section { meta, rules })
     }
 }
+
+#[cfg(test)]
+mod tests;

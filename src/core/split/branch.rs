@@ -101,11 +101,9 @@ impl Branches {
         }
     }
 
-    /// Whether both have branches of the same names, in the same order.
-    pub(super) fn has_names_of(&self, other: &Self) -> bool {
-        let names = |all: &Self| all.list.iter().map(|branch| branch.name.clone()).collect();
-        let (own, others): (Vec<Box<str>>, Vec<Box<str>>) = (names(self), names(other));
-        own == others
+    /// The names of all of them, in the order of the document.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|branch| &*branch.name)
     }
 
     /// Checks a list of branches, each with the place where it stands.
