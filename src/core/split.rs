@@ -15,11 +15,12 @@
 //! one does.
 
 mod branch;
+mod follow;
 mod pick;
 mod rule;
 
 use serde::Deserialize;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::balance::Upstream;
@@ -33,6 +34,7 @@ use crate::meta::{Meta, MetaWire};
 use crate::rotation::Unpickable;
 
 pub(crate) use branch::{Branch, Branches};
+pub(crate) use follow::follow;
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked};
 use rule::RuleWire;
@@ -91,9 +93,25 @@ struct Condition {
     digest: u64,
 }
 
+/// Where a section is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The route's own upstream.
+    Upstream,
+    /// The route's own plugin.
+    Route,
+    /// The plugin of this resource, which other routes take over, too. All of them walk as one.
+    Shared {
+        holder: Box<str>,
+        /// Whether it is the same for all of them, because nothing in it depends on the route.
+        is_whole: bool,
+    },
+}
+
 /// The rules of one plugin.
 #[derive(Debug)]
 pub(crate) struct Section {
+    origin: Origin,
     meta: Meta,
     rules: Vec<Rule>,
 }
@@ -102,7 +120,7 @@ pub(crate) struct Section {
 #[derive(Debug)]
 pub(crate) struct Split {
     /// In the order in which they are asked, the route's own upstream last.
-    sections: Vec<Section>,
+    sections: Vec<Arc<Section>>,
 }
 
 impl Rule {
@@ -154,6 +172,15 @@ impl Section {
         }
     }
 
+    /// Notes that routes take it over from `holder`: as a whole, or each a copy whose walks are those
+    /// of `model`, compiled from the same plugin.
+    pub(crate) fn share(&mut self, holder: &str, model: Option<&Self>) {
+        self.origin = Origin::Shared { holder: holder.into(), is_whole: model.is_none() };
+        for (rule, model) in self.rules.iter_mut().zip(model.into_iter().flat_map(|it| &it.rules)) {
+            rule.branches.follow(&model.branches);
+        }
+    }
+
     /// Whether one of the rules takes every request.
     pub(crate) fn takes_all(&self) -> bool {
         self.meta == Meta::default() && self.rules.iter().any(Rule::takes_all)
@@ -163,22 +190,17 @@ impl Section {
 impl Split {
     /// The split of a route: the rules of its plugins, then its own upstream, if it has one.
     pub(crate) fn new(
-        mut sections: Vec<Section>,
+        mut sections: Vec<Arc<Section>>,
         own: Option<Arc<Upstream>>,
         phase: u64,
     ) -> Result<Self, Unpickable> {
         if let Some(own) = own {
             let branches = Branches::own(own, phase)?;
             let rule = Rule::of_all(branches);
-            sections.push(Section { meta: Meta::default(), rules: vec![rule] });
+            let origin = Origin::Upstream;
+            sections.push(Arc::new(Section { origin, meta: Meta::default(), rules: vec![rule] }));
         }
         Ok(Self { sections })
-    }
-
-    /// Goes on where `earlier`, the split of the same route, has come to: each rule that was there.
-    pub(crate) fn follow(&mut self, earlier: &Self) {
-        let rules = self.sections.iter_mut().flat_map(|section| &mut section.rules);
-        follow(rules.collect(), &earlier.rules().collect::<Vec<_>>());
     }
 
     /// All rules, in the order in which they are asked.
@@ -202,38 +224,6 @@ impl Split {
                 takes
             })
         })
-    }
-}
-
-/// Has each rule go on where the one of `earlier` has come to that is the same. There may be tens of
-/// thousands, of which mostly none or few have changed.
-fn follow(rules: Vec<&mut Rule>, earlier: &[&Rule]) {
-    let mut unchanged = 0;
-    let mut moved = Vec::new();
-    for rule in rules {
-        match earlier.get(unchanged) {
-            Some(before) if moved.is_empty() && rule.is(before) => {
-                rule.branches.follow(&before.branches);
-                unchanged += 1;
-            }
-            _ => moved.push(rule),
-        }
-    }
-    let mut by_key: BTreeMap<_, VecDeque<&Rule>> = BTreeMap::new();
-    if !moved.is_empty() {
-        for rule in earlier.iter().skip(unchanged) {
-            by_key.entry(rule.key()).or_default().push_back(rule);
-        }
-    }
-    let mut same = Vec::with_capacity(moved.len());
-    for rule in &moved {
-        let before = by_key.get_mut(&rule.key()).and_then(VecDeque::pop_front);
-        same.push(before.filter(|before| rule.is(before)));
-    }
-    for (rule, before) in moved.into_iter().zip(same) {
-        if let Some(before) = before {
-            rule.branches.follow(&before.branches);
-        }
     }
 }
 
@@ -265,7 +255,7 @@ impl TrafficSplitWire {
         }
         let rules = rule::compile(rules, scope, at, report);
         let acts = !meta.is_disabled && !rules.is_empty();
-        acts.then_some(Section { meta, rules })
+        acts.then_some(Section { origin: Origin::Route, meta, rules })
     }
 }
 
