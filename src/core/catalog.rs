@@ -53,6 +53,12 @@ pub(crate) struct Plugin<'d> {
     salt: String,
     value: &'d Value,
     at: String,
+    /// What no other has: the salt, where the resource has an id.
+    holder: String,
+    /// What it does, if that is the same for all routes.
+    of_all: Option<Deeds>,
+    /// Else what it does for a route whose upstream is gone: no route's own, but their walks are these.
+    model: Deeds,
 }
 
 /// What a route has from its service and its plugin config.
@@ -213,7 +219,7 @@ impl<'d> Catalog<'d> {
             let own = self.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
             let hosts = wire.hosts(at, report);
             self.check_plugins(wire.plugins.as_ref(), Kind::Service, own.as_ref(), at, report);
-            let (plugins, name) = (Plugin::all_of(Kind::Service, value, at), wire.name());
+            let (plugins, name) = (Plugin::all_of(Kind::Service, value, at, self), wire.name());
             Some(Service { upstream: own.flatten(), hosts, name, plugins })
         })
     }
@@ -227,7 +233,7 @@ impl<'d> Catalog<'d> {
     ) -> Option<Vec<Plugin<'d>>> {
         self.checked(value, at, report, |wire: PluginConfigWire, report| {
             self.check_plugins(Some(&wire.plugins), Kind::PluginConfig, None, at, report);
-            Some(Plugin::all_of(Kind::PluginConfig, value, at))
+            Some(Plugin::all_of(Kind::PluginConfig, value, at, self))
         })
     }
 
@@ -240,7 +246,7 @@ impl<'d> Catalog<'d> {
     ) -> Option<Vec<Plugin<'d>>> {
         self.checked(value, at, report, |wire: GlobalRuleWire, report| {
             self.check_plugins(Some(&wire.plugins), Kind::GlobalRule, None, at, report);
-            Some(Plugin::all_of(Kind::GlobalRule, value, at))
+            Some(Plugin::all_of(Kind::GlobalRule, value, at, self))
         })
     }
 
@@ -288,13 +294,16 @@ impl<'c, 'd> Inherited<'c, 'd> {
 
 impl<'d> Plugin<'d> {
     /// The plugins of the resource at `at` that can be taken over.
-    fn all_of(kind: Kind, resource: &'d Value, at: At<'_>) -> Vec<Self> {
+    fn all_of(kind: Kind, resource: &'d Value, at: At<'_>, catalog: &Catalog<'_>) -> Vec<Self> {
         let plugins = resource.get("plugins");
         let plugin = |name: &'static str| {
             let value = plugins?.get(name)?;
             let id = resource.get("id").and_then(wire::id);
             let salt = salt(kind, id.as_ref().map_or("", Id::as_str));
-            Some(Self { name, salt, value, at: at.key("plugins").key(name).to_string() })
+            let at = at.key("plugins").key(name).to_string();
+            let holder = if id.is_some() { salt.clone() } else { at.clone() };
+            let (of_all, model) = (None, Deeds::default());
+            Some(Self { name, salt, value, at, holder, of_all, model }.prepared(catalog))
         };
         TAKEN_OVER.into_iter().filter_map(plugin).collect()
     }
@@ -307,12 +316,36 @@ impl<'d> Plugin<'d> {
     /// Has it act for one of the routes that take it over, which names it at `at`. What was said where it
     /// stands is not said again: only that the route brings no upstream for it.
     pub(crate) fn act(&self, deeds: &mut Deeds, scope: Scope<'_>, at: At<'_>, report: &mut Report) {
-        let mut again = Report::default();
-        let scope = Scope { salt: &self.salt, ..scope };
-        deeds.add(self.name, self.value, scope, At::Root, &mut again);
+        if let Some(of_all) = &self.of_all {
+            return deeds.append(of_all.clone());
+        }
+        let (mut own, again) = self.compile(scope);
+        own.share(&self.holder, Some(&self.model));
+        deeds.append(own);
         for Fault { at: inner, what, .. } in again.faults {
             report.fault(at, format!("{what} ({}{inner})", self.at));
         }
+    }
+
+    fn compile(&self, scope: Scope<'_>) -> (Deeds, Report) {
+        let (mut deeds, mut report) = (Deeds::default(), Report::default());
+        let scope = Scope { salt: &self.salt, ..scope };
+        deeds.add(self.name, self.value, scope, At::Root, &mut report);
+        (deeds, report)
+    }
+
+    /// Does beforehand what can be done once for all routes. What has no faults where there is no
+    /// upstream of a route does not depend on the route.
+    fn prepared(mut self, catalog: &Catalog<'_>) -> Self {
+        let (mut of_all, report) = self.compile(catalog.scope(None));
+        if report.faults.is_empty() {
+            of_all.share(&self.holder, None);
+            self.of_all = Some(of_all);
+        } else {
+            let gone = Some(Upstream::gone());
+            (self.model, _) = self.compile(catalog.scope(Some(&gone)));
+        }
+        self
     }
 }
 

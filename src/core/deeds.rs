@@ -1,5 +1,7 @@
 //! What the plugins of a route do to its requests, from wherever the route has them.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::fault::{At, Report};
@@ -12,13 +14,13 @@ use crate::wire::{self, Members};
 /// The plugins that a route takes over from other resources.
 pub(crate) const TAKEN_OVER: [&str; 2] = [proxy_rewrite::PLUGIN, split::PLUGIN];
 
-/// Plugins, compiled for one route.
-#[derive(Debug, Default)]
+/// Plugins, compiled for one route. What does not depend on the route is shared by all that have it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Deeds {
     /// What is changed in every request, in this order.
-    pub(crate) rewrites: Vec<ProxyRewrite>,
+    pub(crate) rewrites: Vec<Arc<ProxyRewrite>>,
     /// The rules by which requests are divided, in the order in which they are asked.
-    pub(crate) sections: Vec<Section>,
+    pub(crate) sections: Vec<Arc<Section>>,
 }
 
 impl Deeds {
@@ -52,11 +54,28 @@ impl Deeds {
         if name == split::PLUGIN {
             let compile =
                 |wire: TrafficSplitWire, report: &mut Report| wire.compile(scope, at, report);
-            self.sections.extend(wire::read(value, at, report, compile));
+            self.sections.extend(wire::read(value, at, report, compile).map(Arc::new));
         } else if name == proxy_rewrite::PLUGIN {
             let compile =
                 |wire: ProxyRewriteWire, report: &mut Report| Some(wire.compile(at, report));
-            self.rewrites.extend(wire::read(value, at, report, compile));
+            self.rewrites.extend(wire::read(value, at, report, compile).map(Arc::new));
+        }
+    }
+
+    /// Adds what is done after these.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.rewrites.append(&mut other.rewrites);
+        self.sections.append(&mut other.sections);
+    }
+
+    /// Notes that routes take them over from `holder`, each with a copy of its own where there is a
+    /// `model`: then they walk as the model does.
+    pub(crate) fn share(&mut self, holder: &str, model: Option<&Self>) {
+        for (index, section) in self.sections.iter_mut().enumerate() {
+            let model = model.and_then(|model| model.sections.get(index));
+            if let Some(section) = Arc::get_mut(section) {
+                section.share(holder, model.map(|model| &**model));
+            }
         }
     }
 

@@ -28,8 +28,9 @@ pub enum Unpickable {
     TooHeavy,
 }
 
-/// A fixed list of weighted choices and the position of the walk through them.
-#[derive(Debug)]
+/// A fixed list of weighted choices and the position of the walk through them. A clone walks the same
+/// walk.
+#[derive(Clone, Debug)]
 pub struct Rotation {
     /// Where the arc of each choice ends on the circle; the arc of a weight 0 is empty.
     ends: Box<[u64]>,

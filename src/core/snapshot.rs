@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,7 +21,7 @@ use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
 use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
 use crate::route::{Conditions, Refusal, Router, RouterKind, Unreached, Witness};
-use crate::split::{Scope, Section, Split};
+use crate::split::{self, Scope, Split};
 use crate::wire::{self, Members};
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -74,7 +75,7 @@ pub(crate) struct Route {
     /// Id and name.
     service: Option<(Box<str>, Option<Box<str>>)>,
     /// What is changed in its requests before they are split.
-    pub(crate) rewrites: Box<[ProxyRewrite]>,
+    pub(crate) rewrites: Box<[Arc<ProxyRewrite>]>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
     pub(crate) timeout: Option<Duration>,
@@ -101,11 +102,11 @@ impl Snapshot {
     pub fn following(mut self, earlier: &Self) -> Self {
         let by_id: BTreeMap<&str, &Route> =
             earlier.routes.iter().map(|route| (&*route.id, route)).collect();
-        for route in &mut self.routes {
-            if let Some(earlier) = by_id.get(&*route.id) {
-                route.split.follow(&earlier.split);
-            }
-        }
+        let splits = self.routes.iter_mut().map(|route| {
+            let before = by_id.get(&*route.id).map(|earlier| &earlier.split);
+            (&mut route.split, before)
+        });
+        split::follow(splits, earlier.routes.iter().map(|route| &route.split));
         self
     }
 
@@ -348,7 +349,7 @@ fn compile_plugins(
     scope: Scope<'_>,
     at: At<'_>,
     report: &mut Report,
-) -> Option<(Box<[ProxyRewrite]>, Split)> {
+) -> Option<(Box<[Arc<ProxyRewrite>]>, Split)> {
     let faults_before = report.faults.len();
     let mut deeds = match plugins {
         Some(list) => Deeds::compile(list, Kind::Route, scope, at.key("plugins"), report),
@@ -376,7 +377,7 @@ fn compile_plugins(
         report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
         return None;
     }
-    if scope.own.is_none() && !deeds.sections.iter().any(Section::takes_all) {
+    if scope.own.is_none() && !deeds.sections.iter().any(|section| section.takes_all()) {
         report.warn(at, "a request that no rule takes has no upstream: it is answered 503");
     }
     // An upstream with faults of its own is reported there.

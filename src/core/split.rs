@@ -15,6 +15,7 @@
 //! one does.
 
 mod branch;
+mod follow;
 mod pick;
 mod rule;
 
@@ -33,6 +34,7 @@ use crate::meta::{Meta, MetaWire};
 use crate::rotation::Unpickable;
 
 pub(crate) use branch::{Branch, Branches};
+pub(crate) use follow::follow;
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked};
 use rule::RuleWire;
@@ -74,8 +76,7 @@ pub(crate) struct Scope<'s> {
 pub(crate) struct Rule {
     /// Where it stands in its plugin; nothing for the route's own upstream.
     pub(crate) number: Option<usize>,
-    /// One of these must hold; a rule without any takes every request.
-    groups: Box<[Expr]>,
+    condition: Condition,
     pub(crate) branches: Branches,
     /// Whose requests always get the same branch.
     pub(crate) keyed: Option<Keyed>,
@@ -83,9 +84,34 @@ pub(crate) struct Rule {
     pub(crate) forced: Option<Override>,
 }
 
+/// Which requests a rule takes.
+#[derive(Debug, Default)]
+struct Condition {
+    /// One of these must hold; without any every request is taken.
+    groups: Box<[Expr]>,
+    /// Of what the document says, so that two can be told apart at a glance.
+    digest: u64,
+}
+
+/// Where a section is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The route's own upstream.
+    Upstream,
+    /// The route's own plugin.
+    Route,
+    /// The plugin of this resource, which other routes take over, too. All of them walk as one.
+    Shared {
+        holder: Box<str>,
+        /// Whether it is the same for all of them, because nothing in it depends on the route.
+        is_whole: bool,
+    },
+}
+
 /// The rules of one plugin.
 #[derive(Debug)]
 pub(crate) struct Section {
+    origin: Origin,
     meta: Meta,
     rules: Vec<Rule>,
 }
@@ -94,30 +120,46 @@ pub(crate) struct Section {
 #[derive(Debug)]
 pub(crate) struct Split {
     /// In the order in which they are asked, the route's own upstream last.
-    sections: Vec<Section>,
+    sections: Vec<Arc<Section>>,
 }
 
 impl Rule {
     /// The rule that takes what all others leave.
     fn of_all(branches: Branches) -> Self {
-        Self { number: None, groups: Box::default(), branches, keyed: None, forced: None }
+        Self { number: None, condition: Condition::default(), branches, keyed: None, forced: None }
     }
 
     /// Whether it takes a request.
     fn takes(&self, facts: &Facts<'_>) -> bool {
         let holds = |group: &Expr| group.holds(&|variable| variable.value(facts));
-        self.groups.is_empty() || self.groups.iter().any(holds)
+        self.takes_all() || self.condition.groups.iter().any(holds)
     }
 
     /// Why it does not take a request: the first comparison of each group that does not hold.
     fn why_not(&self, facts: &Facts<'_>) -> String {
         let why_not = |group: &Expr| group.why_not(&|variable| variable.value(facts));
-        self.groups.iter().filter_map(why_not).collect::<Vec<_>>().join("; and ")
+        self.condition.groups.iter().filter_map(why_not).collect::<Vec<_>>().join("; and ")
     }
 
     /// Whether this is `other`, of an earlier document.
     fn is(&self, other: &Self) -> bool {
-        self.groups == other.groups && self.branches.has_names_of(&other.branches)
+        self.has_key_of(other) && self.condition.groups == other.condition.groups
+    }
+
+    /// Whether both have what rules are looked up by in common.
+    fn has_key_of(&self, other: &Self) -> bool {
+        self.condition.digest == other.condition.digest
+            && self.branches.names().eq(other.branches.names())
+    }
+
+    /// What rules are looked up by: those that are the same have the same.
+    fn key(&self) -> (u64, Vec<&str>) {
+        (self.condition.digest, self.branches.names().collect())
+    }
+
+    /// Whether it takes every request.
+    fn takes_all(&self) -> bool {
+        self.condition.groups.is_empty()
     }
 }
 
@@ -130,35 +172,35 @@ impl Section {
         }
     }
 
+    /// Notes that routes take it over from `holder`: as a whole, or each a copy whose walks are those
+    /// of `model`, compiled from the same plugin.
+    pub(crate) fn share(&mut self, holder: &str, model: Option<&Self>) {
+        self.origin = Origin::Shared { holder: holder.into(), is_whole: model.is_none() };
+        for (rule, model) in self.rules.iter_mut().zip(model.into_iter().flat_map(|it| &it.rules)) {
+            rule.branches.follow(&model.branches);
+        }
+    }
+
     /// Whether one of the rules takes every request.
     pub(crate) fn takes_all(&self) -> bool {
-        self.meta == Meta::default() && self.rules.iter().any(|rule| rule.groups.is_empty())
+        self.meta == Meta::default() && self.rules.iter().any(Rule::takes_all)
     }
 }
 
 impl Split {
     /// The split of a route: the rules of its plugins, then its own upstream, if it has one.
     pub(crate) fn new(
-        mut sections: Vec<Section>,
+        mut sections: Vec<Arc<Section>>,
         own: Option<Arc<Upstream>>,
         phase: u64,
     ) -> Result<Self, Unpickable> {
         if let Some(own) = own {
             let branches = Branches::own(own, phase)?;
             let rule = Rule::of_all(branches);
-            sections.push(Section { meta: Meta::default(), rules: vec![rule] });
+            let origin = Origin::Upstream;
+            sections.push(Arc::new(Section { origin, meta: Meta::default(), rules: vec![rule] }));
         }
         Ok(Self { sections })
-    }
-
-    /// Goes on where `earlier`, the split of the same route, has come to: each rule that was there.
-    pub(crate) fn follow(&mut self, earlier: &Self) {
-        let mut before: Vec<&Rule> = earlier.rules().collect();
-        for rule in self.sections.iter_mut().flat_map(|section| &mut section.rules) {
-            if let Some(at) = before.iter().position(|earlier| rule.is(earlier)) {
-                rule.branches.follow(&before.remove(at).branches);
-            }
-        }
     }
 
     /// All rules, in the order in which they are asked.
@@ -213,6 +255,9 @@ impl TrafficSplitWire {
         }
         let rules = rule::compile(rules, scope, at, report);
         let acts = !meta.is_disabled && !rules.is_empty();
-        acts.then_some(Section { meta, rules })
+        acts.then_some(Section { origin: Origin::Route, meta, rules })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,17 +95,33 @@ impl Branches {
 
     /// Goes on where `earlier`, the same branches, has come to.
     pub(super) fn follow(&mut self, earlier: &Self) {
+        self.follow_walks(earlier, true);
+    }
+
+    /// The same, with or without the walks over the nodes of each branch.
+    pub(super) fn follow_walks(&mut self, earlier: &Self, with_nodes: bool) {
         self.rotation.follow(&earlier.rotation);
+        if !with_nodes {
+            return;
+        }
         for (branch, earlier) in self.list.iter_mut().zip(&earlier.list) {
             branch.balancer.follow(&earlier.balancer);
         }
     }
 
-    /// Whether both have branches of the same names, in the same order.
-    pub(super) fn has_names_of(&self, other: &Self) -> bool {
-        let names = |all: &Self| all.list.iter().map(|branch| branch.name.clone()).collect();
-        let (own, others): (Vec<Box<str>>, Vec<Box<str>>) = (names(self), names(other));
-        own == others
+    /// The walk itself, for others to join.
+    pub(super) fn joint(&self) -> Rotation {
+        self.rotation.clone()
+    }
+
+    /// Walks with others over the same weights as one from now on.
+    pub(super) fn join(&mut self, walk: &Rotation) {
+        self.rotation.follow(walk);
+    }
+
+    /// The names of all of them, in the order of the document.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|branch| &*branch.name)
     }
 
     /// Checks a list of branches, each with the place where it stands.

@@ -1,14 +1,18 @@
 //! Rules: which requests are divided among which branches, in both forms a document may write them.
 
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
 use serde::Deserialize;
 use serde_json::Value;
+use siphasher::sip::SipHasher24;
 
 use super::branch::{BranchWire, Branches, LISTED_MAX, own, warn_of_branches};
 use super::pick::Keyed;
-use super::{Rule, Scope};
+use super::{Condition, Rule, Scope};
 use crate::affinity::StickyWire;
 use crate::balance::UpstreamWire;
-use crate::expr::{self, Expr};
+use crate::expr;
 use crate::fault::{At, Report};
 use crate::forced::{Override, OverrideWire};
 use crate::id::Id;
@@ -33,7 +37,7 @@ pub(super) struct RuleWire {
 }
 
 /// A group of expressions: one of the groups of a rule must hold.
-#[derive(Debug, PartialEq, Deserialize)]
+#[derive(Debug, PartialEq, Hash, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct MatchWire {
@@ -77,7 +81,7 @@ fn compile_lists(
     let mut compiled = Vec::new();
     for (number, rule) in rules.into_iter().enumerate() {
         let at = at.index(number);
-        let groups = compile_match(rule.r#match.as_deref(), at, report);
+        let condition = Condition::compile(rule.r#match.as_deref(), at, report);
         let branches = match rule.weighted_upstreams {
             Some(list) => compile_list(list, scope, at.key("weighted_upstreams"), report),
             // APISIX's default: everything to the route's upstream.
@@ -85,7 +89,7 @@ fn compile_lists(
         };
         let extras = Extras { sticky: rule.sticky, r#override: rule.r#override, at };
         extras.warn(report);
-        compiled.push((number, extras.complete(number, groups, branches, scope, report)));
+        compiled.push((number, extras.complete(number, condition, branches, scope, report)));
     }
     compiled
 }
@@ -110,7 +114,7 @@ impl Extras<'_> {
     fn complete(
         self,
         number: usize,
-        groups: Box<[Expr]>,
+        condition: Condition,
         branches: Option<Branches>,
         scope: Scope<'_>,
         report: &mut Report,
@@ -123,7 +127,7 @@ impl Extras<'_> {
         let at = self.at.key("override");
         let forced = self.r#override.and_then(|wire| Override::compile(&wire, at, report));
         let is_sound = report.faults.len() == faults_before;
-        let rule = |branches| Rule { number: Some(number), groups, branches, keyed, forced };
+        let rule = |branches| Rule { number: Some(number), condition, branches, keyed, forced };
         branches.filter(|_| is_sound).map(rule)
     }
 
@@ -150,11 +154,12 @@ fn compile_list(
     at: At<'_>,
     report: &mut Report,
 ) -> Option<Branches> {
-    warn_of_branches(&list, at, report);
+    // First of all: what else is said of a list costs its square.
     if !(1..=LISTED_MAX).contains(&list.len()) {
         report.fault(at, format!("expected 1 to {LISTED_MAX} branches, found {}", list.len()));
         return None;
     }
+    warn_of_branches(&list, at, report);
     let placed = list.into_iter().enumerate().map(|(index, wire)| (wire, at.index(index)));
     Branches::compile(placed.collect(), scope, at, report)
 }
@@ -168,26 +173,33 @@ fn compile_groups(
     report: &mut Report,
 ) -> Vec<Numbered> {
     let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut by_digest: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (number, rule) in rules.into_iter().enumerate() {
         let at = at.index(number);
         let (condition, extras, branch) = rule.into_parts(at);
         // No condition and no groups mean the same.
         let condition = condition.filter(|groups| !groups.is_empty());
-        match groups.iter_mut().find(|earlier| earlier.condition == condition) {
+        // Of the same digest and yet not equal are next to none.
+        let places = by_digest.entry(digest(condition.as_deref())).or_default();
+        let is_same =
+            |place: &&usize| groups.get(**place).map(|it| &it.condition) == Some(&condition);
+        let place = places.iter().find(is_same).copied();
+        match place.and_then(|place| groups.get_mut(place)) {
             Some(group) => {
                 group.branches.push((branch, at));
                 group.extras.join(extras, report);
             }
             None => {
+                places.push(groups.len());
                 groups.push(Group { number, condition, extras, branches: vec![(branch, at)] });
             }
         }
     }
     let mut compiled = Vec::new();
     for Group { number, condition, extras, branches } in groups {
-        let groups = compile_match(condition.as_deref(), at.index(number), report);
+        let condition = Condition::compile(condition.as_deref(), at.index(number), report);
         let branches = Branches::compile(branches, scope, at, report);
-        compiled.push((number, extras.complete(number, groups, branches, scope, report)));
+        compiled.push((number, extras.complete(number, condition, branches, scope, report)));
     }
     compiled
 }
@@ -201,26 +213,35 @@ struct Group<'a> {
     branches: Vec<(BranchWire, At<'a>)>,
 }
 
-/// The groups of a rule; none, where it takes every request.
-fn compile_match(groups: Option<&[MatchWire]>, rule: At<'_>, report: &mut Report) -> Box<[Expr]> {
-    let at = rule.key("match");
-    if groups.is_some_and(<[MatchWire]>::is_empty) {
-        report.warn(
-            at,
-            "no groups: the rule takes every request; in APISIX it does so only as long as no rule before it was passed over",
-        );
+/// What says for whom a rule is, in a few bytes: equal conditions have equal digests.
+fn digest(groups: Option<&[MatchWire]>) -> u64 {
+    let mut hasher = SipHasher24::new();
+    groups.unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Condition {
+    /// Checks the groups of a rule; none, where it takes every request.
+    fn compile(groups: Option<&[MatchWire]>, rule: At<'_>, report: &mut Report) -> Self {
+        let at = rule.key("match");
+        if groups.is_some_and(<[MatchWire]>::is_empty) {
+            report.warn(
+                at,
+                "no groups: the rule takes every request; in APISIX it does so only as long as no rule before it was passed over",
+            );
+        }
+        let mut compiled = Vec::new();
+        for (index, group) in groups.into_iter().flatten().enumerate() {
+            let at = at.index(index);
+            compiled.extend(expr::compile(&group.vars, at.key("vars"), report));
+        }
+        Self { groups: compiled.into(), digest: digest(groups) }
     }
-    let mut compiled = Vec::new();
-    for (index, group) in groups.into_iter().flatten().enumerate() {
-        let at = at.index(index);
-        compiled.extend(expr::compile(&group.vars, at.key("vars"), report));
-    }
-    compiled.into()
 }
 
 /// The first rule that takes every request leaves nothing to those behind it.
 fn warn_of_unreached(rules: &[Numbered], at: At<'_>, report: &mut Report) {
-    let takes_all = |rule: &Option<Rule>| rule.as_ref().is_some_and(|rule| rule.groups.is_empty());
+    let takes_all = |rule: &Option<Rule>| rule.as_ref().is_some_and(Rule::takes_all);
     let first = rules.iter().position(|(_, rule)| takes_all(rule));
     for (number, _) in rules.iter().skip(first.map_or(rules.len(), |first| first + 1)) {
         let what = "never reached: a rule before it has no `match` and takes everything";

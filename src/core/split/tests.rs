@@ -1,0 +1,148 @@
+//! Splits of many rules, and splits of many routes.
+
+use serde_json::{Value, json};
+
+use crate::facts::Facts;
+use crate::facts::fake::Asked;
+use crate::fault::Report;
+use crate::snapshot::{Snapshot, compile_json};
+
+fn compile(document: &Value, phase: u64) -> Snapshot {
+    let mut report = Report::default();
+    let snapshot = compile_json(&document.to_string(), phase, &mut report);
+    snapshot.unwrap_or_else(|| panic!("{:?}", report.faults))
+}
+
+/// The branch whose turn it is on the route of this number.
+fn turn(snapshot: &Snapshot, route: usize) -> String {
+    let next = |facts: Facts<'_>| {
+        let rule = snapshot.routes()[route].split.rule(&facts, &mut |_, _| {});
+        rule.expect("a rule takes it").branches.next().name.to_string()
+    };
+    Asked::default().with(crate::facts::Body::Unread, next)
+}
+
+/// A route whose rules each take one user, in this order.
+fn rules_for(users: impl Iterator<Item = usize>) -> Value {
+    let rule = |user| {
+        let vars = json!([["http_user", "==", format!("u{user}")]]);
+        let list = json!([{"name": "v1", "weight": 95}, {"name": "v2", "weight": 5}]);
+        json!({"match": [{"vars": vars}], "weighted_upstreams": list})
+    };
+    let rules: Vec<Value> = users.map(rule).collect();
+    let plugins = json!({"traffic-split": {"rules": rules}});
+    json!({"routes": [{"id": "r", "uri": "/", "upstream": "http://a.test", "plugins": plugins}]})
+}
+
+#[test]
+fn too_many_branches_are_refused_before_they_are_compared() {
+    let list = vec![json!({}); 20_000];
+    let plugins = json!({"traffic-split": {"rules": [{"weighted_upstreams": list}]}});
+    let route = json!({"uri": "/", "upstream": "http://a.test", "plugins": plugins});
+    let mut report = Report::default();
+    assert!(compile_json(&json!({"routes": [route]}).to_string(), 0, &mut report).is_none());
+    assert_eq!(report.faults.len(), 1, "{:?}", report.faults);
+    assert!(report.faults[0].what.contains("expected 1 to 20 branches, found 20000"));
+    let of_targets = report.warnings.iter().filter(|it| it.what.contains("same target"));
+    assert_eq!(of_targets.count(), 0);
+}
+
+#[test]
+fn rules_of_one_match_are_one_split_wherever_they_stand() {
+    let rule = |user: usize, name: &str| {
+        let vars = json!([["http_user", "==", format!("u{user}")]]);
+        json!({"match": [{"vars": vars}], "name": name, "upstream": "http://b.test"})
+    };
+    let rules: Vec<Value> =
+        ["v1", "v2"].iter().flat_map(|name| (0..2_000).map(|user| rule(user, name))).collect();
+    let plugins = json!({"traffic-split": {"rules": rules}});
+    let route = json!({"uri": "/", "upstream": "http://a.test", "plugins": plugins});
+    let snapshot = compile(&json!({"routes": [route]}), 0);
+    let rules: Vec<_> = snapshot.routes()[0].split.rules().collect();
+    assert_eq!(rules.len(), 2_001);
+    for (number, rule) in rules.iter().take(2_000).enumerate() {
+        assert_eq!(rule.number, Some(number));
+        assert!(rule.branches.names().eq(["v1", "v2"]));
+    }
+}
+
+#[test]
+fn rules_that_move_are_followed_and_new_ones_begin() {
+    const COUNT: usize = 2_000;
+    let earlier = compile(&rules_for(0..COUNT), 0);
+    for (user, rule) in earlier.routes()[0].split.rules().take(COUNT).enumerate() {
+        (0..user % 20).for_each(|_| _ = rule.branches.next());
+    }
+    // Backwards, with a new one at both ends and without the first ten.
+    let users = std::iter::once(COUNT).chain((10..COUNT).rev()).chain([COUNT + 1]);
+    let later = compile(&rules_for(users.clone()), 0).following(&earlier);
+    for (user, rule) in users.zip(later.routes()[0].split.rules()) {
+        let step = if user < COUNT { user % 20 } else { 0 };
+        assert_eq!(rule.branches.point(), format!("step {step} of 20"), "{user}");
+    }
+}
+
+/// Routes with upstreams of their own that take a split of 95:5 over from a service.
+fn routes_of_a_service(names: std::ops::Range<usize>, uses_own: bool) -> Value {
+    let v1 = if uses_own { json!({}) } else { json!({"upstream": "http://v1.test"}) };
+    let mut list = json!([v1, {"upstream": "http://v2.test"}]);
+    (list[0]["name"], list[0]["weight"]) = (json!("v1"), json!(95));
+    (list[1]["name"], list[1]["weight"]) = (json!("v2"), json!(5));
+    let plugins = json!({
+        "traffic-split": {"rules": [{"weighted_upstreams": list}]},
+        "proxy-rewrite": {"regex_uri": ["^/a", "/b"]},
+    });
+    let route = |number| {
+        let nodes = json!({"c.test:80": 1, "d.test:80": 1});
+        let upstream = json!({"nodes": nodes});
+        json!({"id": format!("r{number}"), "uri": format!("/{number}"), "service_id": "s", "upstream": upstream})
+    };
+    let routes: Vec<Value> = names.map(route).collect();
+    json!({"routes": routes, "services": [{"id": "s", "plugins": plugins}]})
+}
+
+#[test]
+fn routes_that_share_a_split_share_its_walk() {
+    for (uses_own, phase) in [(false, 0), (true, 0), (false, 0xdead_beef), (true, 0xdead_beef)] {
+        let snapshot = compile(&routes_of_a_service(0..100, uses_own), phase);
+        for window in 0..5 {
+            let picks = (window * 20..(window + 1) * 20).map(|route| turn(&snapshot, route));
+            assert_eq!(picks.filter(|name| name == "v2").count(), 1, "{uses_own} {phase}");
+        }
+    }
+}
+
+#[test]
+fn routes_share_a_walk_with_those_that_come_later() {
+    for uses_own in [false, true] {
+        let mut picks = Vec::new();
+        let mut current = compile(&routes_of_a_service(0..10, uses_own), 7);
+        for first in 0..20 {
+            // The first of them is new each time.
+            let document = routes_of_a_service(20 - first..30 - first, uses_own);
+            current = compile(&document, 7).following(&current);
+            picks.extend((0..2).map(|route| turn(&current, route)));
+        }
+        assert_eq!(picks.iter().filter(|name| *name == "v2").count(), 2, "{uses_own}");
+    }
+}
+
+#[test]
+fn nodes_of_routes_that_share_a_split_are_walked_by_each() {
+    let earlier = compile(&routes_of_a_service(0..2, true), 0);
+    let snapshot = compile(&routes_of_a_service(0..3, true), 0).following(&earlier);
+    for route in snapshot.routes() {
+        let rule = route.split.rules().next().expect("the rule of the service");
+        let balancer = &rule.branches.list()[0].balancer;
+        let node = || balancer.next().expect("a node").host().to_owned();
+        assert_eq!([node(), node()], ["c.test", "d.test"]);
+    }
+}
+
+#[test]
+fn what_no_route_changes_is_compiled_once() {
+    let snapshot = compile(&routes_of_a_service(0..2, false), 0);
+    let [first, second] = snapshot.routes() else { panic!("two routes") };
+    assert!(std::sync::Arc::ptr_eq(&first.rewrites[0], &second.rewrites[0]));
+    assert!(std::sync::Arc::ptr_eq(&first.split.sections[0], &second.split.sections[0]));
+}
