@@ -51,6 +51,7 @@ const REASONS: &[&str] = &[
     "the port stands here and in `port`",
     "cannot be mixed",
     "they stand on one of them",
+    "stand here without branches",
     "this cookie is issued and counts anyway",
     "there is no upstream here",
     "has neither `upstream`",

@@ -167,6 +167,22 @@ fn who_asks_is_said_once_for_all_branches_of_a_split() {
     );
 }
 
+#[test]
+fn keys_and_choices_need_branches() {
+    for (key, value) in [("sticky", json!({"by": ["ip"]})), ("override", json!({"tokens": true}))] {
+        let mut report = Report::default();
+        let document = route_with_split(&json!({"rules": [{key: value}]}));
+        assert!(compile_json(&document.to_string(), 0, &mut report).is_none());
+        let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            faults,
+            [format!(
+                "{AT}/rules/0: `sticky` and `override` stand here without branches to choose among"
+            )]
+        );
+    }
+}
+
 #[track_caller]
 fn check_same(branches: Value, is_warned: bool) {
     let rules = json!([{"weighted_upstreams": branches}]);

@@ -82,6 +82,10 @@ fn compile_lists(
     for (number, rule) in rules.into_iter().enumerate() {
         let at = at.index(number);
         let condition = Condition::compile(rule.r#match.as_deref(), at, report);
+        let asks = rule.sticky.is_some() || rule.r#override.is_some();
+        if asks && rule.weighted_upstreams.is_none() {
+            report.fault(at, "`sticky` and `override` stand here without branches to choose among");
+        }
         let branches = match rule.weighted_upstreams {
             Some(list) => compile_list(list, scope, at.key("weighted_upstreams"), report),
             // APISIX's default: everything to the route's upstream.
