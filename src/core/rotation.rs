@@ -65,12 +65,70 @@ impl Rotation {
         Ok(Self { ends, period, stride: stride(period), position })
     }
 
-    /// Goes on with the walk of `earlier`, if it is over the same weights: a change of something else
-    /// must not start a walk again, or its first picks would be made too often.
+    /// Goes on with the walk of `earlier`: a change of something else must not start a walk again, or its
+    /// first picks would be made too often. Where the same choices weigh otherwise it starts where the
+    /// choices are owed as much as they were: weights that change more often than a small share comes
+    /// would else never let it come.
     pub fn follow(&mut self, earlier: &Self) {
         if self.ends == earlier.ends {
             self.position = Arc::clone(&earlier.position);
+        } else if self.ends.len() == earlier.ends.len() {
+            self.position = Arc::new(AtomicU64::new(self.step_after(earlier)));
         }
+    }
+
+    /// The step of this walk that goes best with where `earlier` has come to.
+    fn step_after(&self, earlier: &Self) -> u64 {
+        let (Some(owed), Some(before)) = (self.owed(), earlier.owed()) else {
+            return self.step_at_fraction(earlier);
+        };
+        let at = usize::try_from(earlier.step()).unwrap_or_default();
+        let before = before.get(at).map_or(&[][..], |row| row);
+        let distance = |row: &[i64]| -> i64 {
+            row.iter().zip(before).map(|(own, other)| (own - other).pow(2)).sum()
+        };
+        let nearest = (0..).zip(&owed).min_by_key(|(step, row)| (distance(row), *step));
+        nearest.map_or(0, |(step, _): (u64, _)| step)
+    }
+
+    /// The step whose point is as far around the circle as that of `earlier`: a coarser answer, for
+    /// periods too long to look at each step.
+    fn step_at_fraction(&self, earlier: &Self) -> u64 {
+        let point = earlier.step() * earlier.stride % earlier.period;
+        let point = point * self.period / earlier.period;
+        point * inverse(self.stride, self.period) % self.period
+    }
+
+    /// What each choice is owed before each step of a period: its share of the picks made so far less
+    /// those that it got, both counted from the mean of the period, in 2^-20 picks. `None` where that is
+    /// too much to look at.
+    fn owed(&self) -> Option<Vec<Vec<i64>>> {
+        const COST_MAX: u64 = 1 << 11;
+        const SHIFT: u32 = 20;
+        let count = u64::try_from(self.ends.len()).ok()?;
+        let period = i64::try_from(self.period).ok().filter(|_| self.period * count <= COST_MAX)?;
+        let ends = self.ends.iter().map(|end| i64::try_from(*end).unwrap_or_default());
+        let mut last = 0;
+        let weights: Vec<i64> = ends.map(|end| end - std::mem::replace(&mut last, end)).collect();
+        // In picks times the period, so that nothing is rounded yet.
+        let mut row = vec![0; weights.len()];
+        let mut sums = row.clone();
+        let mut rows = Vec::new();
+        for step in 0..self.period {
+            rows.push(row.clone());
+            let choice = self.choice(step);
+            for (index, (owed, weight)) in row.iter_mut().zip(&weights).enumerate() {
+                if let Some(sum) = sums.get_mut(index) {
+                    *sum += *owed;
+                }
+                *owed += weight - if index == choice { period } else { 0 };
+            }
+        }
+        // A walk owes a few picks at most: what is shifted stays below 2^60.
+        for (owed, sum) in rows.iter_mut().flat_map(|row| row.iter_mut().zip(&sums)) {
+            *owed = ((*owed * period - sum) << SHIFT) / (period * period);
+        }
+        Some(rows)
     }
 
     /// In how many consecutive picks the shares are exact.
@@ -135,6 +193,18 @@ fn largest_quotient(stride: u64, period: u64) -> Option<u64> {
         (a, b) = (b, a % b);
     }
     (a == 1).then_some(largest)
+}
+
+/// By what to multiply to undo a multiplication by `factor` on a circle of `period` points; both are
+/// coprime and below 2^32.
+fn inverse(factor: u64, period: u64) -> u64 {
+    let (mut a, mut b, mut x, mut y) = (period, factor, 0, 1 % period);
+    while b != 0 {
+        let quotient = a / b % period;
+        (x, y) = (y, (x + period - quotient * y % period) % period);
+        (a, b) = (b, a % b);
+    }
+    x
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
@@ -216,9 +286,66 @@ mod tests {
             current = next;
         }
         assert_eq!(counts, [19, 1], "a new walk for each pick would never reach the small share");
-        let mut other = rotation(&[94, 6], 3);
+        let mut other = rotation(&[90, 5, 5], 3);
         other.follow(&current);
-        assert_eq!(other.position.load(Ordering::Relaxed), 3);
+        assert_eq!(other.position.load(Ordering::Relaxed), 3, "not the same choices");
+    }
+
+    /// How often the second choice is picked while its weight goes through `weights`, and how often it
+    /// should be, in picks of `whole`.
+    fn rollout(
+        whole: u32,
+        weights: impl Iterator<Item = u32>,
+        each: usize,
+        phase: u64,
+    ) -> (f64, f64) {
+        let mut current = rotation(&[1, 0], phase);
+        let (mut count, mut ideal) = (0, 0.0);
+        for weight in weights {
+            let mut next = rotation(&[whole - weight, weight], phase);
+            next.follow(&current);
+            count += (0..each).filter(|_| next.next() == 1).count();
+            ideal += each as f64 * f64::from(weight) / f64::from(whole);
+            current = next;
+        }
+        (count as f64, ideal)
+    }
+
+    #[test]
+    fn a_small_share_comes_although_weights_change_more_often_than_it_does() {
+        let mut failures = Vec::new();
+        for phase in [0, 1, 77, 0xdead_beef] {
+            for each in [1, 3, 6, 10] {
+                for ((count, ideal), bound) in [
+                    (rollout(100, 1..=99, each, phase), 2.0),
+                    (rollout(100, (1..=99).rev(), each, phase), 2.0),
+                    (rollout(100, 1..=10, each, phase), 2.0),
+                    // Back and forth between small shares, 300 times: what does not fit adds up.
+                    (rollout(100, (1..=300).map(|step| 1 + step % 2), each, phase), 2.0),
+                    (rollout(997, (1..=300).map(|step| 3 + step % 5), each, phase), 5.0),
+                ] {
+                    let off = (count - ideal).abs();
+                    if off > bound {
+                        failures.push(format!("{phase} {each}: {count}, not {ideal}"));
+                    }
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn long_walks_go_on_at_the_same_fraction_of_the_circle() {
+        let (earlier, mut later) =
+            (rotation(&[1_000_000, 7], 123_456), rotation(&[2_000_000, 77], 0));
+        later.follow(&earlier);
+        let fraction =
+            |walk: &Rotation| (walk.step() * walk.stride % walk.period) as f64 / walk.period as f64;
+        assert!((fraction(&earlier) - fraction(&later)).abs() < 1e-6);
+        for period in [1, 2, 3, 20, 997, 4_294_967_291] {
+            let stride = stride(period);
+            assert_eq!(stride * inverse(stride, period) % period, 1 % period, "{period}");
+        }
     }
 
     #[test]
