@@ -388,3 +388,6 @@ fn compile_plugins(
     let split = Split::new(deeds.sections, own, scope.phase).ok()?;
     Some((deeds.rewrites.into(), split))
 }
+
+#[cfg(test)]
+mod tests;

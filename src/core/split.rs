@@ -258,6 +258,3 @@ impl TrafficSplitWire {
         acts.then_some(Section { origin: Origin::Route, meta, rules })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::{Snapshot, compile_json};
 use crate::facts::Facts;
 use crate::facts::fake::Asked;
 use crate::fault::Report;
-use crate::snapshot::{Snapshot, compile_json};
 
 fn compile(document: &Value, phase: u64) -> Snapshot {
     let mut report = Report::default();
