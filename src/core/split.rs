@@ -120,7 +120,7 @@ pub(crate) struct Section {
 #[derive(Debug)]
 pub(crate) struct Split {
     /// In the order in which they are asked, the route's own upstream last.
-    sections: Vec<Arc<Section>>,
+    pub(crate) sections: Vec<Arc<Section>>,
 }
 
 impl Rule {

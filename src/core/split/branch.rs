@@ -120,7 +120,7 @@ impl Branches {
     }
 
     /// The names of all of them, in the order of the document.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(|branch| &*branch.name)
     }
 
