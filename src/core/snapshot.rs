@@ -333,6 +333,10 @@ fn compile_route(
         let scope = Scope { salt: &salt, methods, ..catalog.scope(own.as_ref()) };
         let (global, plugins) = (&catalog.global, wire.plugins.as_ref());
         let (rewrites, split) = compile_plugins(plugins, &inherited, global, scope, at, report)?;
+        // A resource by itself may have its id elsewhere.
+        if wire.id.is_none() && router.is_some() && split.depends_on_id(&salt) {
+            report.warn(at, "`sticky` or `override` of a route without an `id`: its keys and tokens change when routes are inserted before it");
+        }
         let name = wire.name();
         let service =
             service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));

@@ -203,6 +203,12 @@ impl Split {
         Ok(Self { sections })
     }
 
+    /// Whether keys, which are mixed with `salt`, or tokens depend on the id of the route.
+    pub(crate) fn depends_on_id(&self, salt: &str) -> bool {
+        let is_mixed = |rule: &Rule| rule.keyed.as_ref().is_some_and(|it| it.has_salt(salt));
+        self.rules().any(|rule| rule.forced.is_some() || is_mixed(rule))
+    }
+
     /// All rules, in the order in which they are asked.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.sections.iter().flat_map(|section| &section.rules)

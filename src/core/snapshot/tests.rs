@@ -146,3 +146,22 @@ fn what_no_route_changes_is_compiled_once() {
     assert!(std::sync::Arc::ptr_eq(&first.rewrites[0], &second.rewrites[0]));
     assert!(std::sync::Arc::ptr_eq(&first.split.sections[0], &second.split.sections[0]));
 }
+
+#[test]
+fn keys_of_routes_without_an_id_are_warned_of() {
+    let warned = |id: Value, sticky: Value| {
+        let list = json!([{"name": "v1"}, {"name": "v2", "upstream": "http://b.test"}]);
+        let rule = json!({"weighted_upstreams": list, "sticky": sticky});
+        let plugins = json!({"traffic-split": {"rules": [rule]}});
+        let mut route = json!({"uri": "/", "upstream": "http://a.test", "plugins": plugins});
+        if !id.is_null() {
+            route["id"] = id;
+        }
+        let mut report = Report::default();
+        compile_json(&json!({"routes": [route]}).to_string(), 0, &mut report).expect("sound");
+        report.warnings.iter().any(|it| it.what.contains("without an `id`"))
+    };
+    assert!(warned(Value::Null, json!({"by": ["ip"]})));
+    assert!(!warned(Value::Null, json!({"by": ["ip"], "salt": "s"})));
+    assert!(!warned(json!("r"), json!({"by": ["ip"]})));
+}

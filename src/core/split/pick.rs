@@ -86,6 +86,11 @@ impl Keyed {
         self.affinity.issues()
     }
 
+    /// Whether keys are mixed with this.
+    pub(super) fn has_salt(&self, salt: &str) -> bool {
+        self.affinity.salt() == salt
+    }
+
     /// What a key is to all branches alike, as hexadecimal digits.
     pub(crate) fn point(&self, key: &[u8]) -> String {
         format!("{:032x}", self.rendezvous.point(key))
