@@ -36,7 +36,7 @@ pub(crate) async fn send(
 ) -> Result<EdgeResponse, Failure> {
     // With such a method only a request that came in so can carry a body, as long as nobody reads it.
     let is_carried = match body {
-        EdgeBody::Sent(request) => request.body().is_none() || head.method() == attempt.method,
+        EdgeBody::Sent(request) => is_empty(request, head) || head.method() == attempt.method,
         EdgeBody::Bytes(bytes) => bytes.length() == 0,
     };
     if takes_no_body(attempt) && !is_carried {
@@ -63,7 +63,7 @@ fn start(
     init.set_signal(Some(&controller.signal()));
     if let EdgeBody::Sent(request) = body
         && takes_no_body(attempt)
-        && request.body().is_some()
+        && !is_empty(request, head)
     {
         // An init with such a method and a body is refused; a request made from one that came in
         // keeps both, and its redirect mode, which is manual.
@@ -78,7 +78,7 @@ fn start(
     init.set_redirect(RequestRedirect::Manual);
     match body {
         EdgeBody::Sent(request) => {
-            if let Some(body) = request.body() {
+            if let Some(body) = request.body().filter(|_| !takes_no_body(attempt)) {
                 init.set_body(&body);
             }
         }
@@ -89,6 +89,11 @@ fn start(
         }
     }
     Ok(global.fetch_with_str_and_init(&url, &init))
+}
+
+/// Whether nothing comes after the head. Of a body of no bytes the runtime makes a stream all the same.
+fn is_empty(request: &Request, head: &EdgeHead) -> bool {
+    request.body().is_none() || head.header("content-length").as_deref() == Some("0")
 }
 
 /// Whether the runtime makes no request with such a method and a body.
