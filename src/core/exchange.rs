@@ -5,20 +5,27 @@
 //! | a request head           | [`Exchange::decide`]: route, rule and branch are fixed, or        |
 //! |                          | [`NeedsBody`]: to be decided again, with the body                 |
 //! | a decision               | [`Exchange::attempt`]: send this, or a [`Problem`]                |
-//! | the head of a response   | [`Exchange::relay`]: these edits, or a [`Problem`]                |
+//! | what came of an attempt  | [`Exchange::settle`]: another one after this pause, or none       |
+//! | the head of a response   | [`Exchange::relay`]: this is to be done to it                     |
 //! | a [`Problem`]            | [`Exchange::refuse`]: give this answer                            |
 //!
 //! It holds no clock and performs nothing; [`serve`](crate::serve::serve) walks it.
 
+mod course;
+mod relay;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::balance::{Balancer, TIMEOUT_DEFAULT};
+use self::course::{Course, Once};
+pub use self::relay::{Relay, Tail};
+use crate::balance::{Ask, Keepalive, Timeouts, Tls, Tried};
 use crate::facts::{Body, Draft, Facts, Matched, NeedsBody};
 use crate::forced::Override;
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
+use crate::retry::{Event, retry_after};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
 use crate::split::{How, Means, Picked, Rule, Section};
@@ -41,8 +48,14 @@ pub struct Attempt<'a> {
     pub edits: Edits,
     /// The body in place of the client's; its length goes before what the client said.
     pub body: Option<Vec<u8>>,
-    /// How long it may take until the head of the response is there.
-    pub timeout: Duration,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+    /// How connections to the node are kept.
+    pub keepalive: &'a Keepalive,
+    /// How TLS is spoken, where it is spoken otherwise than by default.
+    pub tls: Option<&'a Tls>,
+    /// Whether the client's wish to speak another protocol goes along (RFC 9110, section 7.8).
+    pub upgrades: bool,
 }
 
 /// What a decision is made from.
@@ -81,9 +94,11 @@ struct Decision<'a> {
     /// The request as the plugins of the route leave it to the branch.
     draft: Draft<'a>,
     picked: Picked<'a>,
+    course: Course<'a>,
+    /// The method of the attempt that was made last.
+    method: Cow<'a, str>,
     /// What the branch changes in the response.
     response: Edits,
-    is_trial: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -126,7 +141,7 @@ impl<'a> Exchange<'a> {
 
     /// Whether the branch changes the body, so that it must have been read before the attempt.
     pub fn changes_body(&self) -> bool {
-        self.decision.as_ref().is_ok_and(|decision| decision.picked.branch.rewrite.needs_body())
+        self.decision.as_ref().is_ok_and(|decision| decision.course.branch.rewrite.needs_body())
     }
 
     /// The id of the route that took the request.
@@ -134,9 +149,66 @@ impl<'a> Exchange<'a> {
         self.decision.as_ref().ok().map(|decision| &*decision.route.id)
     }
 
-    /// The name of the branch that was picked.
+    /// The name of the branch that serves it: the one that was picked, or else the last that it went to.
     pub fn branch(&self) -> Option<&'a str> {
-        self.decision.as_ref().ok().map(|decision| &*decision.picked.branch.name)
+        self.decision.as_ref().ok().map(|decision| &*decision.course.branch.name)
+    }
+
+    /// The name of the branch that was picked, where another one serves it.
+    pub fn picked(&self) -> Option<&'a str> {
+        let picked = self.decision.as_ref().ok().map(|decision| &*decision.picked.branch.name);
+        picked.filter(|picked| Some(*picked) != self.branch())
+    }
+
+    /// How many attempts were made.
+    pub fn attempts(&self) -> u32 {
+        self.decision.as_ref().map_or(0, |decision| decision.course.attempts)
+    }
+
+    /// How many bytes of the body are worth keeping for another attempt, should one be made.
+    pub fn replay_max(&self) -> Option<usize> {
+        let decision = self.decision.as_ref().ok()?;
+        let snapshot = self.snapshot.filter(|_| decision.course.can_go_on())?;
+        Some(snapshot.replay_max())
+    }
+
+    /// Whether the beginning of the body says whether this response is any good, so that it is read before
+    /// anything is relayed.
+    pub fn asks_opening(&self, response: &impl ResponseHead) -> bool {
+        let asks = |decision: &Decision<'_>| decision.course.asks_opening();
+        response.status() == 200
+            && self.decision.as_ref().is_ok_and(asks)
+            && is_event_stream(response)
+    }
+
+    /// What the head of a response says of the attempt, if it says that it failed. Statuses from 600 are
+    /// not HTTP (RFC 9110, section 15), and 101 is none where nobody asked to switch protocols.
+    pub fn event(&self, response: &impl ResponseHead) -> Option<Event> {
+        let upgrades = self.decision.as_ref().is_ok_and(|decision| decision.route.upgrades);
+        match response.status() {
+            101 if upgrades => None,
+            200..400 => None,
+            status @ 400..600 => Some(Event::Status(status)),
+            _ => Some(Event::Failed(Failure::HttpProtocolError)),
+        }
+    }
+
+    /// Takes what came of the attempt; nothing is a success. Says how long to wait before the next one, if
+    /// one is to be made; `is_kept` says whether the body is there for it.
+    pub fn settle(
+        &mut self,
+        event: Option<&Event>,
+        response: Option<&impl ResponseHead>,
+        head: &'a dyn Head,
+        is_kept: bool,
+        means: Means<'_>,
+    ) -> Option<Duration> {
+        let decision = self.decision.as_mut().ok()?;
+        let asked = || response?.header("retry-after");
+        let retry_after = event.and_then(|_| retry_after(&asked()?, means.now));
+        let has_key = head.header("idempotency-key").is_some();
+        let once = Once { method: &decision.method, has_key, is_kept, retry_after };
+        decision.course.settle(event, once, means)
     }
 
     /// The revision of the configuration that decided.
@@ -151,11 +223,17 @@ impl<'a> Exchange<'a> {
     }
 
     /// The attempt to make, or why there is none to make.
-    pub fn attempt(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Attempt<'a>, Problem> {
+    pub fn attempt(
+        &mut self,
+        head: &'a dyn Head,
+        body: Body<'_>,
+        means: Means<'_>,
+    ) -> Result<Attempt<'a>, Problem> {
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
-        let (route, Balancer { upstream, .. }) = (decision.route, &decision.picked.branch.balancer);
-        let node = decision.node().ok_or(Problem::UpstreamGone)?;
+        let (route, upstream) = (decision.route, &*decision.course.branch.balancer.upstream);
         let draft = decision.rewritten(head, body)?;
+        let node = decision.begin(head, body, means).ok_or(Problem::UpstreamGone)?;
+        decision.method = draft.method.clone();
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
         let mut edits = Edits::default();
@@ -170,7 +248,10 @@ impl<'a> Exchange<'a> {
             target,
             edits,
             body,
-            timeout: route.timeout.or(upstream.timeout).unwrap_or(TIMEOUT_DEFAULT),
+            timeouts: decision.timeouts(),
+            keepalive: &upstream.keepalive,
+            tls: upstream.tls.as_ref(),
+            upgrades: route.upgrades,
         })
     }
 
@@ -185,43 +266,65 @@ impl<'a> Exchange<'a> {
             }
         }
         // Last, and in place of all that was set or added before: no branch can claim to be another.
-        self.proof().for_each(|(name, value)| edits.replace(Cow::Borrowed(name), value));
+        for (name, value) in self.proof() {
+            match value {
+                Some(value) => edits.replace(Cow::Borrowed(name), value),
+                None => edits.erase(Cow::Borrowed(name)),
+            }
+        }
         edits
     }
 
-    /// The changes to the headers of the upstream's response, if it is one that can be relayed:
-    /// statuses from 600 are not HTTP (RFC 9110, section 15), and nobody asked to switch protocols,
-    /// because `Upgrade` goes no further.
-    pub fn relay(&mut self, response: &impl ResponseHead) -> Result<Edits, Problem> {
-        if !(200..600).contains(&response.status()) {
-            return Err(Problem::Upstream(Failure::HttpProtocolError));
-        }
+    /// What is to be done to the upstream's response.
+    pub fn relay(&mut self, response: &impl ResponseHead) -> Relay {
         let mut edits = Edits::default();
         remove_nominated(response.header("connection").as_deref(), &mut edits);
         edits.follow(self.response_edits());
-        Ok(edits)
+        let mut tail = Tail {
+            idle: Timeouts::default().idle(),
+            is_event_stream: is_event_stream(response),
+            _in_flight: None,
+        };
+        if let Ok(decision) = &mut self.decision {
+            tail.idle = decision.timeouts().idle();
+            tail._in_flight = decision.course.take_in_flight();
+        }
+        Relay { edits, tail }
     }
 
     /// The answer that tells the client of a problem.
     pub fn refuse(&self, problem: Problem) -> Answer {
         let mut answer = problem.answer();
-        answer.headers.extend(self.proof());
+        answer.headers.extend(self.proof().filter_map(|(name, value)| Some((name, value?))));
         answer
     }
 
     /// The headers that prove who served, unless they are switched off.
-    fn proof(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+    fn proof(&self) -> impl Iterator<Item = (&'static str, Option<String>)> + use<> {
         let is_on = self.snapshot.is_none_or(Snapshot::proof_headers);
+        let or_none = |value: Option<&str>| Some(value.unwrap_or(proof::NONE).to_owned());
+        let attempts = Some(self.attempts()).filter(|attempts| *attempts > 1);
         let headers = is_on.then(|| {
-            let or_none = |value: Option<&str>| value.unwrap_or(proof::NONE).to_owned();
             [
                 (proof::ROUTE, or_none(self.route())),
                 (proof::BRANCH, or_none(self.branch())),
                 (proof::REVISION, or_none(self.revision())),
+                (proof::PICKED, self.picked().map(str::to_owned)),
+                (proof::ATTEMPTS, attempts.map(|attempts| attempts.to_string())),
             ]
         });
         headers.into_iter().flatten()
     }
+}
+
+/// Whether the body is a stream of events that can be read as it is.
+fn is_event_stream(response: &impl ResponseHead) -> bool {
+    let is_type = |value: Cow<'_, str>| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("text/event-stream")
+    };
+    response.header("content-type").is_some_and(is_type)
+        && response.header("content-encoding").is_none()
 }
 
 impl<'a> Decision<'a> {
@@ -272,23 +375,37 @@ impl<'a> Decision<'a> {
         let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());
         let removals = Override::removals(overrides, &facts);
         draft.edits.follow(removals);
-        let (response, is_trial) = (Edits::default(), means.is_trial);
-        Ok(Ok(Self { route, matched, draft, picked, response, is_trial }))
+        let course = Course::new(rule, picked.branch, &picked.how);
+        let (method, response) = (draft.method.clone(), Edits::default());
+        Ok(Ok(Self { route, matched, draft, picked, course, method, response }))
     }
 
-    /// The node whose turn it is, unless the upstream is gone.
-    fn node(&self) -> Option<&'a Node> {
-        let balancer = &self.picked.branch.balancer;
-        if self.is_trial { balancer.peek() } else { balancer.next() }
+    /// The node for an attempt, which has begun.
+    fn begin(
+        &mut self,
+        head: &'a dyn Head,
+        body: Body<'_>,
+        means: Means<'_>,
+    ) -> Option<&'a Node> {
+        let facts = Facts::new(head, &self.draft, body).of_route(&self.matched);
+        let Means { now, chance, is_trial, .. } = means;
+        let tried = Tried::default();
+        self.course.begin(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })
+    }
+
+    /// How long an attempt may take: what the route says goes before what the upstream says.
+    fn timeouts(&self) -> Timeouts {
+        let upstream = &self.course.branch.balancer.upstream;
+        self.route.timeout.or(upstream.timeout).unwrap_or_default()
     }
 
     /// The request as the branch sends it.
     fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
         let facts = Facts::new(head, &self.draft, body).of_route(&self.matched);
         let mut draft = self.draft.clone();
-        self.picked.branch.rewrite.apply(&facts, &mut draft)?;
+        self.course.branch.rewrite.apply(&facts, &mut draft)?;
         let mut response = Edits::default();
-        self.picked.branch.rewrite.response(&facts, &mut response);
+        self.course.branch.rewrite.response(&facts, &mut response);
         self.response = response;
         Ok(draft)
     }

@@ -21,6 +21,8 @@ pub enum Unread {
     TooLong,
     /// It broke off, or is not what its framing says.
     BrokenOff,
+    /// It did not come to its end in time.
+    TooSlow,
 }
 
 impl From<Unread> for Problem {
@@ -28,6 +30,7 @@ impl From<Unread> for Problem {
         match unread {
             Unread::TooLong => Self::BodyTooLarge,
             Unread::BrokenOff => Self::Upstream(Failure::HttpRequestError),
+            Unread::TooSlow => Self::RequestTimeout,
         }
     }
 }
@@ -60,11 +63,18 @@ pub trait Platform {
     /// The last good configuration, at once where there is one; `None` where there never was one.
     async fn snapshot(&self) -> Option<Arc<Snapshot>>;
 
+    /// How many bytes a body has, if that is known before it is read. Nothing may come after 0.
+    fn size(&self, head: &Self::Head, body: &Self::Body) -> Option<u64>;
+
     /// The whole body of a request, unless it is longer than `limit` bytes or breaks off.
     async fn buffer(&self, body: Self::Body, limit: usize) -> Result<Vec<u8>, Unread>;
 
     /// A body of these bytes.
     fn body(&self, bytes: Vec<u8>) -> Self::Body;
+
+    /// The next piece of the body of a response, which is relayed all the same, before everything else;
+    /// nothing at its end.
+    async fn peek(&self, response: &mut Self::Response) -> Result<Option<Vec<u8>>, Failure>;
 
     /// Makes one attempt and resolves when the head of the response is there. Redirects are
     /// responses. Dropping it cancels the attempt.

@@ -88,24 +88,28 @@ impl Rendezvous {
 
     /// The position of the branch that owns `key`, of any length.
     pub fn owner(&self, key: &[u8]) -> usize {
-        let [first, others @ ..] = &*self.racers else {
-            unreachable!("the constructor refuses to race without racers")
-        };
-        if others.is_empty() {
-            return first.index;
-        }
+        let owner = self.owner_among(key, |_| 1);
+        owner.expect("the constructor refuses to race without racers")
+    }
+
+    /// The same with each weight times what `scale` makes of the branch's position; 0 leaves it out. Keys
+    /// of a branch that is left out are divided among the others by weight, and no other key moves.
+    pub fn owner_among(&self, key: &[u8], scale: impl Fn(usize) -> u32) -> Option<usize> {
+        let scaled = |racer: &Racer| u64::from(racer.weight) * u64::from(scale(racer.index));
+        let racing = self.racers.iter().map(|racer| (racer, scaled(racer)));
+        let mut racing = racing.filter(|(_, weight)| *weight > 0);
+        let (first, weight) = racing.next()?;
+        let Some(second) = racing.next() else { return Some(first.index) };
         let (h1, h2) = self.hasher.hash(key).as_u64();
-        let mut best = (first, first.arrival([h1, h2]));
-        for racer in others {
+        let mut best = (first.index, first.arrival([h1, h2]), weight);
+        for (racer, weight) in std::iter::once(second).chain(racing) {
             let arrival = racer.arrival([h1, h2]);
             // arrival / weight < best's arrival / best's weight; of two at once the earlier in the list.
-            if u128::from(arrival) * u128::from(best.0.weight)
-                < u128::from(best.1) * u128::from(racer.weight)
-            {
-                best = (racer, arrival);
+            if u128::from(arrival) * u128::from(best.2) < u128::from(best.1) * u128::from(weight) {
+                best = (racer.index, arrival, weight);
             }
         }
-        best.0.index
+        Some(best.0)
     }
 }
 

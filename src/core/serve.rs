@@ -4,21 +4,27 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
-use crate::exchange::{Exchange, Inquiry};
+use crate::exchange::{Exchange, Inquiry, Relay};
 use crate::facts::{Body, NeedsBody};
-use crate::head::{Edits, ResponseHead};
+use crate::head::ResponseHead;
+use crate::opening::{OPENING_MAX, Opening, Verdict};
 use crate::platform::{Platform, Unread};
 use crate::problem::{Answer, Failure, Problem};
+use crate::retry::Event;
 use crate::snapshot::Snapshot;
 use crate::split::Means;
 use crate::telemetry::Record;
 
+/// How long the body of a request may take that is read before anything is sent.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What the client gets.
 #[derive(Debug)]
 pub enum Reply<R> {
-    /// The upstream's response, its body untouched, with changes to its headers.
-    Relay(R, Edits),
+    /// The upstream's response, and what is to be done to it.
+    Relay(R, Relay),
     /// An answer of our own, and why.
     Refuse(Answer, Problem),
 }
@@ -33,7 +39,13 @@ pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> 
         Ok(exchange) => exchange,
         Err(problem) => Exchange::failed(snapshot, problem),
     };
-    let reply = walk(platform, &mut exchange, head, upload).await;
+    let reply = match walk(platform, &mut exchange, head, upload).await {
+        Ok(response) => {
+            let relay = exchange.relay(&response);
+            Reply::Relay(response, relay)
+        }
+        Err(problem) => Reply::Refuse(exchange.refuse(problem), problem),
+    };
     let (status, problem) = match &reply {
         Reply::Relay(response, _) => (response.status(), None),
         Reply::Refuse(answer, problem) => (answer.status, Some(problem.token())),
@@ -43,6 +55,8 @@ pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> 
         duration: platform.now().since(at),
         route: exchange.route(),
         branch: exchange.branch(),
+        picked: exchange.picked(),
+        attempts: exchange.attempts(),
         revision: exchange.revision(),
         status,
         problem,
@@ -50,11 +64,12 @@ pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> 
     reply
 }
 
-/// The body of a request: as it comes, or read because something had to look at it.
+/// The body of a request: as it comes, or read because something had to look at it or may have to send
+/// it again.
 enum Upload<B> {
     Coming(B),
     Read(Vec<u8>),
-    /// It could not be read.
+    /// It could not be read, or was sent.
     Gone,
 }
 
@@ -66,6 +81,7 @@ impl<B> Upload<B> {
         }
     }
 
+    /// Reads it, if that has not been done.
     async fn read<P: Platform<Body = B>>(
         &mut self,
         platform: &P,
@@ -74,9 +90,43 @@ impl<B> Upload<B> {
         if matches!(self, Self::Coming(_))
             && let Self::Coming(body) = std::mem::replace(self, Self::Gone)
         {
-            *self = Self::Read(platform.buffer(body, max).await?);
+            let reading = platform.buffer(body, max);
+            let read = within(reading, platform.sleep(UPLOAD_TIMEOUT)).await;
+            *self = Self::Read(read.unwrap_or(Err(Unread::TooSlow))?);
         }
         Ok(())
+    }
+
+    /// Reads it if it is known to have at most `max` bytes.
+    async fn keep<P: Platform<Body = B>>(
+        &mut self,
+        platform: &P,
+        head: &P::Head,
+        max: usize,
+    ) -> Result<(), Unread> {
+        let Self::Coming(body) = self else { return Ok(()) };
+        match platform.size(head, body) {
+            Some(0) => *self = Self::Read(Vec::new()),
+            Some(size) if size <= u64::try_from(max).unwrap_or(u64::MAX) => {
+                self.read(platform, max).await?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// What is sent of it now. What was read is there for another time, if there may be one.
+    fn give<P: Platform<Body = B>>(&mut self, platform: &P, is_last: bool) -> B {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Coming(body) => body,
+            Self::Gone => platform.body(Vec::new()),
+            Self::Read(bytes) if is_last => platform.body(bytes),
+            Self::Read(bytes) => {
+                let body = platform.body(bytes.clone());
+                *self = Self::Read(bytes);
+                body
+            }
+        }
     }
 }
 
@@ -103,46 +153,98 @@ fn decide_now<'a, P: Platform>(
     head: &'a P::Head,
     body: Body<'_>,
 ) -> Result<Exchange<'a>, NeedsBody> {
-    let (now, secret) = (platform.now(), platform.secret());
-    let means = Means { now, secret, chance: &|| platform.draw(), is_trial: false };
-    Exchange::decide(Inquiry { snapshot, head }, means, body)
+    let chance = || platform.draw();
+    Exchange::decide(Inquiry { snapshot, head }, means(platform, &chance), body)
 }
 
+/// What is decided from now.
+fn means<'m, P: Platform>(platform: &'m P, chance: &'m dyn Fn() -> u64) -> Means<'m> {
+    Means { now: platform.now(), secret: platform.secret(), chance, is_trial: false }
+}
+
+/// Makes attempts until one brings a response to relay, or there are none to make any more.
 async fn walk<'a, P: Platform>(
     platform: &P,
     exchange: &mut Exchange<'a>,
     head: &'a P::Head,
-    upload: Upload<P::Body>,
-) -> Reply<P::Response> {
-    match send(platform, exchange, head, upload).await {
-        Ok((response, edits)) => Reply::Relay(response, edits),
-        Err(problem) => Reply::Refuse(exchange.refuse(problem), problem),
+    mut upload: Upload<P::Body>,
+) -> Result<P::Response, Problem> {
+    let chance = || platform.draw();
+    let replay_max = exchange.replay_max();
+    if let Some(max) = replay_max {
+        upload.keep(platform, head, max).await?;
+    }
+    loop {
+        if exchange.changes_body() {
+            upload.read(platform, exchange.body_max()).await?;
+        }
+        let (came, event) = attempt(platform, exchange, head, &mut upload, replay_max).await?;
+        let is_kept = matches!(upload, Upload::Read(_));
+        let now = means(platform, &chance);
+        match (exchange.settle(event.as_ref(), came.as_ref().ok(), head, is_kept, now), came) {
+            (Some(Duration::ZERO), _) => {}
+            (Some(pause), _) => platform.sleep(pause).await,
+            (None, Ok(response)) => return Ok(response),
+            (None, Err(failure)) => return Err(Problem::Upstream(failure)),
+        }
     }
 }
 
-async fn send<'a, P: Platform>(
+/// One attempt, and what says that it failed, if something does.
+async fn attempt<'a, P: Platform>(
     platform: &P,
     exchange: &mut Exchange<'a>,
     head: &'a P::Head,
-    mut upload: Upload<P::Body>,
-) -> Result<(P::Response, Edits), Problem> {
-    if exchange.changes_body() {
-        upload.read(platform, exchange.body_max()).await?;
+    upload: &mut Upload<P::Body>,
+    replay_max: Option<usize>,
+) -> Result<(Result<P::Response, Failure>, Option<Event>), Problem> {
+    let chance = || platform.draw();
+    let mut attempt = exchange.attempt(head, upload.known(), means(platform, &chance))?;
+    let body = match attempt.body.take() {
+        Some(bytes) => platform.body(bytes),
+        None => upload.give(platform, replay_max.is_none()),
+    };
+    let deadline = attempt.timeouts.head();
+    let came = within(
+        async {
+            let mut response = platform.send(&attempt, head, body).await?;
+            let mut event = exchange.event(&response);
+            if let Some(Event::Failed(failure)) = event {
+                return Err(failure);
+            }
+            if exchange.asks_opening(&response) {
+                event = opening(platform, &mut response).await?;
+            }
+            Ok((response, event))
+        },
+        platform.sleep(deadline),
+    );
+    Ok(match came.await.unwrap_or(Err(Failure::HttpResponseTimeout)) {
+        Ok((response, event)) => (Ok(response), event),
+        Err(failure) => (Err(failure), Some(Event::Failed(failure))),
+    })
+}
+
+/// Reads the beginning of a stream of events until it is clear whether it is any good.
+async fn opening<P: Platform>(
+    platform: &P,
+    response: &mut P::Response,
+) -> Result<Option<Event>, Failure> {
+    let mut opening = Opening::new(OPENING_MAX);
+    loop {
+        let verdict = match platform.peek(response).await {
+            Ok(Some(bytes)) => opening.feed(&bytes),
+            Ok(None) => Some(opening.end()),
+            // Nothing of it has been relayed.
+            Err(failure) => return Err(failure),
+        };
+        match verdict {
+            None => {}
+            Some(Verdict::Speaks | Verdict::Unclear) => return Ok(None),
+            Some(Verdict::Error) => return Ok(Some(Event::FirstEventError)),
+            Some(Verdict::Empty) => return Ok(Some(Event::Empty)),
+        }
     }
-    let mut attempt = exchange.attempt(head, upload.known())?;
-    let body = match (attempt.body.take(), upload) {
-        (Some(bytes), _) | (None, Upload::Read(bytes)) => platform.body(bytes),
-        (None, Upload::Coming(body)) => body,
-        (None, Upload::Gone) => platform.body(Vec::new()),
-    };
-    let sending = platform.send(&attempt, head, body);
-    let response = match within(sending, platform.sleep(attempt.timeout)).await {
-        Some(Ok(response)) => response,
-        Some(Err(failure)) => return Err(Problem::Upstream(failure)),
-        None => return Err(Problem::Upstream(Failure::HttpResponseTimeout)),
-    };
-    let edits = exchange.relay(&response)?;
-    Ok((response, edits))
 }
 
 /// The output of `future`, unless `deadline` resolves first; the other is dropped, which cancels it.

@@ -15,6 +15,7 @@
 //! one does.
 
 mod branch;
+mod failover;
 mod follow;
 mod pick;
 mod rule;
@@ -34,6 +35,7 @@ use crate::meta::{Meta, MetaWire};
 use crate::rotation::Unpickable;
 
 pub(crate) use branch::{Branch, Branches};
+pub(crate) use failover::OnFailure;
 pub(crate) use follow::follow;
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked};
@@ -82,6 +84,8 @@ pub(crate) struct Rule {
     pub(crate) keyed: Option<Keyed>,
     /// Who may choose a branch.
     pub(crate) forced: Option<Override>,
+    /// What becomes of requests whose branch fails.
+    on_failure: Option<OnFailure>,
 }
 
 /// Which requests a rule takes.
@@ -126,7 +130,8 @@ pub(crate) struct Split {
 impl Rule {
     /// The rule that takes what all others leave.
     fn of_all(branches: Branches) -> Self {
-        Self { number: None, condition: Condition::default(), branches, keyed: None, forced: None }
+        let condition = Condition::default();
+        Self { number: None, condition, branches, keyed: None, forced: None, on_failure: None }
     }
 
     /// Whether it takes a request.

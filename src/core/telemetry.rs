@@ -12,6 +12,10 @@ pub mod proof {
     pub const BRANCH: &str = "x-splitway-branch";
     /// The revision of the configuration.
     pub const REVISION: &str = "x-splitway-revision";
+    /// The name of the branch that was picked first, where another one answered.
+    pub const PICKED: &str = "x-splitway-picked";
+    /// How many attempts were made, where more than one was.
+    pub const ATTEMPTS: &str = "x-splitway-attempts";
     /// Stands where there is nothing to name: no route took the request, nothing is configured.
     pub const NONE: &str = "none";
 }
@@ -27,6 +31,10 @@ pub struct Record<'r> {
     pub route: Option<&'r str>,
     /// The name of the branch.
     pub branch: Option<&'r str>,
+    /// The name of the branch that was picked first, where another one answered.
+    pub picked: Option<&'r str>,
+    /// How many attempts were made.
+    pub attempts: u32,
     /// The revision of the configuration.
     pub revision: Option<&'r str>,
     /// The status the client got.

@@ -3,14 +3,16 @@
 use serde::Deserialize;
 use std::sync::Arc;
 
-use super::{OWN_BRANCH, Scope};
+use super::{Keyed, OWN_BRANCH, Scope};
 use crate::balance::{Balancer, Upstream, UpstreamWire};
+use crate::breaker::{self, Breaker, WHOLE};
 use crate::fault::{At, Report};
 use crate::id::Id;
 use crate::node::Scheme;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
 use crate::telemetry::proof;
+use crate::time::Timestamp;
 use crate::variable::warn_of_body;
 
 /// The most branches of one list, as in APISIX.
@@ -40,6 +42,15 @@ pub(crate) struct Branch {
     pub(crate) weight: Weight,
     pub(crate) balancer: Balancer,
     pub(crate) rewrite: Rewrite,
+    /// Keeps requests away while it fails.
+    pub(crate) breaker: Option<Breaker>,
+}
+
+impl Branch {
+    /// How much of its weight it takes now, of [`WHOLE`].
+    fn share(&self, now: Timestamp) -> u32 {
+        self.breaker.as_ref().map_or(WHOLE, |breaker| breaker.share(now))
+    }
 }
 
 /// The branches that the requests of a rule are divided among.
@@ -54,7 +65,8 @@ impl Branches {
     pub(super) fn own(upstream: Arc<Upstream>, phase: u64) -> Result<Self, Unpickable> {
         let (name, weight) = (OWN_BRANCH.into(), Weight(1));
         let balancer = Balancer::new(upstream, phase)?;
-        let branch = Branch { name, weight, balancer, rewrite: Rewrite::default() };
+        let rewrite = Rewrite::default();
+        let branch = Branch { name, weight, balancer, rewrite, breaker: None };
         Ok(Self { list: Box::new([branch]), rotation: Rotation::new(&[weight], phase)? })
     }
 
@@ -68,14 +80,61 @@ impl Branches {
         self.list.iter().find(|branch| *branch.name == *name)
     }
 
-    /// The branch whose turn it is.
-    pub(crate) fn next(&self) -> &Branch {
-        self.at(self.rotation.next())
+    /// Gives each of them a breaker.
+    pub(super) fn guard(&mut self, policy: breaker::Policy) {
+        self.list.iter_mut().for_each(|branch| branch.breaker = Some(Breaker::new(policy)));
+    }
+
+    /// The branch whose turn it is. With some ejected the others share by weight; with all of them
+    /// ejected, none is: a request that fails is no worse than one that is refused.
+    pub(crate) fn next(&self, now: Timestamp) -> &Branch {
+        if self.are_whole(now) {
+            return self.at(self.rotation.next());
+        }
+        let among = self.rotation.next_among(|index| self.weight(index, now));
+        self.at(among.unwrap_or_else(|| self.rotation.next()))
     }
 
     /// The branch whose turn is next; nothing moves.
-    pub(crate) fn peek(&self) -> &Branch {
-        self.at(self.rotation.peek())
+    pub(crate) fn peek(&self, now: Timestamp) -> &Branch {
+        if self.are_whole(now) {
+            return self.at(self.rotation.peek());
+        }
+        let among = self.rotation.peek_among(|index| self.weight(index, now));
+        self.at(among.unwrap_or_else(|| self.rotation.peek()))
+    }
+
+    /// The branch that `owner` finds for a key among those that take something, else among all.
+    pub(super) fn owner(&self, keyed: &Keyed, key: &[u8], now: Timestamp) -> &Branch {
+        if self.are_whole(now) {
+            return self.at(keyed.owner(key));
+        }
+        let share = |index| self.at(index).share(now);
+        self.at(keyed.owner_among(key, share).unwrap_or_else(|| keyed.owner(key)))
+    }
+
+    /// The branch whose turn it is when some of them are out of question; of the others one that is not
+    /// ejected, if there is such a one.
+    pub(super) fn next_but(
+        &self,
+        is_out: impl Fn(&Branch) -> bool,
+        now: Timestamp,
+    ) -> Option<&Branch> {
+        let left = |index: usize| !is_out(self.at(index));
+        let fine = |index: usize| if left(index) { self.weight(index, now) } else { 0 };
+        let any = |index: usize| if left(index) { u64::from(self.at(index).weight.0) } else { 0 };
+        let found = self.rotation.next_among(fine).or_else(|| self.rotation.next_among(any));
+        found.map(|index| self.at(index))
+    }
+
+    /// Whether all of them take all that is theirs.
+    fn are_whole(&self, now: Timestamp) -> bool {
+        self.list.iter().all(|branch| branch.share(now) == WHOLE)
+    }
+
+    fn weight(&self, index: usize, now: Timestamp) -> u64 {
+        let branch = self.at(index);
+        u64::from(branch.weight.0) * u64::from(branch.share(now))
     }
 
     /// The next step of the walk, in words.
@@ -101,6 +160,11 @@ impl Branches {
     /// The same, with or without the walks over the nodes of each branch.
     pub(super) fn follow_walks(&mut self, earlier: &Self, with_nodes: bool) {
         self.rotation.follow(&earlier.rotation);
+        for (branch, earlier) in self.list.iter_mut().zip(&earlier.list) {
+            if let (Some(own), Some(earlier)) = (&mut branch.breaker, &earlier.breaker) {
+                own.follow(earlier);
+            }
+        }
         if !with_nodes {
             return;
         }
@@ -161,7 +225,7 @@ impl Branches {
             }
             let upstream = wire.upstream(scope, at, report);
             if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
-                list.push(Branch { name, weight, balancer, rewrite });
+                list.push(Branch { name, weight, balancer, rewrite, breaker: None });
             }
         }
         if is_one_rewrite && list.len() == count && is_one_target(&list) {

@@ -100,6 +100,12 @@ impl Keyed {
     pub(crate) fn owner(&self, key: &[u8]) -> usize {
         self.rendezvous.owner(key)
     }
+
+    /// The same with the weight of each branch times what `scale` makes of its position, if that leaves
+    /// anything.
+    pub(super) fn owner_among(&self, key: &[u8], scale: impl Fn(usize) -> u32) -> Option<usize> {
+        self.rendezvous.owner_among(key, scale)
+    }
 }
 
 impl Rule {
@@ -151,12 +157,15 @@ impl Rule {
             }
             (None, None) => return Ok(self.pick_by_turn(means)),
         };
-        Ok((self.branches.at(keyed.owner(key.as_bytes())), how))
+        Ok((self.branches.owner(keyed, key.as_bytes(), means.now), how))
     }
 
     fn pick_by_turn(&self, means: Means<'_>) -> (&Branch, How) {
         let how = if self.number.is_some() { How::Turn } else { How::Whole };
-        let branch = if means.is_trial { self.branches.peek() } else { self.branches.next() };
+        let branch = match means.is_trial {
+            true => self.branches.peek(means.now),
+            false => self.branches.next(means.now),
+        };
         (branch, how)
     }
 

@@ -8,10 +8,12 @@ use serde_json::Value;
 use siphasher::sip::SipHasher24;
 
 use super::branch::{BranchWire, Branches, LISTED_MAX, own, warn_of_branches};
+use super::failover::OnFailureWire;
 use super::pick::Keyed;
 use super::{Condition, Rule, Scope};
 use crate::affinity::StickyWire;
 use crate::balance::UpstreamWire;
+use crate::breaker::BreakerWire;
 use crate::expr;
 use crate::fault::{At, Report};
 use crate::forced::{Override, OverrideWire};
@@ -27,6 +29,8 @@ pub(super) struct RuleWire {
     weighted_upstreams: Option<Vec<BranchWire>>,
     sticky: Option<StickyWire>,
     r#override: Option<OverrideWire>,
+    on_failure: Option<OnFailureWire>,
+    breaker: Option<BreakerWire>,
     name: Option<Id>,
     weight: Option<u32>,
     upstream: Option<UpstreamWire>,
@@ -82,35 +86,47 @@ fn compile_lists(
     for (number, rule) in rules.into_iter().enumerate() {
         let at = at.index(number);
         let condition = Condition::compile(rule.r#match.as_deref(), at, report);
-        let asks = rule.sticky.is_some() || rule.r#override.is_some();
-        if asks && rule.weighted_upstreams.is_none() {
-            report.fault(at, "`sticky` and `override` stand here without branches to choose among");
+        let (list, extras) = rule.into_list(at);
+        if extras.is_said() && list.is_none() {
+            let what = format!("{} stand here without branches to choose among", Extras::WORDS);
+            report.fault(at, what);
         }
-        let branches = match rule.weighted_upstreams {
+        let branches = match list {
             Some(list) => compile_list(list, scope, at.key("weighted_upstreams"), report),
             // APISIX's default: everything to the route's upstream.
             None => own(scope, at, report).and_then(|own| Branches::own(own, scope.phase).ok()),
         };
-        let extras = Extras { sticky: rule.sticky, r#override: rule.r#override, at };
         extras.warn(report);
         compiled.push((number, extras.complete(number, condition, branches, scope, report)));
     }
     compiled
 }
 
-/// What of a rule is about who asks.
+/// What a rule says of its branches together.
 struct Extras<'a> {
     sticky: Option<StickyWire>,
     r#override: Option<OverrideWire>,
+    on_failure: Option<OnFailureWire>,
+    breaker: Option<BreakerWire>,
     /// Where it stands.
     at: At<'a>,
 }
 
 impl Extras<'_> {
+    /// All of them.
+    const WORDS: &'static str = "`sticky`, `override`, `on_failure` and `breaker`";
+
+    fn is_said(&self) -> bool {
+        self.sticky.is_some()
+            || self.r#override.is_some()
+            || self.on_failure.is_some()
+            || self.breaker.is_some()
+    }
+
     /// What APISIX does differently with a rule of its own form.
     fn warn(&self, report: &mut Report) {
-        if self.sticky.is_some() || self.r#override.is_some() {
-            report.warn(self.at, "APISIX ignores `sticky` and `override` of a rule");
+        if self.is_said() {
+            report.warn(self.at, format!("APISIX ignores {} of a rule", Self::WORDS));
         }
     }
 
@@ -124,28 +140,36 @@ impl Extras<'_> {
         report: &mut Report,
     ) -> Option<Rule> {
         let faults_before = report.faults.len();
-        let at = self.at.key("sticky");
-        let sticky = self.sticky.as_ref().zip(branches.as_ref());
-        let keyed =
-            sticky.and_then(|(wire, branches)| Keyed::compile(wire, branches, scope, at, report));
-        let at = self.at.key("override");
-        let forced = self.r#override.and_then(|wire| Override::compile(&wire, at, report));
+        let forced = self.r#override.and_then(|wire| {
+            Override::compile(&wire, self.at.key("override"), report)
+        });
+        let breaker = self.breaker.map(|wire| wire.compile(self.at.key("breaker"), report));
+        let mut branches = branches?;
+        let keyed = self.sticky.as_ref().and_then(|wire| {
+            Keyed::compile(wire, &branches, scope, self.at.key("sticky"), report)
+        });
+        let on_failure = self.on_failure.as_ref().and_then(|wire| {
+            wire.compile(&branches, self.at.key("on_failure"), report)
+        });
+        if let Some(policy) = breaker {
+            branches.guard(policy);
+        }
         let is_sound = report.faults.len() == faults_before;
-        let rule = |branches| Rule { number: Some(number), condition, branches, keyed, forced };
-        branches.filter(|_| is_sound).map(rule)
+        let number = Some(number);
+        is_sound.then_some(Rule { number, condition, branches, keyed, forced, on_failure })
     }
 
     /// Takes over what another rule of the same split says, of which one may.
     fn join(&mut self, other: Self, report: &mut Report) {
-        let is_said = other.sticky.is_some() || other.r#override.is_some();
-        if !is_said {
+        if !other.is_said() {
             return;
         }
-        if self.sticky.is_some() || self.r#override.is_some() {
-            report.fault(
-                other.at,
-                "`sticky` and `override` are for all rules with this `match` together: they stand on one of them",
+        if self.is_said() {
+            let what = format!(
+                "{} are for all rules with this `match` together: they stand on one of them",
+                Self::WORDS
             );
+            report.fault(other.at, what);
             return;
         }
         *self = other;
@@ -264,11 +288,18 @@ impl RuleWire {
             || self.response_headers.is_some()
     }
 
+    /// The branches of APISIX's form, and what is said of them.
+    fn into_list(self, at: At<'_>) -> (Option<Vec<BranchWire>>, Extras<'_>) {
+        let Self { weighted_upstreams, sticky, r#override, on_failure, breaker, .. } = self;
+        (weighted_upstreams, Extras { sticky, r#override, on_failure, breaker, at })
+    }
+
     fn into_parts(self, at: At<'_>) -> (Option<Vec<MatchWire>>, Extras<'_>, BranchWire) {
         let Self {
             name, weight, upstream, upstream_id, rewrite, headers, response_headers, ..
         } = self;
-        let extras = Extras { sticky: self.sticky, r#override: self.r#override, at };
+        let Self { sticky, r#override, on_failure, breaker, .. } = self;
+        let extras = Extras { sticky, r#override, on_failure, breaker, at };
         let branch =
             BranchWire { name, weight, upstream, upstream_id, rewrite, headers, response_headers };
         (self.r#match, extras, branch)
