@@ -1,0 +1,110 @@
+//! Where a request goes when the branch that was picked for it fails.
+
+use serde::Deserialize;
+
+use super::branch::{Branch, Branches};
+use super::{How, Rule};
+use crate::fault::{At, Report, did_you_mean};
+use crate::id::Id;
+use crate::retry::{FailureWords, Scope as WordScope, When};
+use crate::rotation::Weight;
+use crate::time::Timestamp;
+
+/// The word for all branches but those that failed.
+const OTHERS: &str = "others";
+
+/// What a rule says in `on_failure`.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnFailureWire {
+    to: Option<Id>,
+    when: Option<FailureWords>,
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = ATTEMPTS_MAX)))]
+    attempts: Option<u32>,
+    non_idempotent: Option<bool>,
+}
+
+/// The most branches that a request can be sent to after the first.
+const ATTEMPTS_MAX: u32 = 20;
+
+/// What becomes of requests whose branch fails.
+#[derive(Debug)]
+pub(crate) struct OnFailure {
+    to: To,
+    /// Which outcomes are failures.
+    pub(crate) when: When,
+    /// How many other branches a request is sent to at most.
+    pub(crate) attempts: u32,
+    /// Whether a request is sent again that may have been executed, whatever its method.
+    pub(crate) non_idempotent: bool,
+}
+
+#[derive(Debug)]
+enum To {
+    Others,
+    /// The branch at this position, whatever its weight.
+    Branch(usize),
+}
+
+impl OnFailureWire {
+    /// Checks it for a rule with these branches.
+    pub(super) fn compile(
+        &self,
+        branches: &Branches,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<OnFailure> {
+        let when = match &self.when {
+            Some(words) => words.compile(WordScope::Branches, at.key("when"), report),
+            None => When::all(),
+        };
+        let attempts = self.attempts.unwrap_or(1);
+        if !(1..=ATTEMPTS_MAX).contains(&attempts) {
+            report.fault(at.key("attempts"), format!("expected 1 to {ATTEMPTS_MAX}"));
+        }
+        let to = self.target(branches, at.key("to"), report)?;
+        let non_idempotent = self.non_idempotent.unwrap_or(false);
+        Some(OnFailure { to, when, attempts, non_idempotent })
+    }
+
+    fn target(&self, branches: &Branches, at: At<'_>, report: &mut Report) -> Option<To> {
+        let to = self.to.as_ref().map_or(OTHERS, Id::as_str);
+        if to == OTHERS {
+            let can_take = branches.list().iter().filter(|branch| branch.weight > Weight(0));
+            if can_take.count() < 2 {
+                report.warn(at, "no other branch has a weight: failures go nowhere");
+            }
+            return Some(To::Others);
+        }
+        let place = branches.list().iter().position(|branch| *branch.name == *to);
+        if place.is_none() {
+            let names: Vec<&str> = branches.names().chain([OTHERS]).collect();
+            let what = format!("no branch is named `{to}`{}", did_you_mean(to, &names));
+            report.fault(at, what);
+        }
+        place.map(To::Branch)
+    }
+}
+
+impl Rule {
+    /// Whether a request that was picked for so can go to another branch at all. Who asks for a branch
+    /// by name wants that one.
+    pub(crate) fn fails_over(&self, how: &How) -> Option<&OnFailure> {
+        self.on_failure.as_ref().filter(|_| *how != How::Forced)
+    }
+
+    /// What becomes of requests whose branch fails.
+    pub(crate) fn on_failure(&self) -> Option<&OnFailure> {
+        self.on_failure.as_ref()
+    }
+
+    /// The branch for a request that those at `tried` have failed, if there is one.
+    pub(crate) fn other(&self, tried: &[&Branch], now: Timestamp) -> Option<&Branch> {
+        let is_tried = |branch: &Branch| tried.iter().any(|it| std::ptr::eq(*it, branch));
+        match self.on_failure.as_ref()?.to {
+            To::Others => self.branches.next_but(is_tried, now),
+            To::Branch(index) => Some(self.branches.at(index)).filter(|branch| !is_tried(branch)),
+        }
+    }
+}
