@@ -80,6 +80,8 @@ mod reader;
 pub mod wire;
 pub mod problem;
 pub mod head;
+pub mod statuses;
+pub mod retry;
 pub mod facts;
 mod pattern;
 mod variable;
