@@ -12,6 +12,8 @@ pub mod proof {
     pub const BRANCH: &str = "x-splitway-branch";
     /// The revision of the configuration.
     pub const REVISION: &str = "x-splitway-revision";
+    /// All of them.
+    pub(crate) const ALL: [&str; 3] = [ROUTE, BRANCH, REVISION];
     /// Stands where there is nothing to name: no route took the request, nothing is configured.
     pub const NONE: &str = "none";
 }
