@@ -91,6 +91,7 @@ mod meta;
 pub mod route;
 pub mod rotation;
 pub mod rendezvous;
+mod breaker;
 pub mod seal;
 mod affinity;
 mod forced;
