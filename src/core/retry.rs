@@ -36,6 +36,16 @@ pub enum Event {
     FirstEventError,
 }
 
+impl Event {
+    /// Why there was no response.
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Failed(failure) => Some(*failure),
+            Self::Status(_) | Self::Empty | Self::FirstEventError => None,
+        }
+    }
+}
+
 /// How far a request got, as far as can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
