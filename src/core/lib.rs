@@ -82,6 +82,8 @@ pub mod problem;
 pub mod head;
 pub mod statuses;
 pub mod retry;
+pub mod opening;
+pub mod checks;
 pub mod facts;
 mod pattern;
 mod variable;
