@@ -10,6 +10,7 @@
 mod agreement;
 mod clock;
 mod platform;
+mod response;
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -25,9 +26,10 @@ use splitway_tests::message::{Answer, Call};
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{Act, Script};
 use splitway_tests::target::{SECRET, Skip, Target};
+use splitway_tests::tls::Certificate;
 
 use clock::Clock;
-use platform::{Memory, Nodes, Noted, PORT};
+use platform::{Memory, Node, Nodes, Noted, PORT};
 
 splitway_tests::scenarios!(contract Native);
 
@@ -88,6 +90,17 @@ impl Native {
         self.addresses_count += 1;
         format!("127.0.0.1:{}", 10_000 + self.addresses_count)
     }
+
+    fn insert(
+        &mut self,
+        authority: String,
+        script: Script,
+        certificate: Option<Certificate>,
+    ) -> Origin {
+        let origin = Origin::in_memory(authority.clone());
+        self.nodes.insert(authority, Node { script, record: origin.record(), certificate });
+        origin
+    }
 }
 
 impl Target for Native {
@@ -103,13 +116,16 @@ impl Target for Native {
     }
 
     fn origin_named(&mut self, authority: &str, script: impl Into<Script>) -> Origin {
-        let origin = Origin::in_memory(authority.to_owned());
-        self.nodes.insert(authority.to_owned(), (script.into(), origin.record()));
-        origin
+        self.insert(authority.to_owned(), script.into(), None)
     }
 
     fn refusing_origin(&mut self) -> Origin {
         Origin::in_memory(self.next_authority())
+    }
+
+    fn tls_origin(&mut self, certificate: Certificate, script: impl Into<Script>) -> Origin {
+        let authority = self.next_authority();
+        self.insert(authority, script.into(), Some(certificate))
     }
 
     fn start(&mut self, document: &str) {

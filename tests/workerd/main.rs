@@ -20,6 +20,7 @@ use splitway_tests::message::Call;
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{DEADLINE, Script};
 use splitway_tests::target::{SECRET, Skip, Target};
+use splitway_tests::tls::{Authority, Certificate};
 
 use edge::Edge;
 use miniflare::Miniflare;
@@ -108,6 +109,11 @@ impl Target for Workerd {
 
     fn refusing_origin(&mut self) -> Origin {
         Origin::refusing()
+    }
+
+    fn tls_origin(&mut self, certificate: Certificate, script: impl Into<Script>) -> Origin {
+        assert_ne!(certificate, Certificate::Sound, "workerd trusts no authority of a test");
+        Authority::default().origin(certificate, script.into())
     }
 
     fn start(&mut self, document: &str) {
