@@ -181,9 +181,8 @@ impl Server {
                 thread::spawn(move || {
                     let door = script.door(number);
                     // A client that breaks off is part of a scenario, not a failure of the origin.
-                    let ended = enter(&line, door).and_then(|()| {
-                        converse(welcome(line.clone())?, &line, &script, &record)
-                    });
+                    let ended = enter(&line, door)
+                        .and_then(|()| converse(welcome(line.clone())?, &line, &script, &record));
                     line.close();
                     if let Ok(Some(number)) = ended {
                         record.update(number, |request| request.closed = true);

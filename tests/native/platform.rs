@@ -34,8 +34,18 @@ pub(crate) type Nodes = BTreeMap<String, Node>;
 pub(crate) struct Node {
     pub(crate) script: Script,
     pub(crate) record: Arc<origin::Record>,
-    /// What it shows, if it speaks TLS.
-    pub(crate) certificate: Option<Certificate>,
+    pub(crate) speech: Speech,
+}
+
+/// What an upstream speaks.
+#[derive(Clone, Copy)]
+pub(crate) enum Speech {
+    /// What it is asked in: several addresses, as it were, behind one name.
+    AsAsked,
+    /// HTTP.
+    Plain,
+    /// HTTP over TLS, and what it shows there.
+    Tls(Certificate),
 }
 
 /// The port that clients speak to, as far as they can speak to something in memory.
@@ -164,7 +174,7 @@ impl Platform for Memory<'_> {
         let node = self.nodes.get(&authority).ok_or(Failure::ConnectionRefused)?;
         let Node { script, record, .. } = node;
         let connection = record.connect();
-        shake_hands(attempt.scheme, node.certificate)?;
+        shake_hands(attempt.scheme, node.speech)?;
         match script.door(connection) {
             Door::Open => {}
             Door::Closed | Door::ResetAfter(_) => return Err(Failure::ConnectionTerminated),
@@ -217,20 +227,15 @@ impl Platform for Memory<'_> {
     }
 }
 
-/// What comes before HTTP, in the words that TLS has for its failures.
-fn shake_hands(scheme: Scheme, certificate: Option<Certificate>) -> Result<(), Failure> {
-    match (scheme, certificate) {
-        (Scheme::Http, None) | (Scheme::Https, Some(Certificate::Sound)) => Ok(()),
-        (Scheme::Http, Some(_)) => Err(Failure::HttpProtocolError),
-        (Scheme::Https, None) => Err(Failure::TlsProtocolError),
-        (
-            Scheme::Https,
-            Some(
-                Certificate::Expired
-                | Certificate::OfAnotherName
-                | Certificate::OfUnknownAuthority,
-            ),
-        ) => Err(Failure::TlsCertificateError),
+/// What comes before HTTP, in the words that RFC 9209 has for its failures.
+fn shake_hands(scheme: Scheme, speech: Speech) -> Result<(), Failure> {
+    match (scheme, speech) {
+        (_, Speech::AsAsked)
+        | (Scheme::Http, Speech::Plain)
+        | (Scheme::Https, Speech::Tls(Certificate::Sound)) => Ok(()),
+        (Scheme::Http, Speech::Tls(_)) => Err(Failure::HttpProtocolError),
+        (Scheme::Https, Speech::Plain) => Err(Failure::TlsProtocolError),
+        (Scheme::Https, Speech::Tls(_)) => Err(Failure::TlsCertificateError),
     }
 }
 
