@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::message::{Answer, Call};
 use crate::origin::Origin;
 use crate::script::Script;
+use crate::tls::Certificate;
 use crate::wire::{self, Connection};
 
 /// What every environment signs with.
@@ -27,6 +28,9 @@ pub trait Target: Sync + Sized {
 
     /// An upstream that refuses connections.
     fn refusing_origin(&mut self) -> Origin;
+
+    /// An upstream that speaks TLS and shows such a certificate; to be asked for before it starts.
+    fn tls_origin(&mut self, certificate: Certificate, script: impl Into<Script>) -> Origin;
 
     /// Starts serving with this document, afresh if it was started before.
     fn start(&mut self, document: &str);

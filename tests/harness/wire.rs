@@ -101,7 +101,17 @@ impl Connection {
         self.next_start().expect("a head before the end")
     }
 
+    /// Interim responses are read over.
     fn next_start(&mut self) -> Option<Start> {
+        loop {
+            let start = self.next_head()?;
+            if start.status >= 200 {
+                return Some(start);
+            }
+        }
+    }
+
+    fn next_head(&mut self) -> Option<Start> {
         let head = match self.reader.head() {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
             head => head.expect("a head in time"),
@@ -109,7 +119,7 @@ impl Connection {
         let words = head.words();
         let status = words[1].parse().expect("a status is a number");
         let framing = match status {
-            204 | 304 => Framing::None,
+            100..200 | 204 | 304 => Framing::None,
             _ if self.method == "HEAD" => Framing::None,
             _ => head.framing(Framing::UntilClose),
         };
