@@ -212,6 +212,15 @@ impl Platform for Memory<'_> {
         if body.len() > limit { Err(Unread::TooLong) } else { Ok(body) }
     }
 
+    fn size(&self, head: &Request, body: &Self::Body) -> Option<u64> {
+        let size = u64::try_from(body.as_ref().map_or(0, Vec::len)).ok();
+        size.filter(|size| *size == 0 || !head.call.chunked)
+    }
+
+    async fn peek(&self, response: &mut Response) -> Result<Option<Vec<u8>>, Failure> {
+        response.peek(&self.clock).await
+    }
+
     fn body(&self, bytes: Vec<u8>) -> Self::Body {
         Some(bytes)
     }
@@ -285,7 +294,7 @@ pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
     let request = Request::of(call);
     let served = memory.clock.run(serve(memory, &request, call.body.clone()));
     let mut answer = match served {
-        Served::Relay(response, edits) => memory.clock.run(response.relay(&memory.clock, &edits)),
+        Served::Relay(response, relay) => memory.clock.run(response.relay(&memory.clock, relay)),
         Served::Refuse(own, _) => {
             let mut headers = Headers::default();
             own.headers.iter().for_each(|(name, value)| headers.push(name, value));
