@@ -174,11 +174,11 @@ impl Platform for Memory<'_> {
         let node = self.nodes.get(&authority).ok_or(Failure::ConnectionRefused)?;
         let Node { script, record, .. } = node;
         let connection = record.connect();
-        shake_hands(attempt.scheme, node.speech)?;
         match script.door(connection) {
             Door::Open => {}
             Door::Closed | Door::ResetAfter(_) => return Err(Failure::ConnectionTerminated),
         }
+        shake_hands(attempt.scheme, node.speech)?;
         let mut headers = head.lines.clone();
         headers.remove("host");
         headers.0.insert(0, (b"Host".to_vec(), attempt.host.as_bytes().to_vec()));

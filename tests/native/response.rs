@@ -170,8 +170,13 @@ impl Response {
         let Relay { edits, tail } = relay;
         let Self { status, mut headers, framing, is_bodiless, mut body, .. } = self;
         edit(&mut headers, &edits);
-        if framing == Framing::Chunked {
+        if framing != Framing::UntilClose && !is_bodiless {
             headers.remove("content-length");
+        }
+        if let Framing::Length(length) = framing
+            && !is_bodiless
+        {
+            headers.push("Content-Length", length.to_string());
         }
         if is_bodiless {
             body.leaving.over(false);
