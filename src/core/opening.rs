@@ -13,6 +13,9 @@ const DONE: &[u8] = b"[DONE]";
 /// The byte order mark that a stream may begin with, in UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// How many bytes of a stream are looked at before it counts as speaking.
+pub const OPENING_MAX: usize = 64 * 1024;
+
 /// What a stream begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

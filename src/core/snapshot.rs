@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::balance::Upstream;
+use crate::balance::{Timeouts, Upstream};
 use crate::breaker::ApiBreaker;
 use crate::catalog::{self, Catalog, Inherited, Plugin, collect, id_of, positional_id};
 use crate::config::{Published, Resources, Settings, SettingsWire};
@@ -82,7 +81,9 @@ pub(crate) struct Route {
     pub(crate) breakers: Box<[ApiBreaker]>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) timeout: Option<Timeouts>,
+    /// Whether clients may ask it to speak another protocol.
+    pub(crate) upgrades: bool,
 }
 
 impl Route {
@@ -140,6 +141,11 @@ impl Snapshot {
     /// The most bytes of a request's body that are read for a decision.
     pub(crate) fn body_max(&self) -> usize {
         self.settings.body_max
+    }
+
+    /// The most bytes of a request's body that are kept for another attempt.
+    pub(crate) fn replay_max(&self) -> usize {
+        self.settings.replay_max
     }
 
     /// The enabled routes, in the order of the document.
@@ -345,13 +351,13 @@ fn compile_route(
         if wire.id.is_none() && router.is_some() && split.depends_on_id(&salt) {
             report.warn(at, "`sticky` or `override` of a route without an `id`: its keys and tokens change when routes are inserted before it");
         }
-        let name = wire.name();
+        let (name, upgrades) = (wire.name(), wire.upgrades().unwrap_or(inherited.upgrades));
         let service =
             service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));
         let id = id.as_str().into();
         is_enabled.then_some((
             conditions,
-            Route { id, name, service, rewrites, breakers, split, timeout },
+            Route { id, name, service, rewrites, breakers, split, timeout, upgrades },
         ))
     })
 }

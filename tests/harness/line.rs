@@ -42,6 +42,13 @@ impl Line {
         }
     }
 
+    /// Waits for the first byte, and leaves it where it is; `None` if the connection ends before.
+    pub fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let count = self.0.peek(&mut byte)?;
+        Ok((count > 0).then_some(byte[0]))
+    }
+
     /// Waits so long; an error, if the other side goes away before.
     pub fn pause(&self, duration: Duration) -> io::Result<()> {
         let end = Instant::now() + duration;

@@ -40,7 +40,7 @@ pub struct Record {
 impl Origin {
     /// One on a socket of its own.
     pub fn on_loopback(script: Script) -> Self {
-        Self::listening(script, Ok)
+        Self::listening(script, plain)
     }
 
     /// One on a socket, with a layer such as TLS between TCP and HTTP.
@@ -215,6 +215,19 @@ fn enter(line: &Line, door: Door) -> io::Result<()> {
     line.clone().read_exact(&mut vec![0; bytes])?;
     line.reset();
     Err(ErrorKind::ConnectionReset.into())
+}
+
+/// A connection without TLS. Whoever speaks TLS is told so in HTTP, as servers do, and would
+/// wait for a line to end in vain otherwise.
+fn plain(mut line: Line) -> io::Result<Line> {
+    const HANDSHAKE: u8 = 22;
+    if line.first_byte()? == Some(HANDSHAKE) {
+        line.write_all(b"HTTP/1.1 400 Speak HTTP\r\nContent-Length: 0\r\n\r\n")?;
+        line.end_sending();
+        io::copy(&mut line, &mut io::sink())?;
+        return Err(ErrorKind::InvalidData.into());
+    }
+    Ok(line)
 }
 
 /// Serves one connection; returns the request behind whose answer it is to be closed.

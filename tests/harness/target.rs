@@ -46,6 +46,13 @@ pub trait Target: Sync + Sized {
         wire::call(self.address(), call)
     }
 
+    /// The same, or nothing, if the connection ends before a head.
+    fn call_or_end(&self, call: &Call) -> Option<Answer> {
+        let mut connection = self.dial();
+        connection.send(call);
+        connection.next_answer()
+    }
+
     /// Where it takes traffic.
     fn address(&self) -> SocketAddr;
 

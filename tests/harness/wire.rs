@@ -131,6 +131,20 @@ impl Connection {
         self.reader.chunk().expect("a chunk in time")
     }
 
+    /// Reads chunks until the connection ends; whether it does before the last chunk.
+    pub fn breaks_off(&mut self) -> bool {
+        loop {
+            match self.reader.chunk() {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(error) => {
+                    assert_ne!(error.kind(), ErrorKind::WouldBlock, "it did not end in time");
+                    return true;
+                }
+            }
+        }
+    }
+
     /// Reads chunks until all of `expected` is there.
     pub fn expect_bytes(&mut self, expected: &[u8]) {
         let mut bytes = Vec::new();

@@ -174,11 +174,11 @@ impl Platform for Memory<'_> {
         let node = self.nodes.get(&authority).ok_or(Failure::ConnectionRefused)?;
         let Node { script, record, .. } = node;
         let connection = record.connect();
-        shake_hands(attempt.scheme, node.speech)?;
         match script.door(connection) {
             Door::Open => {}
             Door::Closed | Door::ResetAfter(_) => return Err(Failure::ConnectionTerminated),
         }
+        shake_hands(attempt.scheme, node.speech)?;
         let mut headers = head.lines.clone();
         headers.remove("host");
         headers.0.insert(0, (b"Host".to_vec(), attempt.host.as_bytes().to_vec()));
@@ -210,6 +210,15 @@ impl Platform for Memory<'_> {
     async fn buffer(&self, body: Self::Body, limit: usize) -> Result<Vec<u8>, Unread> {
         let body = body.unwrap_or_default();
         if body.len() > limit { Err(Unread::TooLong) } else { Ok(body) }
+    }
+
+    fn size(&self, head: &Request, body: &Self::Body) -> Option<u64> {
+        let size = u64::try_from(body.as_ref().map_or(0, Vec::len)).ok();
+        size.filter(|size| *size == 0 || !head.call.chunked)
+    }
+
+    async fn peek(&self, response: &mut Response) -> Result<Option<Vec<u8>>, Failure> {
+        response.peek(&self.clock).await
     }
 
     fn body(&self, bytes: Vec<u8>) -> Self::Body {
@@ -285,7 +294,7 @@ pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
     let request = Request::of(call);
     let served = memory.clock.run(serve(memory, &request, call.body.clone()));
     let mut answer = match served {
-        Served::Relay(response, edits) => memory.clock.run(response.relay(&memory.clock, &edits)),
+        Served::Relay(response, relay) => memory.clock.run(response.relay(&memory.clock, relay)),
         Served::Refuse(own, _) => {
             let mut headers = Headers::default();
             own.headers.iter().for_each(|(name, value)| headers.push(name, value));

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::pending;
 
-use splitway_core::head::{Edits, ResponseHead};
+use splitway_core::exchange::Relay;
+use splitway_core::head::ResponseHead;
 use splitway_core::problem::Failure;
+use splitway_core::serve::within;
 use splitway_tests::http::{Framing, Head, Reader};
 use splitway_tests::message::{Answer, Headers};
 use splitway_tests::plan::Step;
@@ -38,6 +40,8 @@ pub(crate) struct Response {
     /// Whether it has no body, whatever its head says.
     pub(crate) is_bodiless: bool,
     body: Incoming,
+    /// How many bytes of the body were looked at before it is relayed.
+    peeked: usize,
 }
 
 impl Incoming {
@@ -58,7 +62,8 @@ impl Incoming {
                 let framing = framing(&head.headers).ok_or(Failure::HttpProtocolError)?;
                 let is_bodiless = matches!(status, 101 | 204 | 304);
                 let headers = head.headers;
-                return Ok(Response { status, headers, framing, is_bodiless, body: self });
+                let peeked = 0;
+                return Ok(Response { status, headers, framing, is_bodiless, body: self, peeked });
             }
             match self.next(clock).await {
                 News::Bytes => {}
@@ -140,12 +145,38 @@ impl ResponseHead for Response {
 }
 
 impl Response {
+    /// The next piece of the body, which stays in it.
+    pub(crate) async fn peek(&mut self, clock: &Clock) -> Result<Option<Vec<u8>>, Failure> {
+        loop {
+            let (read, is_whole) = read(&self.body.bytes, self.framing);
+            if let Some(piece) = read.get(self.peeked..).filter(|piece| !piece.is_empty()) {
+                self.peeked = read.len();
+                return Ok(Some(piece.to_vec()));
+            }
+            if self.is_bodiless || is_whole && self.framing != Framing::UntilClose {
+                return Ok(None);
+            }
+            match self.body.next(clock).await {
+                News::Bytes => {}
+                News::End(End::Close) if self.framing == Framing::UntilClose => return Ok(None),
+                News::End(_) => return Err(Failure::ConnectionTerminated),
+                News::Silence => pending().await,
+            }
+        }
+    }
+
     /// What the client has of it in the end.
-    pub(crate) async fn relay(self, clock: &Clock, edits: &Edits) -> Answer {
-        let Self { status, mut headers, framing, is_bodiless, mut body } = self;
-        edit(&mut headers, edits);
-        if framing == Framing::Chunked {
+    pub(crate) async fn relay(self, clock: &Clock, relay: Relay) -> Answer {
+        let Relay { edits, tail } = relay;
+        let Self { status, mut headers, framing, is_bodiless, mut body, .. } = self;
+        edit(&mut headers, &edits);
+        if framing != Framing::UntilClose && !is_bodiless {
             headers.remove("content-length");
+        }
+        if let Framing::Length(length) = framing
+            && !is_bodiless
+        {
+            headers.push("Content-Length", length.to_string());
         }
         if is_bodiless {
             body.leaving.over(false);
@@ -158,16 +189,23 @@ impl Response {
                 body.leaving.over(is_closing);
                 return Answer { status, headers, body: read, complete: true };
             }
-            let complete = match body.next(clock).await {
-                News::Bytes => continue,
-                News::End(end) => {
+            let broken = match within(body.next(clock), clock.sleep(tail.idle)).await {
+                Some(News::Bytes) => continue,
+                Some(News::End(end)) => {
                     body.leaving.over(end == End::Close);
-                    framing == Framing::UntilClose && end == End::Close
+                    let is_whole = framing == Framing::UntilClose && end == End::Close;
+                    (!is_whole).then_some(Failure::ConnectionTerminated)
                 }
-                // In the end the client leaves.
-                News::Silence => false,
+                Some(News::Silence) => {
+                    clock.sleep(tail.idle).await;
+                    Some(Failure::HttpResponseTimeout)
+                }
+                None => Some(Failure::HttpResponseTimeout),
             };
-            return Answer { status, headers, body: read, complete };
+            let farewell = broken.and_then(|failure| tail.farewell(failure));
+            let complete = broken.is_none() || farewell.is_some();
+            let body = [read, farewell.unwrap_or_default().into_bytes()].concat();
+            return Answer { status, headers, body, complete };
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::document::{everything_to, routes, upstream};
 use crate::events;
 use crate::message::{Answer, Call};
 use crate::origin::Origin;
-use crate::script::{Act, Door, Piece, Reply, Script};
+use crate::script::{Act, Door, Gate, Piece, Reply, Script};
 use crate::target::Target;
 use crate::tls::Certificate;
 
@@ -55,35 +55,36 @@ fn broken_heads() -> Vec<Fault> {
         ("a header line without a colon", raw("HTTP/1.1 200 OK\r\nContent-Length 0"), unsound),
         ("lengths that differ", raw("HTTP/1.1 200 OK\r\nContent-Length: 4, 5"), unsound),
         ("a length that is no number", raw("HTTP/1.1 200 OK\r\nContent-Length: many"), unsound),
-        ("a negative length", raw("HTTP/1.1 200 OK\r\nContent-Length: -1"), unsound),
         ("a coding nobody knows", raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: own"), unsound),
     ]
 }
 
-/// Each of these is a problem, told to the client of a request that must not be sent twice; what
-/// the problem is to be called is for `check`.
+/// Serves each of these at a path of its own, `/0` and so on, with so much time for the head.
+fn serve_each(
+    target: &mut impl Target,
+    scripts: impl IntoIterator<Item = Script>,
+    millis: u32,
+) -> Vec<Origin> {
+    let origins: Vec<Origin> = scripts.into_iter().map(|script| target.origin(script)).collect();
+    let third = f64::from(millis) / 3000.0;
+    let timeout = json!({"connect": third, "send": third, "read": third});
+    let route = |(number, origin): (usize, &Origin)| {
+        let (id, uri) = (format!("fault-{number}"), format!("/{number}"));
+        json!({"id": id, "uri": uri, "upstream": upstream(origin), "timeout": timeout})
+    };
+    target.start(&routes(&origins.iter().enumerate().map(route).collect::<Vec<_>>()));
+    origins
+}
+
+/// A request to each of these that must not be sent twice; what the answer is to be is for `check`.
 fn check_each(
     target: &mut impl Target,
     faults: Vec<Fault>,
     check: impl Fn(&str, &Answer, &'static str),
 ) {
-    let mut table = Vec::new();
-    for (number, (name, script, expected)) in faults.into_iter().enumerate() {
-        let origin = target.origin(script);
-        table.push((format!("/{number}"), name, expected, origin));
-    }
-    let route =
-        |uri: &String, origin| json!({"id": "route", "uri": uri, "upstream": upstream(origin)});
-    let mut list: Vec<Value> = Vec::new();
-    for (uri, _, _, origin) in &table {
-        let mut route = route(uri, origin);
-        route["id"] = json!(format!("fault-{}", list.len()));
-        list.push(route);
-    }
-    target.start(&routes(&list));
-
-    for (uri, name, expected, origin) in &table {
-        let answer = target.call(&Call::post(uri, vec![b'x'; 50_000]));
+    let origins = serve_each(target, faults.iter().map(|(_, script, _)| script.clone()), 60_000);
+    for (number, ((name, _, expected), origin)) in faults.into_iter().zip(&origins).enumerate() {
+        let answer = target.call(&Call::post(&format!("/{number}"), vec![b'x'; 50_000]));
         check(name, &answer, expected);
         assert!(origin.count() <= 1, "{name}: sent {} times", origin.count());
         assert!(origin.connections_count() >= 1, "{name}: nobody connected");
@@ -94,10 +95,6 @@ fn check_status(name: &str, answer: &Answer, _: &'static str) {
     assert_eq!(answer.status, 502, "{name}: {}", answer.text());
     is_problem(answer, 502);
     assert_eq!(answer.branch().as_deref(), Some("route"), "{name}");
-}
-
-fn check_token(name: &str, answer: &Answer, expected: &'static str) {
-    assert_eq!(token(answer), expected, "{name}");
 }
 
 /// However a connection ends before there is a head: it is a bad gateway, and nothing is sent twice.
@@ -112,8 +109,14 @@ pub(crate) fn a_head_that_is_not_sound_is_a_502_problem(target: &mut impl Target
 
 /// The error types of RFC 9209 tell connections that broke from answers that are no HTTP.
 pub(crate) fn each_way_to_fail_has_its_name(target: &mut impl Target) {
-    let all = broken_connections().into_iter().chain(broken_heads()).collect();
-    check_each(target, all, check_token);
+    let negative = raw("HTTP/1.1 200 OK\r\nContent-Length: -1");
+    let mut all = broken_connections();
+    all.extend(broken_heads());
+    all.push(("a negative length", negative, "http_protocol_error"));
+    check_each(target, all, |name, answer, expected| {
+        check_status(name, answer, expected);
+        assert_eq!(token(answer), expected, "{name}");
+    });
 }
 
 /// A head without an end is not read for ever.
@@ -177,13 +180,6 @@ pub(crate) fn a_node_that_proves_who_it_is_is_called_over_tls(target: &mut impl 
     assert_eq!(origin.only_request().body, b"a body");
 }
 
-fn with_timeout(origin: &Origin, millis: u32) -> String {
-    let third = f64::from(millis) / 3000.0;
-    let timeout = json!({"connect": third, "send": third, "read": third});
-    let upstream = upstream(origin);
-    routes(&[json!({"id": "slow", "uri": "/*", "upstream": upstream, "timeout": timeout})])
-}
-
 /// Whatever an upstream does until then: without a whole head in time it took too long.
 pub(crate) fn a_head_that_is_not_there_in_time_is_a_504_problem(target: &mut impl Target) {
     let late = Act::from(Reply::ok("late")).late(TOO_LONG);
@@ -198,10 +194,10 @@ pub(crate) fn a_head_that_is_not_there_in_time_is_a_504_problem(target: &mut imp
         ("hints, and slow ones", hinting),
         ("nothing read", Script::from(Act::Silence).early()),
     ];
-    for (name, script) in faults {
-        let origin = target.origin(script);
-        target.start(&with_timeout(&origin, 300));
-        let answer = target.call(&Call::post("/x", "a body"));
+    let (names, scripts): (Vec<_>, Vec<_>) = faults.into_iter().unzip();
+    let origins = serve_each(target, scripts, 300);
+    for (number, (name, origin)) in names.into_iter().zip(&origins).enumerate() {
+        let answer = target.call(&Call::post(&format!("/{number}"), "a body"));
         assert_eq!(answer.status, 504, "{name}");
         is_problem(&answer, 504);
         assert_eq!(token(&answer), "http_response_timeout", "{name}");
@@ -210,24 +206,27 @@ pub(crate) fn a_head_that_is_not_there_in_time_is_a_504_problem(target: &mut imp
     }
 }
 
-/// What comes in time is relayed, however slowly it comes, and the body may take longer.
+/// What comes in time is relayed, however slowly it comes.
 pub(crate) fn a_slow_answer_is_relayed(target: &mut impl Target) {
-    let pauses = [Piece::Send(b"a".to_vec()), Piece::Pause(Duration::from_millis(400))];
-    let rest = [Piece::Send(b"nswer".to_vec())];
-    let pieces: Vec<Piece> = pauses.into_iter().chain(rest).collect();
-    let scripts: [Script; 3] = [
-        Act::from(Reply::ok("answer")).late(Duration::from_millis(20)).into(),
-        Reply::ok("answer").drip(Duration::from_micros(100)).into(),
-        Reply::status(200).pieces(pieces).into(),
-    ];
-    for (number, script) in scripts.into_iter().enumerate() {
-        let origin = target.origin(script);
-        // The time is for the head; the last of the bodies takes longer.
-        target.start(&with_timeout(&origin, if number == 2 { 390 } else { 20_000 }));
-        let answer = target.call(&Call::post("/x", "a body"));
+    let late = Act::from(Reply::ok("answer")).late(Duration::from_millis(20));
+    let dripping = Reply::ok("answer").drip(Duration::from_micros(100));
+    let origins = serve_each(target, [late.into(), dripping.into()], 20_000);
+    for (number, origin) in origins.iter().enumerate() {
+        let answer = target.call(&Call::post(&format!("/{number}"), "a body"));
         assert_eq!((answer.text().as_str(), answer.complete), ("answer", true), "{number}");
         assert_eq!(origin.gone_count(), 0, "{number}");
     }
+}
+
+/// The time is for the head: a body may take longer.
+pub(crate) fn a_body_may_take_longer_than_its_head(target: &mut impl Target) {
+    let pause = Piece::Pause(Duration::from_millis(2_100));
+    let pieces = [Piece::Send(b"an".to_vec()), pause, Piece::Send(b"swer".to_vec())];
+    let origins = serve_each(target, [Reply::status(200).pieces(pieces).into()], 2_000);
+
+    let answer = target.call(&Call::post("/0", "a body"));
+    assert_eq!((answer.text().as_str(), answer.complete), ("answer", true));
+    assert_eq!(origins[0].gone_count(), 0);
 }
 
 /// An interim response is not the answer, and its headers are not those of the answer.
@@ -279,7 +278,6 @@ fn broken_bodies() -> Vec<(&'static str, Reply)> {
         ("reset between chunks", pieces(&[Piece::Reset])),
         ("closed within a chunk", pieces(&[Piece::Raw(b"10\r\n".to_vec()), Piece::Cut])),
         ("a chunk without a size", pieces(&[Piece::Raw(b"zz\r\nabc\r\n".to_vec()), Piece::Cut])),
-        ("closed within the end", pieces(&[Piece::Raw(b"0\r\n".to_vec()), Piece::Cut])),
         ("reset before it is closed", unframed.reset_after(UNFRAMED_HEAD + 14)),
     ]
 }
@@ -290,18 +288,31 @@ const SIZED_HEAD: usize = 23 + 20 + 2;
 /// The same without the length.
 const UNFRAMED_HEAD: usize = 23 + 2;
 
+/// Checks that a response which broke off does not look whole. Where the end comes right behind the
+/// head, the client may see no more than the end of its own connection.
+fn check_broken_off(target: &impl Target, path: &str, name: &str, sent: &str) {
+    let Some(answer) = target.call_or_end(&Call::post(path, "a body")) else { return };
+    assert_eq!((answer.status, answer.complete), (200, false), "{name}: {}", answer.text());
+    assert!(sent.starts_with(&answer.text()), "{name}: {}", answer.text());
+}
+
 /// A body that breaks off is never passed on as if it were whole.
 pub(crate) fn a_body_that_breaks_off_is_seen_to(target: &mut impl Target) {
-    let replies: Vec<Act> = broken_bodies().into_iter().map(|(_, reply)| reply.into()).collect();
-    let origin = target.origin(Script::in_turn(replies, Act::Close));
-    target.start(&everything_to(&origin));
-
-    for (name, _) in broken_bodies() {
-        let answer = target.call(&Call::post("/x", "a body"));
-        assert_eq!((answer.status, answer.complete), (200, false), "{name}: {}", answer.text());
-        assert!(b"the first half".starts_with(&answer.body), "{name}: {}", answer.text());
+    let (names, replies): (Vec<_>, Vec<_>) = broken_bodies().into_iter().unzip();
+    let origins = serve_each(target, replies.into_iter().map(Script::from), 60_000);
+    for (number, (name, origin)) in names.into_iter().zip(&origins).enumerate() {
+        check_broken_off(target, &format!("/{number}"), name, "the first half");
+        assert_eq!(origin.count(), 1, "{name}");
     }
-    assert_eq!(origin.count(), broken_bodies().len());
+}
+
+/// The chunk without bytes is not the end of a body: a line is missing.
+pub(crate) fn a_body_without_its_last_line_is_seen_to_break_off(target: &mut impl Target) {
+    let whole = Piece::Send(b"the first half".to_vec());
+    let pieces = [whole, Piece::Raw(b"0\r\n".to_vec()), Piece::Cut];
+    let origin = target.origin(Reply::status(200).pieces(pieces));
+    target.start(&everything_to(&origin));
+    check_broken_off(target, "/x", "without its last line", "the first half");
 }
 
 /// What an upstream sends behind the length it said is not part of the body, nor the next answer.
@@ -391,20 +402,25 @@ pub(crate) fn a_kept_connection_that_breaks_costs_one_request(target: &mut impl 
     let expected: Vec<String> = (0..20).map(|number| format!("/{number}")).collect();
     assert_eq!(targets, expected);
     let broken = requests.iter().filter(|request| request.earlier_count > 0).count();
-    assert_eq!((failed, origin.connections_count()), (broken, 20 - broken));
+    assert_eq!(failed, broken);
+    // A runtime may connect in vain, where an earlier connection is free by then.
+    assert!(origin.connections_count() >= 20 - broken, "{}", origin.connections_count());
 }
 
 /// An answer that comes before the body of the request is read is the answer.
 pub(crate) fn an_answer_before_the_body_is_relayed(target: &mut impl Target) {
     let refused = Reply::status(413).body("too long");
-    for reply in [refused.clone(), refused.then_close()] {
-        let origin = target.origin(Script::from(reply).early());
-        target.start(&everything_to(&origin));
-        for call in [Call::post("/x", vec![b'x'; 1 << 20]), Call::post("/x", "short").in_chunks()] {
+    let replies = [refused.clone(), refused.then_close()];
+    let scripts = replies.into_iter().map(|reply| Script::from(reply).early());
+    let origins = serve_each(target, scripts, 60_000);
+    for (number, origin) in origins.iter().enumerate() {
+        let path = format!("/{number}");
+        for call in [Call::post(&path, vec![b'x'; 1 << 20]), Call::post(&path, "x").in_chunks()] {
             let answer = target.call(&call);
             assert_eq!((answer.status, answer.text().as_str()), (413, "too long"));
             assert!(answer.complete);
         }
+        assert_eq!(origin.count(), 2);
     }
 }
 
@@ -423,32 +439,48 @@ pub(crate) fn an_answer_before_the_body_does_not_wait_for_it(target: &mut impl T
 /// What a stream of events says is for the client to read, whatever it is.
 pub(crate) fn streams_of_events_are_relayed_as_they_are(target: &mut impl Target) {
     let typed = events::stream(&[events::TYPED_ERROR], []);
-    for (name, reply, expected) in [
+    let streams = [
         ("whole", events::whole(), [events::DELTA, events::DELTA, events::DONE].concat()),
         ("an error", events::first_is_error(), [events::ERROR, events::DONE].concat()),
         ("an error by its type", typed, events::TYPED_ERROR.to_owned()),
         ("nothing", events::none(), String::new()),
         ("comments", events::comments_only(), events::COMMENT.repeat(2)),
-    ] {
-        let origin = target.origin(reply);
-        target.start(&everything_to(&origin));
-        let answer = target.call(&Call::post("/x", r#"{"stream":true}"#));
+    ];
+    let scripts = streams.iter().map(|(_, reply, _)| reply.clone().into());
+    let origins = serve_each(target, scripts, 60_000);
+    for (number, (name, _, expected)) in streams.into_iter().enumerate() {
+        let answer = target.call(&Call::post(&format!("/{number}"), r#"{"stream":true}"#));
         assert_eq!((answer.status, answer.complete), (200, true), "{name}");
         assert_eq!(answer.text(), expected, "{name}");
         assert_eq!(answer.header("content-type").as_deref(), Some("text/event-stream"));
     }
+    assert!(origins.iter().all(|origin| origin.count() == 1));
 }
 
 /// A stream of events that breaks off does not end as if it were whole.
 pub(crate) fn a_stream_of_events_that_breaks_off_is_seen_to(target: &mut impl Target) {
     let told = [events::DELTA, events::DELTA];
-    for reply in [events::then_cut(&told), events::then_reset(&told), events::then_cut(&[])] {
-        let origin = target.origin(reply);
-        target.start(&everything_to(&origin));
-        let answer = target.call(&Call::post("/x", r#"{"stream":true}"#));
-        assert_eq!((answer.status, answer.complete), (200, false), "{}", answer.text());
-        assert!(told.concat().starts_with(&answer.text()), "{}", answer.text());
+    let replies = [events::then_cut(&told), events::then_reset(&told), events::then_cut(&[])];
+    let origins = serve_each(target, replies.map(Script::from), 60_000);
+    for (number, origin) in origins.iter().enumerate() {
+        check_broken_off(target, &format!("/{number}"), "events", &told.concat());
+        assert_eq!(origin.count(), 1);
     }
+}
+
+/// What was said before a stream of events breaks off is with the client, and that it does.
+pub(crate) fn events_before_a_break_arrive(target: &mut impl Target) {
+    let gate = Gate::default();
+    let then = [Piece::Wait(gate.clone()), Piece::Cut];
+    let origin = target.origin(events::stream(&[events::DELTA, events::DELTA], then));
+    target.start(&everything_to(&origin));
+
+    let mut connection = target.dial();
+    connection.send(&Call::post("/x", r#"{"stream":true}"#));
+    assert_eq!(connection.start().status, 200);
+    connection.expect_bytes(events::DELTA.repeat(2).as_bytes());
+    gate.open();
+    assert!(connection.breaks_off());
 }
 
 /// What was said before a stream of events stalls is with the client.

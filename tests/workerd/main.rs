@@ -91,6 +91,11 @@ const SKIPS: &[Skip] = &[
                  for the answer; read in its source, not measured",
     },
     Skip {
+        scenario: "faults::a_body_without_its_last_line_is_seen_to_break_off",
+        reason: "kj takes the chunk without bytes for the end and does not wait for the line behind \
+                 it; read in its source, not measured",
+    },
+    Skip {
         scenario: "faults::a_client_that_asks_whether_to_go_on_has_its_answer",
         reason: "the same, where the upstream says 100",
     },

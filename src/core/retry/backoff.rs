@@ -33,6 +33,11 @@ impl Backoff {
         Self { base: micros(base), max: micros(max) }
     }
 
+    /// The longest wait there is.
+    pub fn longest(&self) -> Duration {
+        Duration::from_micros(self.max)
+    }
+
     /// How long to wait before a retry, the first being number 0: evenly anything from nothing to
     /// `base * 2^retry_number`, but at most `max`, as `draw` (any number, evenly random) has it.
     pub fn delay(&self, retry_number: u32, draw: u64) -> Duration {

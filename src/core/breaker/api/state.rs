@@ -97,3 +97,21 @@ impl State {
         last.checked_sub(1).map(Timestamp::from_millis)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_counts_go_on_with_the_same_remainder() {
+        let full = Counts { unhealthy: u32::MAX, healthy: u32::MAX };
+        assert_eq!(Counts::of(full.packed()), full);
+        for failures in [1, 2, 3, 7, 1_000_000, u32::MAX] {
+            let Counts { unhealthy, healthy } = full.after_unhealthy(failures);
+            assert_eq!(u64::from(unhealthy % failures), (1 << 32) % u64::from(failures));
+            assert_eq!(healthy, 0);
+        }
+        let healthy = full.after_healthy(1_000).expect("something was unhealthy");
+        assert_eq!(healthy, Counts::default());
+    }
+}
