@@ -136,6 +136,7 @@ impl Target for Native {
     }
 
     fn start(&mut self, document: &str) {
+        self.snapshot = None;
         self.replace(document);
         assert!(!self.refused, "{document}");
     }
@@ -144,7 +145,10 @@ impl Target for Native {
         if let Ok(document) = serde_json::from_str(document) {
             agreement::check_document(&document);
         }
-        let compiled = compile_json(document, 0, &mut Report::default());
+        let mut report = Report::default();
+        let compiled = compile_json(document, 0, &mut report);
+        // Shown where a test fails.
+        report.faults.iter().for_each(|fault| eprintln!("{fault}"));
         self.refused = compiled.is_none();
         if let Some(snapshot) = compiled {
             let snapshot = match &self.snapshot {

@@ -279,6 +279,7 @@ macro_rules! scenarios {
             }
             failover {
                 each_word_sends_on_what_it_stands_for
+                all_words_are_meant_where_none_is_said
                 no_word_sends_on_anything_else
                 whatever_was_never_sent_goes_on
                 a_refused_connection_goes_on
