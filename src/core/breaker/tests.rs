@@ -228,7 +228,7 @@ fn a_slow_start_grows_to_the_whole() {
     assert_eq!(breaker.share(at(0)), WHOLE, "nothing has failed");
     fail(&breaker, 1, 0);
     succeed(&breaker, 1, 5_000);
-    let share = |millis| breaker.share(at(5_000 + millis));
+    let share = |millis: u64| breaker.share(at(5_000 + millis));
     assert_eq!([0, 2_500, 5_000, 9_999, 10_000].map(share), [16, 76, 136, 255, 256]);
     let shares: Vec<u32> = (0..10_000).map(share).collect();
     assert!(shares.is_sorted());
