@@ -1,8 +1,10 @@
 //! The member `checks` of an upstream.
 //!
-//! Fields, ranges and defaults are those of APISIX's schema. Where one of the objects `healthy` and
-//! `unhealthy` is absent its schema fills nothing in, and the defaults of lua-resty-healthcheck hold:
-//! they are the same, but the interval is 0, which means never.
+//! Fields, ranges and defaults are those of APISIX's schema, which fills in what is absent inside of
+//! `healthy` and `unhealthy`, but not these objects themselves. Where one of them is absent the defaults
+//! of lua-resty-healthcheck hold. They are the same, except that the interval is 0, which means never;
+//! and of requests APISIX (`healthcheck_passive`) then reports no status to it, only failures without
+//! one.
 
 use serde::Deserialize;
 use std::time::Duration;
@@ -252,10 +254,12 @@ impl PassiveWire {
             report.warn(at.key("type"), "requests are HTTP: as in APISIX this changes nothing");
         }
         let good = (200..=208).chain([226]).chain(300..=308);
+        let good = good.filter(|_| self.healthy.is_some());
+        let bad = [429, 500, 503].into_iter().filter(|_| self.unhealthy.is_some());
         let limits = Limits {
             healthy: statuses(&healthy.http_statuses, good, up, report),
             successes: count(healthy.successes, 5, up.key("successes"), report),
-            unhealthy: statuses(&unhealthy.http_statuses, [429, 500, 503], down, report),
+            unhealthy: statuses(&unhealthy.http_statuses, bad, down, report),
             http_failures: count(unhealthy.http_failures, 5, down.key("http_failures"), report),
             tcp_failures: count(unhealthy.tcp_failures, 2, down.key("tcp_failures"), report),
             timeouts: count(unhealthy.timeouts, 7, down.key("timeouts"), report),
@@ -375,10 +379,11 @@ mod tests {
         assert_eq!(report.faults, []);
         assert_eq!(checks, Some(Checks { active: active.clone(), passive: Some(passive.clone()) }));
 
-        // Without the objects nothing is probed, and all else is the same.
+        // Without the objects nothing is probed and no status of a request counts.
         let (checks, report) = compile(&json!({"active": {}, "passive": {}}));
         let active = Active { interval_up: None, interval_down: None, ..active };
-        assert_eq!(checks, Some(Checks { active, passive: Some(passive) }));
+        let none = Limits { healthy: set([]), unhealthy: set([]), ..passive.limits };
+        assert_eq!(checks, Some(Checks { active, passive: Some(Passive { limits: none }) }));
         assert_eq!(
             texts(&report.warnings),
             ["/active: without `healthy` or `unhealthy` no node is probed, as in APISIX"],
