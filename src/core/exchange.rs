@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::balance::{Balancer, TIMEOUT_DEFAULT};
+use crate::balance::{Ask, Balancer, Tried};
 use crate::facts::{Body, Draft, Facts, Matched, NeedsBody};
 use crate::forced::Override;
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
@@ -83,7 +83,6 @@ struct Decision<'a> {
     picked: Picked<'a>,
     /// What the branch changes in the response.
     response: Edits,
-    is_trial: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -124,9 +123,12 @@ impl<'a> Exchange<'a> {
         self.snapshot.map_or(0, Snapshot::body_max)
     }
 
-    /// Whether the branch changes the body, so that it must have been read before the attempt.
+    /// Whether the branch changes the body, or picks a node by it, so that it must have been read before the attempt.
     pub fn changes_body(&self) -> bool {
-        self.decision.as_ref().is_ok_and(|decision| decision.picked.branch.rewrite.needs_body())
+        self.decision.as_ref().is_ok_and(|decision| {
+            let branch = decision.picked.branch;
+            branch.rewrite.needs_body() || branch.balancer.upstream.needs_body()
+        })
     }
 
     /// The id of the route that took the request.
@@ -151,10 +153,15 @@ impl<'a> Exchange<'a> {
     }
 
     /// The attempt to make, or why there is none to make.
-    pub fn attempt(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Attempt<'a>, Problem> {
+    pub fn attempt(
+        &mut self,
+        head: &'a dyn Head,
+        body: Body<'_>,
+        means: Means<'_>,
+    ) -> Result<Attempt<'a>, Problem> {
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
         let (route, Balancer { upstream, .. }) = (decision.route, &decision.picked.branch.balancer);
-        let node = decision.node().ok_or(Problem::UpstreamGone)?;
+        let node = decision.node(head, body, means).ok_or(Problem::UpstreamGone)?;
         let draft = decision.rewritten(head, body)?;
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
@@ -170,7 +177,7 @@ impl<'a> Exchange<'a> {
             target,
             edits,
             body,
-            timeout: route.timeout.or(upstream.timeout).unwrap_or(TIMEOUT_DEFAULT),
+            timeout: route.timeout.or(upstream.timeout).unwrap_or_default().until_head(),
         })
     }
 
@@ -272,14 +279,16 @@ impl<'a> Decision<'a> {
         let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());
         let removals = Override::removals(overrides, &facts);
         draft.edits.follow(removals);
-        let (response, is_trial) = (Edits::default(), means.is_trial);
-        Ok(Ok(Self { route, matched, draft, picked, response, is_trial }))
+        Ok(Ok(Self { route, matched, draft, picked, response: Edits::default() }))
     }
 
-    /// The node whose turn it is, unless the upstream is gone.
-    fn node(&self) -> Option<&'a Node> {
+    /// The node to send to, unless the upstream is gone.
+    fn node(&self, head: &'a dyn Head, body: Body<'_>, means: Means<'_>) -> Option<&'a Node> {
+        let facts = Facts::new(head, &self.draft, body).of_route(&self.matched);
+        let Means { now, chance, is_trial, .. } = means;
         let balancer = &self.picked.branch.balancer;
-        if self.is_trial { balancer.peek() } else { balancer.next() }
+        let ask = Ask { facts: &facts, now, chance, tried: &Tried::default(), is_trial };
+        balancer.pick(&ask).map(|index| balancer.node(index))
     }
 
     /// The request as the branch sends it.

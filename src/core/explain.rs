@@ -187,7 +187,7 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
     told.reads_body = is_asked_for || is_changed;
     let attempt = match told.reads_body && is_long {
         true => Err(Problem::BodyTooLarge),
-        false => exchange.attempt(head, if is_changed { whole } else { known }),
+        false => exchange.attempt(head, if is_changed { whole } else { known }, means),
     };
     match attempt {
         Ok(attempt) => {

@@ -103,9 +103,12 @@ fn decide_now<'a, P: Platform>(
     head: &'a P::Head,
     body: Body<'_>,
 ) -> Result<Exchange<'a>, NeedsBody> {
-    let (now, secret) = (platform.now(), platform.secret());
-    let means = Means { now, secret, chance: &|| platform.draw(), is_trial: false };
-    Exchange::decide(Inquiry { snapshot, head }, means, body)
+    let chance = || platform.draw();
+    Exchange::decide(Inquiry { snapshot, head }, means(platform, &chance), body)
+}
+
+fn means<'m>(platform: &'m impl Platform, chance: &'m dyn Fn() -> u64) -> Means<'m> {
+    Means { now: platform.now(), secret: platform.secret(), chance, is_trial: false }
 }
 
 async fn walk<'a, P: Platform>(
@@ -129,7 +132,8 @@ async fn send<'a, P: Platform>(
     if exchange.changes_body() {
         upload.read(platform, exchange.body_max()).await?;
     }
-    let mut attempt = exchange.attempt(head, upload.known())?;
+    let chance = || platform.draw();
+    let mut attempt = exchange.attempt(head, upload.known(), means(platform, &chance))?;
     let body = match (attempt.body.take(), upload) {
         (Some(bytes), _) | (None, Upload::Read(bytes)) => platform.body(bytes),
         (None, Upload::Coming(body)) => body,

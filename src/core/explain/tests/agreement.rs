@@ -175,7 +175,7 @@ fn road(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u8]) -> 
     }
     let attempt = match exchange.changes_body() && is_long {
         true => Err(Problem::BodyTooLarge),
-        false => exchange.attempt(head, known),
+        false => exchange.attempt(head, known, means),
     };
     match attempt {
         Ok(attempt) => {
