@@ -101,12 +101,14 @@ impl Plain {
     fn share(&mut self, now: u64) -> u32 {
         let wait = self.wait(now);
         match &self.stage {
-            Stage::Closed { since: Some(since), .. } if now >= *since => {
-                let part = (now - since) as f64 / self.told.slow_start.max(1) as f64;
-                (16.0 + 240.0 * part + 1e-9).min(256.0) as u32
+            Stage::Closed { since: Some(since), .. }
+                if (*since..since + self.told.slow_start).contains(&now) =>
+            {
+                let part = (now - since) as f64 / self.told.slow_start as f64;
+                (16.0 + 240.0 * part + 1e-9) as u32
             }
-            _ if wait > 0 => 0,
-            _ => 256,
+            Stage::Closed { .. } | Stage::Shut { .. } if wait > 0 => 0,
+            Stage::Closed { .. } | Stage::Shut { .. } => 256,
         }
     }
 
@@ -221,7 +223,8 @@ fn compare(seed: u64) -> [usize; 3] {
             }
             3..=5 if !passes.is_empty() => {
                 // Mostly one of the last, now and then one from long ago, which may have left before.
-                let back = below(if below(10) == 0 { 100 } else { 4 }) as usize;
+                let bound = if below(10) == 0 { 100 } else { 4 };
+                let back = below(bound) as usize;
                 let pass = passes.len().saturating_sub(1 + back);
                 let outcome = match below(10) {
                     0 => Outcome::Neither,
