@@ -28,6 +28,10 @@ pub(crate) async fn send(
     head: &EdgeHead,
     body: &EdgeBody,
 ) -> Result<EdgeResponse, Failure> {
+    if attempt.scheme.is_grpc() {
+        telemetry::failure("gRPC ends with trailers, and a Worker gets none");
+        return Err(Failure::DestinationUnavailable);
+    }
     // With such a method only a request that came in so can carry a body, as long as nobody reads it.
     let is_carried = match body {
         EdgeBody::Sent(request) => is_empty(request, head) || head.method() == attempt.method,
@@ -48,10 +52,8 @@ pub(crate) async fn send(
     })?;
     aborting.disarm();
     let response: Response = response.unchecked_into();
-    if response.status() == 101 && relay::web_socket(&response).is_none() {
-        return Err(Failure::HttpProtocolError);
-    }
-    Ok(EdgeResponse::new(response))
+    let response = EdgeResponse::new(response);
+    if response.is_sound() { Ok(response) } else { Err(Failure::HttpProtocolError) }
 }
 
 /// The `fetch`, under way. `Host` is what the URL says: the runtime takes no other.

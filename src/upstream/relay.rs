@@ -46,6 +46,15 @@ impl EdgeResponse {
         Self { native, reader: None, peeked: Array::new(), is_relayed: false }
     }
 
+    /// Whether it can be relayed: it switches to a protocol that the runtime speaks, if to any, and its
+    /// body comes in nothing but chunks. The runtime takes off that alone (RFC 9112, section 7).
+    pub(super) fn is_sound(&self) -> bool {
+        let is_chunked = |coding: Cow<'_, str>| coding.eq_ignore_ascii_case("chunked");
+        let is_switching = self.native.status() == 101;
+        (!is_switching || web_socket(&self.native).is_some())
+            && self.header("transfer-encoding").is_none_or(is_chunked)
+    }
+
     /// The next chunk of the body, which is relayed all the same.
     pub(crate) async fn peek(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let Some(reader) = self.reader().map_err(name)? else { return Ok(None) };
@@ -116,7 +125,7 @@ impl EdgeResponse {
 }
 
 /// The other end of a connection that speaks WebSocket from now on.
-pub(super) fn web_socket(response: &Response) -> Option<JsValue> {
+fn web_socket(response: &Response) -> Option<JsValue> {
     // Only an answer that switches protocols can have one; asking the others would cost for nothing.
     let is_switching = response.status() == 101;
     let socket = is_switching.then(|| Reflect::get(response, &"webSocket".into()).ok());

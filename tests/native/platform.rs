@@ -238,13 +238,13 @@ impl Platform for Memory<'_> {
 
 /// What comes before HTTP, in the words that RFC 9209 has for its failures.
 fn shake_hands(scheme: Scheme, speech: Speech) -> Result<(), Failure> {
-    match (scheme, speech) {
+    match (scheme.is_tls(), speech) {
         (_, Speech::AsAsked)
-        | (Scheme::Http, Speech::Plain)
-        | (Scheme::Https, Speech::Tls(Certificate::Sound)) => Ok(()),
-        (Scheme::Http, Speech::Tls(_)) => Err(Failure::HttpProtocolError),
-        (Scheme::Https, Speech::Plain) => Err(Failure::TlsProtocolError),
-        (Scheme::Https, Speech::Tls(_)) => Err(Failure::TlsCertificateError),
+        | (false, Speech::Plain)
+        | (true, Speech::Tls(Certificate::Sound)) => Ok(()),
+        (false, Speech::Tls(_)) => Err(Failure::HttpProtocolError),
+        (true, Speech::Plain) => Err(Failure::TlsProtocolError),
+        (true, Speech::Tls(_)) => Err(Failure::TlsCertificateError),
     }
 }
 
