@@ -66,6 +66,13 @@ const SKIPS: &[Skip] = &[
     Skip { scenario: "faults::events_before_a_break_arrive", reason: NO_SOCKETS },
     Skip { scenario: "faults::events_before_a_stall_arrive", reason: NO_SOCKETS },
     Skip { scenario: "connections::a_request_must_name_one_host", reason: NO_CONNECTIONS },
+    Skip { scenario: "upgrades::frames_pass_both_ways", reason: NO_CONNECTIONS },
+    Skip {
+        scenario: "upgrades::a_client_that_leaves_ends_what_it_switched_to",
+        reason: NO_CONNECTIONS,
+    },
+    Skip { scenario: "upgrades::an_upstream_may_decline", reason: NO_CONNECTIONS },
+    Skip { scenario: "upgrades::routes_that_do_not_say_so_do_not_switch", reason: NO_CONNECTIONS },
     Skip { scenario: "failover::a_stream_that_was_looked_into_flows", reason: NO_SOCKETS },
     Skip { scenario: "breakers::one_probe_is_under_way_at_a_time", reason: NO_SOCKETS },
     Skip { scenario: "streams::a_response_flows_while_the_upstream_speaks", reason: NO_SOCKETS },

@@ -239,9 +239,9 @@ impl Platform for Memory<'_> {
 /// What comes before HTTP, in the words that RFC 9209 has for its failures.
 fn shake_hands(scheme: Scheme, speech: Speech) -> Result<(), Failure> {
     match (scheme.is_tls(), speech) {
-        (_, Speech::AsAsked)
-        | (false, Speech::Plain)
-        | (true, Speech::Tls(Certificate::Sound)) => Ok(()),
+        (_, Speech::AsAsked) | (false, Speech::Plain) | (true, Speech::Tls(Certificate::Sound)) => {
+            Ok(())
+        }
         (false, Speech::Tls(_)) => Err(Failure::HttpProtocolError),
         (true, Speech::Plain) => Err(Failure::TlsProtocolError),
         (true, Speech::Tls(_)) => Err(Failure::TlsCertificateError),

@@ -29,6 +29,7 @@ mod hops;
 mod bodies;
 mod streams;
 mod connections;
+mod upgrades;
 mod failover;
 mod breakers;
 mod changes;
@@ -222,7 +223,9 @@ macro_rules! scenarios {
                 an_answer_before_the_body_is_relayed
                 an_answer_before_the_body_does_not_wait_for_it
                 streams_of_events_are_relayed_as_they_are
-                a_stream_of_events_that_breaks_off_is_seen_to
+                a_stream_of_events_that_breaks_off_says_so
+                a_stream_of_events_that_stalls_says_so
+                a_compressed_stream_that_breaks_off_is_seen_to
                 events_before_a_break_arrive
                 events_before_a_stall_arrive
             }
@@ -276,6 +279,12 @@ macro_rules! scenarios {
                 a_request_with_two_framings_goes_up_with_one
                 a_response_with_two_lengths_is_a_502_problem
                 a_request_must_name_one_host
+            }
+            upgrades {
+                frames_pass_both_ways
+                a_client_that_leaves_ends_what_it_switched_to
+                an_upstream_may_decline
+                routes_that_do_not_say_so_do_not_switch
             }
             failover {
                 each_word_sends_on_what_it_stands_for
