@@ -216,8 +216,9 @@ impl<'a> Exchange<'a> {
     ) -> Option<Shadow> {
         let decision = self.decision.as_ref().ok()?;
         let original = Original { branch: decision.course.branch.name.clone(), status, duration };
-        let shadow = decision.shadow(head, body, original, means)?;
-        Some(Shadow { revision: self.revision().map(Into::into), ..shadow })
+        let mut shadow = decision.shadow(head, body, original, means)?;
+        shadow.revision = self.revision().map(Into::into);
+        Some(shadow)
     }
 
     /// Whether the beginning of the body says whether this response is any good, so that it is read before
