@@ -229,3 +229,6 @@ impl<'de> Deserialize<'de> for UpstreamWire {
         deserializer.deserialize_any(WireVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests;
