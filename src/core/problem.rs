@@ -58,6 +58,8 @@ impl Failure {
 pub enum Problem {
     /// The request is not sound HTTP, so it cannot be forwarded as the same message.
     BadRequest,
+    /// The head of the request is larger than it may be, in bytes or in headers.
+    HeadTooLarge,
     /// The method is for proxies that Splitway is none of (CONNECT).
     MethodNotAllowed,
     /// There is no configuration to decide by.
@@ -75,11 +77,20 @@ pub enum Problem {
     BodyTooLarge,
     /// No rule of the route takes the request, and the route has no upstream of its own.
     NoUpstream,
+    /// So many requests are under way that this one would have to wait for too long.
+    Overloaded,
+    /// The request did not come to its end in time.
+    RequestTimeout,
     /// The upstream brought no response.
     Upstream(Failure),
     /// What the route names was deleted while the route still needed it.
     UpstreamGone,
+    /// The target of the request is longer than it may be.
+    UriTooLong,
 }
+
+/// When a client that was turned away for want of room may try again, in seconds.
+const RETRY_AFTER: &str = "1";
 
 impl Problem {
     /// The status of the response.
@@ -89,11 +100,14 @@ impl Problem {
             Self::BodyEncoded => 415,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
-            Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => 503,
+            Self::HeadTooLarge => 431,
+            Self::NoConfiguration | Self::NoUpstream | Self::Overloaded | Self::UpstreamGone => 503,
             Self::NoRoute => 404,
+            Self::RequestTimeout => 408,
             Self::UnknownTransferCoding => 501,
             Self::Upstream(failure) if failure.is_timeout() => 504,
             Self::Upstream(_) => 502,
+            Self::UriTooLong => 414,
         }
     }
 
@@ -104,12 +118,16 @@ impl Problem {
             | Self::BodyEncoded
             | Self::BodyNotJson
             | Self::BodyTooLarge
+            | Self::HeadTooLarge
             | Self::MethodNotAllowed
-            | Self::UnknownTransferCoding => Failure::HttpRequestError.token(),
+            | Self::RequestTimeout
+            | Self::UnknownTransferCoding
+            | Self::UriTooLong => Failure::HttpRequestError.token(),
             Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => {
                 "proxy_configuration_error"
             }
             Self::NoRoute => "destination_not_found",
+            Self::Overloaded => "http_request_denied",
             Self::Upstream(failure) => failure.token(),
         }
     }
@@ -121,15 +139,19 @@ impl Problem {
             Self::BodyEncoded => "The content coding of the body is not known here",
             Self::BodyNotJson => "The body of the request is no JSON object",
             Self::BodyTooLarge => "The body of the request is longer than this route can look at",
+            Self::HeadTooLarge => "The head of the request is too large",
             Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
             Self::NoUpstream => "No rule of this route takes this request",
             Self::NoRoute => "No route takes this request",
+            Self::Overloaded => "Too many requests are under way",
+            Self::RequestTimeout => "The request did not come to its end in time",
             Self::UnknownTransferCoding => "The transfer coding of the body is not known here",
             Self::Upstream(Failure::HttpRequestError) => "The body of the request broke off",
             Self::Upstream(failure) if failure.is_timeout() => "The upstream took too long",
             Self::Upstream(_) => "The upstream could not be reached",
             Self::UpstreamGone => "The upstream of this route is gone",
+            Self::UriTooLong => "The target of the request is too long",
         }
     }
 
@@ -141,12 +163,16 @@ impl Problem {
             | Self::BodyEncoded
             | Self::BodyNotJson
             | Self::BodyTooLarge
+            | Self::HeadTooLarge
             | Self::MethodNotAllowed
             | Self::NoConfiguration
             | Self::NoUpstream
+            | Self::Overloaded
+            | Self::RequestTimeout
             | Self::UnknownTransferCoding
             | Self::Upstream(_)
-            | Self::UpstreamGone => self.title(),
+            | Self::UpstreamGone
+            | Self::UriTooLong => self.title(),
         }
     }
 
@@ -158,14 +184,14 @@ impl Problem {
             "status": self.status(),
             "error_msg": self.error_msg(),
         });
-        Answer {
-            status: self.status(),
-            headers: vec![
-                ("content-type", "application/problem+json".to_owned()),
-                ("proxy-status", format!("splitway; error={}", self.token())),
-            ],
-            body: body.to_string(),
+        let mut headers = vec![
+            ("content-type", "application/problem+json".to_owned()),
+            ("proxy-status", format!("splitway; error={}", self.token())),
+        ];
+        if self == Self::Overloaded {
+            headers.push(("retry-after", RETRY_AFTER.to_owned()));
         }
+        Answer { status: self.status(), headers, body: body.to_string() }
     }
 }
 
