@@ -60,7 +60,7 @@ const REFUSED: &[(&str, &str, u16)] = &[
     (
         "a length that wraps around",
         "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 18446744073709551615",
-        400,
+        431,
     ),
     (
         "a coding that is none",
@@ -235,7 +235,7 @@ fn what_is_odd_goes_up_with_one_reading() {
 }
 
 /// The same bytes with the header lines of each head in the order of the alphabet.
-fn sorted(requests: &str) -> String {
+pub(crate) fn sorted(requests: &str) -> String {
     let mut lines: Vec<&str> = requests.split_inclusive("\r\n").collect();
     for head in lines.chunk_by_mut(|line, next| is_header(line) == is_header(next)) {
         if head.first().is_some_and(|line| is_header(line)) {
