@@ -1,10 +1,11 @@
 //! Which node an attempt goes to.
 
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Asked, Balancer, InFlight, Tried, Vital, balancer, pick, pick_for, sound, tried};
+use crate::balance::Upstream;
+use crate::checks::Probe;
 use crate::time::Timestamp;
 
 /// Numbers that look drawn by chance (SplitMix64; Steele, Lea, Flood, 2014).
@@ -33,9 +34,20 @@ fn of(kind: &str, weights: &[(u32, i64)]) -> Balancer {
     balancer(&json!({"type": kind, "nodes": nodes(weights)}))
 }
 
+/// Checks after which one result makes a node up or down.
+fn quick_checks() -> Value {
+    json!({"active": {"healthy": {"successes": 1}, "unhealthy": {"http_failures": 1}}})
+}
+
+pub(super) fn set_up_one(vital: &Vital, is_up: bool) {
+    let upstream = sound(&json!({"nodes": {"a.test": 1}, "checks": quick_checks()}));
+    let checks = upstream.care.checks.as_ref().expect("checks");
+    vital.health.note_active(&checks.active, Probe::Status(if is_up { 200 } else { 500 }));
+}
+
 fn set_up(balancer: &Balancer, up: &[bool]) {
     for (index, up) in up.iter().enumerate() {
-        balancer.vital(index).set_up(*up);
+        set_up_one(balancer.vital(index), *up);
     }
 }
 
@@ -187,7 +199,8 @@ fn of_two_nodes_drawn_by_chance_the_cheaper_is_picked() {
 
 #[test]
 fn an_average_follows_a_peak_at_once_and_forgets_it_in_time() {
-    let vital = Vital::default();
+    let upstream = sound(&json!({"nodes": {"a.test": 1}}));
+    let vital = &upstream.vitals()[0];
     let at = |millis: u64| Timestamp::from_millis(1_795_377_599_000 + millis);
     let ms = Duration::from_millis;
     assert_eq!((vital.latency_us(at(0)), vital.cost(at(0))), (0, 0));
@@ -233,9 +246,8 @@ fn attempts_of_many_threads_are_counted() {
                         balancer.pick(&ask).expect("a node")
                     });
                     let guard = balancer.start(picked);
-                    guard
-                        .vital()
-                        .observe(Duration::from_micros(round), Timestamp::from_millis(round));
+                    let vital = balancer.vital(picked);
+                    vital.observe(Duration::from_micros(round), Timestamp::from_millis(round));
                     held.push(guard);
                     if held.len() > 5 {
                         held.remove(0);
@@ -254,19 +266,23 @@ fn attempts_of_many_threads_are_counted() {
 
 #[test]
 fn what_is_known_is_handed_on_by_authority_and_scheme() {
-    let earlier = sound(&json!({"nodes": {"a.test": 1, "b.test": 2, "b.test:8080": 1}}));
-    let later = sound(&json!({"type": "ewma", "nodes": {"0.test": 1, "B.test:80": 7}}));
-    earlier.vitals()[1].set_up(false);
+    let with_checks = |mut upstream: Value| {
+        upstream["checks"] = quick_checks();
+        sound(&upstream)
+    };
+    let earlier = with_checks(json!({"nodes": {"a.test": 1, "b.test": 2, "b.test:8080": 1}}));
+    let later = with_checks(json!({"type": "ewma", "nodes": {"0.test": 1, "B.test:80": 7}}));
+    set_up_one(&earlier.vitals()[1], false);
+    let is_up = |upstream: &Upstream, index: usize| upstream.vitals()[index].health.is_up();
     later.follow(Some(&earlier));
-    assert!(Arc::ptr_eq(&later.vitals()[1], &earlier.vitals()[1]) && !later.vitals()[1].is_up());
-    assert!(later.vitals()[0].is_up());
+    assert!(is_up(&later, 0) && !is_up(&later, 1));
     // What was followed once, or used, is not changed by who comes next.
-    let other = sound(&json!({"nodes": {"b.test": 1}}));
+    let other = with_checks(json!({"nodes": {"b.test": 1}}));
     later.follow(Some(&other));
-    assert!(!later.vitals()[1].is_up());
-    let secure = sound(&json!({"scheme": "https", "nodes": {"b.test:80": 1}}));
+    assert!(!is_up(&later, 1));
+    let secure = with_checks(json!({"scheme": "https", "nodes": {"b.test:80": 1}}));
     secure.follow(Some(&earlier));
-    assert!(secure.vitals()[0].is_up());
+    assert!(is_up(&secure, 0));
 }
 
 #[test]
@@ -287,7 +303,7 @@ fn nothing_is_allocated_to_pick_a_node() {
         let balancer = of(kind, &[(3, 1), (1, 1), (1, 1), (4, 0)]);
         let (none, one) = (Tried::default(), tried(&[0]));
         pick(&balancer, &none);
-        balancer.vital(1).set_up(false);
+        set_up_one(balancer.vital(1), false);
         Asked::default().with(crate::facts::Body::Unread, |facts| {
             let counted = allocation_counter::measure(|| {
                 for tried in [&none, &one] {

@@ -129,9 +129,9 @@ fn keys_of_a_node_that_fails_go_to_the_next_point_of_another() {
 
         // The same by health: and only keys of the node that is down move.
         let before = owner(&balancer, &key, &Tried::default());
-        balancer.vital(position(nodes[1].0)).set_up(false);
+        super::picks::set_up_one(balancer.vital(position(nodes[1].0)), false);
         let after = owner(&balancer, &key, &Tried::default());
-        balancer.vital(position(nodes[1].0)).set_up(true);
+        super::picks::set_up_one(balancer.vital(position(nodes[1].0)), true);
         assert_ne!(after.as_deref(), Some(nodes[1].0));
         if before.as_deref() != Some(nodes[1].0) {
             assert_eq!(after, before);
