@@ -97,7 +97,7 @@ pub(crate) struct TimeoutWire {
 impl TimeoutWire {
     /// How long an attempt may take until the head of its response is there: the three phases of
     /// APISIX one after the other, because a Worker cannot tell them apart.
-    pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> Duration {
+    pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> Timeouts {
         let phases = [("connect", self.connect), ("send", self.send), ("read", self.read)];
         let phase = |(key, secs): (&str, Option<f64>)| match secs {
             Some(secs) if secs > 0.0 && secs <= PHASE_SECS_MAX => Duration::from_secs_f64(secs),
@@ -111,12 +111,89 @@ impl TimeoutWire {
                 Duration::ZERO
             }
         };
-        phases.into_iter().map(phase).sum()
+        Timeouts(phases.into_iter().map(phase).sum())
     }
 }
 
-/// What an attempt may take where neither route nor upstream says: APISIX's 60 s for each phase.
-pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(180);
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts(Duration);
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self(Duration::from_secs(180))
+    }
+}
+impl Timeouts {
+    /// Until the head.
+    pub fn head(&self) -> Duration {
+        self.0
+    }
+    /// Between chunks.
+    pub fn idle(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+/// Stub.
+#[derive(Debug, PartialEq)]
+pub struct Keepalive;
+/// Stub.
+#[derive(Debug, PartialEq)]
+pub struct Tls;
+/// Stub.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) facts: &'a crate::facts::Facts<'a>,
+    pub(crate) now: crate::time::Timestamp,
+    pub(crate) chance: &'a dyn Fn() -> u64,
+    pub(crate) tried: &'a Tried,
+    pub(crate) is_trial: bool,
+}
+#[derive(Default)]
+pub(crate) struct Tried(u64);
+impl Tried {
+    pub(crate) fn insert(&mut self, index: usize) {
+        self.0 |= 1 << index;
+    }
+    pub(crate) fn count(&self) -> usize {
+        self.0.count_ones() as usize
+    }
+}
+#[derive(Debug)]
+pub(crate) struct InFlight;
+impl InFlight {
+    pub(crate) fn observe(&self, _: Duration, _: crate::time::Timestamp) {}
+}
+pub(crate) struct Vital;
+impl Vital {
+    pub(crate) fn breaker(&self) -> Option<&'static crate::breaker::Breaker> {
+        None
+    }
+}
+impl Balancer {
+    pub(crate) fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
+        let rotation = self.rotation.as_ref()?;
+        let first = if ask.is_trial { rotation.peek() } else { rotation.next() };
+        let n = self.upstream.nodes.len();
+        (0..n).map(|i| (first + i) % n).find(|i| ask.tried.0 & (1 << i) == 0)
+    }
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        self.at(index)
+    }
+    pub(crate) fn vital(&self, _: usize) -> Vital {
+        Vital
+    }
+    pub(crate) fn start(&self, _: usize) -> InFlight {
+        InFlight
+    }
+}
+impl Upstream {
+    pub(crate) fn retries(&self) -> u32 {
+        (self.nodes.len() as u32).saturating_sub(1)
+    }
+    pub(crate) fn nodes_count(&self) -> usize {
+        self.nodes.len()
+    }
+}
 
 /// What the header `Host` says to the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,13 +204,17 @@ enum HostPolicy {
 }
 
 /// A checked upstream, shared by all that name it.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) scheme: Scheme,
     /// None in place of an upstream that is gone ([`Upstream::gone`]).
     nodes: Vec<(Node, Weight)>,
     host: HostPolicy,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) timeout: Option<Timeouts>,
+    pub(crate) retry: crate::retry::Policy,
+    pub(crate) retry_timeout: Option<Duration>,
+    pub(crate) keepalive: Keepalive,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// One use of an upstream, with its own walk over the nodes: two branches that share an upstream and
@@ -176,11 +257,12 @@ impl Balancer {
     }
 }
 
+impl PartialEq for Upstream { fn eq(&self, o: &Self) -> bool { self.nodes == o.nodes && self.scheme == o.scheme } }
 impl Upstream {
     /// What stands for an upstream that is named and does not exist: it has no nodes.
     pub(crate) fn gone() -> Arc<Self> {
         let (scheme, host) = (Scheme::Http, HostPolicy::Node);
-        Arc::new(Self { scheme, nodes: Vec::new(), host, timeout: None })
+        Arc::new(Self { scheme, nodes: Vec::new(), host, timeout: None, retry: Default::default(), retry_timeout: None, keepalive: Keepalive, tls: None })
     }
 
     /// What the header `Host` says to `node`, for a request that asks for `asked`.
@@ -234,7 +316,7 @@ fn from_url(url: &str, at: At<'_>, report: &mut Report) -> Option<Upstream> {
         return None;
     };
     let node = Node::new(host, port.unwrap_or(scheme.default_port()), scheme);
-    Some(Upstream { scheme, nodes: vec![(node, Weight(1))], host: HostPolicy::Node, timeout: None })
+    Some(Upstream { scheme, nodes: vec![(node, Weight(1))], host: HostPolicy::Node, timeout: None, retry: Default::default(), retry_timeout: None, keepalive: Keepalive, tls: None })
 }
 
 impl UpstreamObject {
@@ -265,7 +347,7 @@ impl UpstreamObject {
             }
         };
         let sound = report.faults.len() == faults_before;
-        sound.then_some(Upstream { scheme, nodes, host, timeout })
+        sound.then_some(Upstream { scheme, nodes, host, timeout, retry: Default::default(), retry_timeout: None, keepalive: Keepalive, tls: None })
     }
 
     fn host_policy(&self, at: At<'_>, report: &mut Report) -> HostPolicy {

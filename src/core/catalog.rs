@@ -42,6 +42,7 @@ pub(crate) struct Service<'d> {
     upstream: Option<Arc<Upstream>>,
     hosts: Vec<String>,
     pub(crate) name: Option<Box<str>>,
+    upgrades: bool,
     plugins: Vec<Plugin<'d>>,
 }
 
@@ -70,6 +71,8 @@ pub(crate) struct Inherited<'c, 'd> {
     pub(crate) hosts: &'c [String],
     /// The name of the service.
     pub(crate) service_name: Option<&'c str>,
+    /// For a route that does not say whether it upgrades.
+    pub(crate) upgrades: bool,
     /// The plugins that the route takes over where it has none of the same name, each with the key by
     /// which the route names where it is from; the nearest first.
     pub(crate) plugins: Vec<(&'c Plugin<'d>, &'static str)>,
@@ -181,6 +184,7 @@ impl<'d> Catalog<'d> {
                     inherited.upstream = service.upstream.clone().map(Some);
                     inherited.hosts = &service.hosts;
                     inherited.service_name = service.name.as_deref();
+                    inherited.upgrades = service.upgrades;
                     inherited.take(&service.plugins, SERVICE_ID);
                 }
                 Named::Faulty => (inherited.is_faulty, inherited.upstream) = (true, Some(None)),
@@ -220,7 +224,8 @@ impl<'d> Catalog<'d> {
             let hosts = wire.hosts(at, report);
             self.check_plugins(wire.plugins.as_ref(), Kind::Service, own.as_ref(), at, report);
             let (plugins, name) = (Plugin::all_of(Kind::Service, value, at, self), wire.name());
-            Some(Service { upstream: own.flatten(), hosts, name, plugins })
+            let upgrades = wire.enable_websocket.unwrap_or(false);
+            Some(Service { upstream: own.flatten(), hosts, name, upgrades, plugins })
         })
     }
 

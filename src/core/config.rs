@@ -189,6 +189,8 @@ pub(crate) struct SettingsWire {
     pub(crate) proof_headers: Option<bool>,
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = BODY_MAX)))]
     pub(crate) body_max: Option<usize>,
+    #[cfg_attr(feature = "schema", schemars(range(max = BODY_MAX)))]
+    pub(crate) replay_max: Option<usize>,
 }
 
 /// How a document is served as a whole.
@@ -200,15 +202,18 @@ pub(crate) struct Settings {
     pub(crate) proof_headers: bool,
     /// The most bytes of a request's body that are read where a decision or a change needs it.
     pub(crate) body_max: usize,
+    /// The most bytes of a request's body that are kept where another attempt may have to send it again.
+    pub(crate) replay_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { router: RouterKind::default(), proof_headers: true, body_max: 1024 * 1024 }
+        let (body_max, replay_max) = (1024 * 1024, 64 * 1024);
+        Self { router: RouterKind::default(), proof_headers: true, body_max, replay_max }
     }
 }
 
-/// The most that `body_max` can be: so much a Worker can hold several times over.
+/// The most that `body_max` and `replay_max` can be: so much a Worker can hold several times over.
 const BODY_MAX: usize = 16 * 1024 * 1024;
 
 impl SettingsWire {
@@ -218,10 +223,14 @@ impl SettingsWire {
         if !self.body_max.is_none_or(|max| (1..=BODY_MAX).contains(&max)) {
             report.fault(at.key("body_max"), format!("expected 1 to {BODY_MAX} bytes"));
         }
+        if !self.replay_max.is_none_or(|max| max <= BODY_MAX) {
+            report.fault(at.key("replay_max"), format!("expected 0 to {BODY_MAX} bytes"));
+        }
         Settings {
             router: self.router.unwrap_or(default.router),
             proof_headers: self.proof_headers.unwrap_or(default.proof_headers),
             body_max: self.body_max.unwrap_or(default.body_max),
+            replay_max: self.replay_max.unwrap_or(default.replay_max),
         }
     }
 }

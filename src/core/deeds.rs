@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::breaker::{self, ApiBreaker, ApiBreakerWire};
 use crate::fault::{At, Report};
 use crate::kind::Kind;
 use crate::plugin;
@@ -12,13 +13,16 @@ use crate::split::{self, Scope, Section, TrafficSplitWire};
 use crate::wire::{self, Members};
 
 /// The plugins that a route takes over from other resources.
-pub(crate) const TAKEN_OVER: [&str; 2] = [proxy_rewrite::PLUGIN, split::PLUGIN];
+pub(crate) const TAKEN_OVER: [&str; 3] = [proxy_rewrite::PLUGIN, breaker::PLUGIN, split::PLUGIN];
 
 /// Plugins, compiled for one route. What does not depend on the route is shared by all that have it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deeds {
     /// What is changed in every request, in this order.
     pub(crate) rewrites: Vec<Arc<ProxyRewrite>>,
+    /// What may answer in place of the upstream, in the order in which it is asked. Each route counts in
+    /// one of its own.
+    pub(crate) breakers: Vec<ApiBreaker>,
     /// The rules by which requests are divided, in the order in which they are asked.
     pub(crate) sections: Vec<Arc<Section>>,
 }
@@ -59,12 +63,17 @@ impl Deeds {
             let compile =
                 |wire: ProxyRewriteWire, report: &mut Report| Some(wire.compile(at, report));
             self.rewrites.extend(wire::read(value, at, report, compile).map(Arc::new));
+        } else if name == breaker::PLUGIN {
+            let compile =
+                |wire: ApiBreakerWire, report: &mut Report| Some(wire.compile(at, report));
+            self.breakers.extend(wire::read(value, at, report, compile));
         }
     }
 
     /// Adds what is done after these.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.rewrites.append(&mut other.rewrites);
+        self.breakers.append(&mut other.breakers);
         self.sections.append(&mut other.sections);
     }
 
@@ -83,7 +92,8 @@ impl Deeds {
     /// has the last word.
     pub(crate) fn after(mut self, mut global: Self) -> Self {
         global.rewrites.append(&mut self.rewrites);
+        global.breakers.append(&mut self.breakers);
         self.sections.extend(global.sections.into_iter().rev());
-        Self { rewrites: global.rewrites, sections: self.sections }
+        Self { sections: self.sections, ..global }
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use self::course::{Course, Once};
 pub use self::relay::{Relay, Tail};
 use crate::balance::{Ask, Keepalive, Timeouts, Tls, Tried};
+use crate::breaker::{ApiBreaker, Broken};
 use crate::facts::{Body, Draft, Facts, Matched, NeedsBody};
 use crate::forced::Override;
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
@@ -85,12 +86,29 @@ impl Observer for Nobody {}
 pub struct Exchange<'a> {
     snapshot: Option<&'a Snapshot>,
     decision: Result<Decision<'a>, Problem>,
+    /// What the route answers by itself.
+    own: Option<Answer>,
+}
+
+/// Why a request goes nowhere.
+enum Stop {
+    Problem(Problem),
+    /// The route has an answer of its own for it.
+    Answer(Problem, Answer),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
 }
 
 /// Where a request goes.
 struct Decision<'a> {
     route: &'a Route,
     matched: Matched<'a>,
+    /// The plugins that count what comes of it.
+    breakers: Vec<&'a ApiBreaker>,
     /// The request as the plugins of the route leave it to the branch.
     draft: Draft<'a>,
     picked: Picked<'a>,
@@ -119,19 +137,26 @@ impl<'a> Exchange<'a> {
         means: Means<'_>,
         body: Body<'_>,
     ) -> Result<Self, NeedsBody> {
-        let decision = match (inquiry.head.fault(), inquiry.snapshot) {
-            (Some(problem), _) => Err(problem),
-            (None, None) => Err(Problem::NoConfiguration),
+        let snapshot = inquiry.snapshot;
+        let made = match (inquiry.head.fault(), snapshot) {
+            (Some(problem), _) => Err(problem.into()),
+            (None, None) => Err(Problem::NoConfiguration.into()),
             (None, Some(snapshot)) => {
                 Decision::make(snapshot, inquiry.head, means, body, observer)?
             }
         };
-        Ok(Self { snapshot: inquiry.snapshot, decision })
+        Ok(match made {
+            Ok(decision) => Self { snapshot, decision: Ok(decision), own: None },
+            Err(Stop::Problem(problem)) => Self::failed(snapshot, problem),
+            Err(Stop::Answer(problem, answer)) => {
+                Self { snapshot, decision: Err(problem), own: Some(answer) }
+            }
+        })
     }
 
     /// An exchange that ends with `problem` before anything is decided.
     pub fn failed(snapshot: Option<&'a Snapshot>, problem: Problem) -> Self {
-        Self { snapshot, decision: Err(problem) }
+        Self { snapshot, decision: Err(problem), own: None }
     }
 
     /// The most bytes of a body that are read.
@@ -208,7 +233,15 @@ impl<'a> Exchange<'a> {
         let retry_after = event.and_then(|_| retry_after(&asked()?, means.now));
         let has_key = head.header("idempotency-key").is_some();
         let once = Once { method: &decision.method, has_key, is_kept, retry_after };
-        decision.course.settle(event, once, means)
+        let pause = decision.course.settle(event, once, means);
+        if pause.is_none() {
+            let failed = event.and_then(Event::failure).map(|it| Problem::Upstream(it).status());
+            let status = failed.or_else(|| response.map(ResponseHead::status));
+            for (breaker, status) in decision.breakers.iter().zip(status.into_iter().cycle()) {
+                breaker.note(status, means.now);
+            }
+        }
+        pause
     }
 
     /// The revision of the configuration that decided.
@@ -294,8 +327,8 @@ impl<'a> Exchange<'a> {
 
     /// The answer that tells the client of a problem.
     pub fn refuse(&self, problem: Problem) -> Answer {
-        let mut answer = problem.answer();
-        answer.headers.extend(self.proof().filter_map(|(name, value)| Some((name, value?))));
+        let mut answer = self.own.clone().unwrap_or_else(|| problem.answer());
+        answer.headers.extend(self.proof().filter_map(|(name, value)| Some((name.into(), value?))));
         answer
     }
 
@@ -317,6 +350,16 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// The answer of a plugin that lets nothing through. Without a body of its own it is a problem like others.
+fn broken(breaker: &ApiBreaker, facts: &Facts<'_>) -> Stop {
+    let problem = Problem::CircuitOpen;
+    let Broken { status, body, headers } = breaker.answer(facts);
+    let Some(body) = body else { return Stop::Answer(problem, problem.answer_with(status)) };
+    let headers = headers.into_iter().map(|(name, value)| (Cow::Owned(name.to_owned()), value));
+    let answer = Answer { status, headers: headers.collect(), body: body.to_owned() };
+    Stop::Answer(problem, answer)
+}
+
 /// Whether the body is a stream of events that can be read as it is.
 fn is_event_stream(response: &impl ResponseHead) -> bool {
     let is_type = |value: Cow<'_, str>| {
@@ -334,7 +377,7 @@ impl<'a> Decision<'a> {
         means: Means<'_>,
         body: Body<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Result<Self, Problem>, NeedsBody> {
+    ) -> Result<Result<Self, Stop>, NeedsBody> {
         let mut draft = Draft::of(head);
         let asked = Facts::new(head, &draft, body);
         let found = snapshot.find(&asked, observer);
@@ -344,7 +387,7 @@ impl<'a> Decision<'a> {
         observer.searched(found.as_ref().map(|(number, _)| *number), &asked);
         let found =
             found.and_then(|(number, params)| Some((snapshot.routes().get(number)?, params)));
-        let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute)) };
+        let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute.into())) };
         let matched = route.matched(params);
         let mut wants_body = false;
         for rewrite in &route.rewrites {
@@ -357,18 +400,26 @@ impl<'a> Decision<'a> {
             let before = draft.clone();
             let facts = Facts::new(head, &before, body).of_route(&matched);
             if let Err(problem) = rewrite.apply(&facts, &mut draft) {
-                return Ok(Err(problem));
+                return Ok(Err(problem.into()));
             }
             wants_body |= facts.wants_body();
         }
         let facts = Facts::new(head, &draft, body).of_route(&matched);
-        let rule = route.split.rule(&facts, &mut |section, rule| {
-            observer.rule_passed_over(section, rule, &facts);
-        });
+        let breakers = route.breakers.iter().filter(|breaker| breaker.acts_on(&facts));
+        let breakers: Vec<&ApiBreaker> = breakers.collect();
         if wants_body || facts.wants_body() {
             return Err(NeedsBody);
         }
-        let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream)) };
+        if let Some(open) = breakers.iter().find(|breaker| breaker.is_open(means.now)) {
+            return Ok(Err(broken(open, &facts)));
+        }
+        let rule = route.split.rule(&facts, &mut |section, rule| {
+            observer.rule_passed_over(section, rule, &facts);
+        });
+        if facts.wants_body() {
+            return Err(NeedsBody);
+        }
+        let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream.into())) };
         let picked = rule.pick(&facts, &route.id, means)?;
         observer.picked(rule, &picked);
         // What opens a branch here is none of the upstream's business, whichever rule took the request.
@@ -377,7 +428,7 @@ impl<'a> Decision<'a> {
         draft.edits.follow(removals);
         let course = Course::new(rule, picked.branch, &picked.how);
         let (method, response) = (draft.method.clone(), Edits::default());
-        Ok(Ok(Self { route, matched, draft, picked, course, method, response }))
+        Ok(Ok(Self { route, matched, breakers, draft, picked, course, method, response }))
     }
 
     /// The node for an attempt, which has begun.

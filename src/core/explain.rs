@@ -187,7 +187,7 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
     told.reads_body = is_asked_for || is_changed;
     let attempt = match told.reads_body && is_long {
         true => Err(Problem::BodyTooLarge),
-        false => exchange.attempt(head, if is_changed { whole } else { known }),
+        false => exchange.attempt(head, if is_changed { whole } else { known }, means),
     };
     match attempt {
         Ok(attempt) => {
@@ -233,7 +233,7 @@ impl Request {
             method: attempt.method.to_string(),
             url: format!("{}://{authority}{}", attempt.scheme.as_str(), attempt.target),
             host: attempt.host.to_string(),
-            timeout_ms: u64::try_from(attempt.timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: u64::try_from(attempt.timeouts.head().as_millis()).unwrap_or(u64::MAX),
             headers,
             body: attempt.body.as_ref().map(told),
             body_bytes: attempt.body.as_ref().map(Vec::len),

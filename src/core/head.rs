@@ -144,7 +144,7 @@ pub const HOP_BY_HOP: [&str; 10] = [
     "upgrade",
 ];
 
-/// Headers that `Connection` may not take away: the next hop frames and routes the message by them.
+/// Headers that `Connection` may not take away, nor documents edit: the next hop frames and routes the message by them.
 const NOT_NOMINATED: [&str; 2] = ["content-length", "host"];
 
 /// Adds the headers that `Connection` nominates to those to remove.
@@ -200,6 +200,24 @@ pub(crate) fn is_header_name(name: &str) -> bool {
 /// Whether `value` can be sent as a header value: visible ASCII, blanks and tabs, none at the ends.
 pub(crate) fn is_header_value(value: &str) -> bool {
     value.trim() == value && value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
+}
+
+/// A value without what cannot be sent as a header value.
+pub(crate) fn sendable(value: Cow<'_, str>) -> String {
+    if is_header_value(&value) {
+        return value.into_owned();
+    }
+    let visible = value.chars().filter(|c| matches!(c, '\t' | ' '..='~'));
+    visible.collect::<String>().trim().to_owned()
+}
+
+/// Why a document cannot edit the header of this lower-case name, if it cannot.
+pub(crate) fn why_fixed(name: &str) -> Option<&'static str> {
+    if !is_header_name(name) {
+        return Some("expected a header name");
+    }
+    let is_fixed = NOT_NOMINATED.contains(&name) || HOP_BY_HOP.contains(&name);
+    is_fixed.then_some("this header belongs to the connection and cannot be edited")
 }
 
 /// The path and query of a request target, normalised as Cloudflare does before a Worker sees it

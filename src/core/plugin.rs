@@ -1,5 +1,6 @@
 //! Plugins by name: which there are, and in which kinds of resources each may stand.
 
+use crate::breaker;
 use crate::fault::{At, Report, did_you_mean};
 use crate::kind::Kind;
 use crate::proxy_rewrite;
@@ -10,13 +11,13 @@ use crate::wire::Members;
 pub(crate) const KEY_AUTH: &str = "key-auth";
 
 /// The plugins of this version, by APISIX's priority, the highest first.
-pub const PLUGINS: [&str; 3] = [KEY_AUTH, proxy_rewrite::PLUGIN, split::PLUGIN];
+pub const PLUGINS: [&str; 4] = [KEY_AUTH, proxy_rewrite::PLUGIN, breaker::PLUGIN, split::PLUGIN];
 
 /// The plugins of APISIX 3.x, as far as this version has nothing of them.
 const OTHERS: &str = "\
     acl ai ai-aliyun-content-moderation ai-aws-content-moderation ai-cache ai-lakera-guard \
     ai-prompt-decorator ai-prompt-guard ai-prompt-template ai-proxy ai-proxy-multi ai-rag \
-    ai-rate-limiting ai-request-rewrite api-breaker attach-consumer-label authz-casbin authz-casdoor \
+    ai-rate-limiting ai-request-rewrite attach-consumer-label authz-casbin authz-casdoor \
     authz-keycloak aws-lambda azure-functions basic-auth batch-requests body-transformer brotli \
     cas-auth chaitin-waf clickhouse-logger client-control consumer-restriction cors csrf datadog \
     degraphql dubbo-proxy echo elasticsearch-logger error-log-logger example-plugin \
@@ -47,8 +48,8 @@ fn misplaced(name: &str, holder: Kind) -> Option<String> {
         matches!(holder, Kind::Route | Kind::Service | Kind::PluginConfig | Kind::GlobalRule);
     let takes_keys = matches!(holder, Kind::Consumer | Kind::Credential);
     match name {
-        proxy_rewrite::PLUGIN | split::PLUGIN if has_traffic => None,
-        proxy_rewrite::PLUGIN | split::PLUGIN => {
+        proxy_rewrite::PLUGIN | breaker::PLUGIN | split::PLUGIN if has_traffic => None,
+        proxy_rewrite::PLUGIN | breaker::PLUGIN | split::PLUGIN => {
             Some(format!("not supported in a {} yet", holder.singular()))
         }
         KEY_AUTH if takes_keys => None,
@@ -79,6 +80,8 @@ pub(crate) fn check_metadata_id(name: &str, at: At<'_>, report: &mut Report) {
 pub(crate) struct TrafficPlugins {
     #[schemars(rename = "proxy-rewrite")]
     proxy_rewrite: Option<proxy_rewrite::ProxyRewriteWire>,
+    #[schemars(rename = "api-breaker")]
+    api_breaker: Option<breaker::ApiBreakerWire>,
     #[schemars(rename = "traffic-split")]
     traffic_split: Option<split::TrafficSplitWire>,
 }

@@ -4,6 +4,8 @@
 //! APISIX read; the header `Proxy-Status` (RFC 9209) carries the same reason for machines. What an
 //! upstream answers is never rewritten into a problem.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 
 /// Why an attempt brought no response, by the error types of RFC 9209, section 2.3.
@@ -58,6 +60,8 @@ impl Failure {
 pub enum Problem {
     /// The request is not sound HTTP, so it cannot be forwarded as the same message.
     BadRequest,
+    /// The plugin `api-breaker` of the route lets nothing through.
+    CircuitOpen,
     /// The method is for proxies that Splitway is none of (CONNECT).
     MethodNotAllowed,
     /// There is no configuration to decide by.
@@ -75,6 +79,8 @@ pub enum Problem {
     BodyTooLarge,
     /// No rule of the route takes the request, and the route has no upstream of its own.
     NoUpstream,
+    /// The body of the request took longer than it may.
+    RequestTimeout,
     /// The upstream brought no response.
     Upstream(Failure),
     /// What the route names was deleted while the route still needed it.
@@ -89,7 +95,8 @@ impl Problem {
             Self::BodyEncoded => 415,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
-            Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => 503,
+            Self::RequestTimeout => 408,
+            Self::CircuitOpen | Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => 503,
             Self::NoRoute => 404,
             Self::UnknownTransferCoding => 501,
             Self::Upstream(failure) if failure.is_timeout() => 504,
@@ -105,7 +112,9 @@ impl Problem {
             | Self::BodyNotJson
             | Self::BodyTooLarge
             | Self::MethodNotAllowed
+            | Self::RequestTimeout
             | Self::UnknownTransferCoding => Failure::HttpRequestError.token(),
+            Self::CircuitOpen => Failure::DestinationUnavailable.token(),
             Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => {
                 "proxy_configuration_error"
             }
@@ -121,10 +130,12 @@ impl Problem {
             Self::BodyEncoded => "The content coding of the body is not known here",
             Self::BodyNotJson => "The body of the request is no JSON object",
             Self::BodyTooLarge => "The body of the request is longer than this route can look at",
+            Self::CircuitOpen => "The circuit breaker of this route is open",
             Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
             Self::NoUpstream => "No rule of this route takes this request",
             Self::NoRoute => "No route takes this request",
+            Self::RequestTimeout => "The body of the request took too long",
             Self::UnknownTransferCoding => "The transfer coding of the body is not known here",
             Self::Upstream(Failure::HttpRequestError) => "The body of the request broke off",
             Self::Upstream(failure) if failure.is_timeout() => "The upstream took too long",
@@ -141,9 +152,11 @@ impl Problem {
             | Self::BodyEncoded
             | Self::BodyNotJson
             | Self::BodyTooLarge
+            | Self::CircuitOpen
             | Self::MethodNotAllowed
             | Self::NoConfiguration
             | Self::NoUpstream
+            | Self::RequestTimeout
             | Self::UnknownTransferCoding
             | Self::Upstream(_)
             | Self::UpstreamGone => self.title(),
@@ -152,17 +165,22 @@ impl Problem {
 
     /// The response that tells it.
     pub fn answer(self) -> Answer {
+        self.answer_with(self.status())
+    }
+
+    /// The same with another status.
+    pub(crate) fn answer_with(self, status: u16) -> Answer {
         let body = json!({
             "type": format!("urn:splitway:problem:{}", self.token()),
             "title": self.title(),
-            "status": self.status(),
+            "status": status,
             "error_msg": self.error_msg(),
         });
         Answer {
-            status: self.status(),
+            status,
             headers: vec![
-                ("content-type", "application/problem+json".to_owned()),
-                ("proxy-status", format!("splitway; error={}", self.token())),
+                ("content-type".into(), "application/problem+json".to_owned()),
+                ("proxy-status".into(), format!("splitway; error={}", self.token())),
             ],
             body: body.to_string(),
         }
@@ -175,7 +193,7 @@ pub struct Answer {
     /// The status code.
     pub status: u16,
     /// The headers, names in lower case; the runtime adds `content-length`.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body; not sent in answer to HEAD.
     pub body: String,
 }

@@ -15,7 +15,7 @@ use crate::node::is_host;
 use crate::plugin::{PLUGINS, TrafficPlugins};
 use crate::rewrite::URI_MAX;
 use crate::route::{Conditions, METHODS, Pattern, RouterKind, is_mute};
-use crate::wire::{Labels, Lua, Members, Remark, Unsupported};
+use crate::wire::{Labels, Lua, Members, Remark};
 
 /// How long the pattern of a host may be: a name, behind `*.` and before a port.
 #[cfg(feature = "schema")]
@@ -83,7 +83,7 @@ pub(crate) struct RouteWire {
     pub(crate) plugin_config_id: Option<Id>,
     #[cfg_attr(feature = "schema", schemars(with = "Option<TrafficPlugins>"))]
     pub(crate) plugins: Option<Members>,
-    enable_websocket: Option<Unsupported>,
+    enable_websocket: Option<bool>,
     filter_func: Option<Lua>,
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     remote_addr: Option<String>,
@@ -122,7 +122,7 @@ pub(crate) struct ServiceWire {
     pub(crate) upstream_id: Option<Id>,
     #[cfg_attr(feature = "schema", schemars(with = "Option<TrafficPlugins>"))]
     pub(crate) plugins: Option<Members>,
-    enable_websocket: Option<Unsupported>,
+    pub(crate) enable_websocket: Option<bool>,
     script: Option<Lua>,
 }
 
@@ -172,6 +172,11 @@ impl RouteWire {
     /// The name that expressions know the route by.
     pub(crate) fn name(&self) -> Option<Box<str>> {
         self.name.as_ref().map(|name| name.0.clone())
+    }
+
+    /// Whether clients may ask it to speak another protocol, if it says so.
+    pub(crate) fn upgrades(&self) -> Option<bool> {
+        self.enable_websocket
     }
 
     /// Whether the route takes part at all.

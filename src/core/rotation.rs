@@ -131,6 +131,15 @@ impl Rotation {
         Some(rows)
     }
 
+    /// Stub.
+    pub fn next_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        (0..self.ends.len()).find(|i| weight(*i) > 0)
+    }
+    /// Stub.
+    pub fn peek_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        self.next_among(weight)
+    }
+
     /// In how many consecutive picks the shares are exact.
     pub fn period(&self) -> u64 {
         self.period

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::balance::{UpstreamObject, UpstreamWire};
+use crate::breaker::{self, ApiBreakerWire};
 use crate::config::SettingsWire;
 use crate::consumer::{
     ConsumerGroupWire, ConsumerWire, CredentialId, CredentialWire, Key, KeyAuthWire, Username,
@@ -125,6 +126,7 @@ pub(crate) fn text() -> String {
         ("settings", of::<SettingsWire>()),
         (&*format!("plugins/{}", split::PLUGIN), of::<TrafficSplitWire>()),
         (&*format!("plugins/{}", proxy_rewrite::PLUGIN), of::<ProxyRewriteWire>()),
+        (&*format!("plugins/{}", breaker::PLUGIN), of::<ApiBreakerWire>()),
         (&*format!("plugins/{KEY_AUTH}/consumer"), of::<KeyAuthWire>()),
     ];
     let lines = schemas.map(|(name, schema)| format!("\"{name}\":{schema}"));

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::balance::Upstream;
+use crate::balance::{Timeouts, Upstream};
+use crate::breaker::ApiBreaker;
 use crate::catalog::{self, Catalog, Inherited, Plugin, collect, id_of, positional_id};
 use crate::config::{Published, Resources, Settings, SettingsWire};
 use crate::consumer::{self, Keys};
@@ -76,9 +76,14 @@ pub(crate) struct Route {
     service: Option<(Box<str>, Option<Box<str>>)>,
     /// What is changed in its requests before they are split.
     pub(crate) rewrites: Box<[Arc<ProxyRewrite>]>,
+    /// What may answer them in place of an upstream, in the order in which it is asked, and counts what
+    /// upstreams answer. Those of the global rules are first.
+    pub(crate) breakers: Box<[ApiBreaker]>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) timeout: Option<Timeouts>,
+    /// Whether clients may ask it to speak another protocol.
+    pub(crate) upgrades: bool,
 }
 
 impl Route {
@@ -97,14 +102,17 @@ impl Route {
 
 impl Snapshot {
     /// This snapshot, to serve after `earlier`: the walks of splits that did not change go on, so that
-    /// shares stay exact whatever else is changed.
+    /// shares stay exact whatever else is changed, and breakers keep what they have counted.
     #[must_use]
     pub fn following(mut self, earlier: &Self) -> Self {
         let by_id: BTreeMap<&str, &Route> =
             earlier.routes.iter().map(|route| (&*route.id, route)).collect();
         let splits = self.routes.iter_mut().map(|route| {
-            let before = by_id.get(&*route.id).map(|earlier| &earlier.split);
-            (&mut route.split, before)
+            let before = by_id.get(&*route.id);
+            if let Some(before) = before {
+                ApiBreaker::follow_all(&mut route.breakers, &before.breakers);
+            }
+            (&mut route.split, before.map(|earlier| &earlier.split))
         });
         split::follow(splits, earlier.routes.iter().map(|route| &route.split));
         self
@@ -133,6 +141,11 @@ impl Snapshot {
     /// The most bytes of a request's body that are read for a decision.
     pub(crate) fn body_max(&self) -> usize {
         self.settings.body_max
+    }
+
+    /// The most bytes of a request's body that are kept for another attempt.
+    pub(crate) fn replay_max(&self) -> usize {
+        self.settings.replay_max
     }
 
     /// The enabled routes, in the order of the document.
@@ -332,18 +345,25 @@ fn compile_route(
         let methods = &conditions.methods;
         let scope = Scope { salt: &salt, methods, ..catalog.scope(own.as_ref()) };
         let (global, plugins) = (&catalog.global, wire.plugins.as_ref());
-        let (rewrites, split) = compile_plugins(plugins, &inherited, global, scope, at, report)?;
+        let (rewrites, breakers, split) =
+            compile_plugins(plugins, &inherited, global, scope, at, report)?;
         // A resource by itself may have its id elsewhere.
         if wire.id.is_none() && router.is_some() && split.depends_on_id(&salt) {
             report.warn(at, "`sticky` or `override` of a route without an `id`: its keys and tokens change when routes are inserted before it");
         }
-        let name = wire.name();
+        let (name, upgrades) = (wire.name(), wire.upgrades().unwrap_or(inherited.upgrades));
         let service =
             service.map(|id| (id.as_str().into(), inherited.service_name.map(Into::into)));
         let id = id.as_str().into();
-        is_enabled.then_some((conditions, Route { id, name, service, rewrites, split, timeout }))
+        is_enabled.then_some((
+            conditions,
+            Route { id, name, service, rewrites, breakers, split, timeout, upgrades },
+        ))
     })
 }
+
+/// What the plugins of a route make of it.
+type Compiled = (Box<[Arc<ProxyRewrite>]>, Box<[ApiBreaker]>, Split);
 
 /// What is done to the requests of a route, by its own plugins, those it inherits and the global ones.
 fn compile_plugins(
@@ -353,7 +373,7 @@ fn compile_plugins(
     scope: Scope<'_>,
     at: At<'_>,
     report: &mut Report,
-) -> Option<(Box<[Arc<ProxyRewrite>]>, Split)> {
+) -> Option<Compiled> {
     let faults_before = report.faults.len();
     let mut deeds = match plugins {
         Some(list) => Deeds::compile(list, Kind::Route, scope, at.key("plugins"), report),
@@ -375,7 +395,7 @@ fn compile_plugins(
     if inherited.is_gone {
         // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
         let nowhere = Split::new(Vec::new(), Some(Upstream::gone()), scope.phase);
-        return nowhere.ok().map(|split| (Box::default(), split));
+        return nowhere.ok().map(|split| (Box::default(), Box::default(), split));
     }
     if deeds.sections.is_empty() && scope.own.is_none() {
         report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
@@ -390,7 +410,8 @@ fn compile_plugins(
         None => None,
     };
     let split = Split::new(deeds.sections, own, scope.phase).ok()?;
-    Some((deeds.rewrites.into(), split))
+    let breakers = deeds.breakers.iter().map(ApiBreaker::for_route).collect();
+    Some((deeds.rewrites.into(), breakers, split))
 }
 
 #[cfg(test)]

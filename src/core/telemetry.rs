@@ -16,6 +16,8 @@ pub mod proof {
     pub const PICKED: &str = "x-splitway-picked";
     /// How many attempts were made, where more than one was.
     pub const ATTEMPTS: &str = "x-splitway-attempts";
+    /// All of them.
+    pub(crate) const ALL: [&str; 5] = [ROUTE, BRANCH, REVISION, PICKED, ATTEMPTS];
     /// Stands where there is nothing to name: no route took the request, nothing is configured.
     pub const NONE: &str = "none";
 }

@@ -1,5 +1,7 @@
 //! Time as data: the core is told what time it is and never asks.
 
+mod http_date;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ mod config;
 mod ledger;
 mod walkthrough;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
@@ -18,6 +19,8 @@ use splitway_local::{ServeOptions, Server};
 use splitway_tests::origin::Origin;
 use splitway_tests::script::Script;
 use splitway_tests::target::{SECRET, Skip, Target};
+use splitway_tests::tls::{Authority, Certificate};
+use tempfile::NamedTempFile;
 
 use config::Config;
 use ledger::Ledgered;
@@ -29,6 +32,8 @@ splitway_tests::dialogues!(held Ledgered);
 struct Axum {
     running: Option<(Server, Config)>,
     resolve: Vec<Override>,
+    /// The only one that the server trusts besides those of the system, once an upstream needs it.
+    authority: Option<(Authority, NamedTempFile)>,
 }
 
 impl Axum {
@@ -44,7 +49,7 @@ impl Target for Axum {
     }];
 
     fn new() -> Self {
-        Self { running: None, resolve: Vec::new() }
+        Self { running: None, resolve: Vec::new(), authority: None }
     }
 
     fn origin(&mut self, script: impl Into<Script>) -> Origin {
@@ -61,6 +66,16 @@ impl Target for Axum {
         Origin::refusing()
     }
 
+    fn tls_origin(&mut self, certificate: Certificate, script: impl Into<Script>) -> Origin {
+        let (authority, _) = self.authority.get_or_insert_with(|| {
+            let authority = Authority::default();
+            let mut file = NamedTempFile::new().unwrap();
+            file.write_all(authority.pem().as_bytes()).unwrap();
+            (authority, file)
+        });
+        authority.origin(certificate, script.into())
+    }
+
     fn start(&mut self, document: &str) {
         let config = Config::new(document);
         let options = ServeOptions {
@@ -69,6 +84,7 @@ impl Target for Axum {
             // A request of the contract may be taken by any of several threads.
             workers: NonZeroUsize::new(4),
             resolve: self.resolve.drain(..).collect(),
+            ca: self.authority.as_ref().map(|(_, file)| file.path().to_owned()),
             secret: Some(SECRET.to_owned()),
             is_silent: true,
             ..ServeOptions::default()

@@ -36,7 +36,7 @@ const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         step: ("admin-api-045", 0),
-        expect: r#"{"status": 200, "body_is": ["key-auth", "proxy-rewrite", "traffic-split"]}"#,
+        expect: r#"{"status": 200, "body_is": ["key-auth", "proxy-rewrite", "api-breaker", "traffic-split"]}"#,
         why: "the plugins that there are here, ordered in the same way",
     },
     Difference { step: ("admin-api-048", 0), expect: NO_STANDALONE, why: WHY_NO_STANDALONE },

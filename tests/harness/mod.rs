@@ -8,6 +8,9 @@
 //! |-------------------|-----------------------------------------------------------------------------|
 //! | [`message`]       | a [`Call`](message::Call) and its [`Answer`](message::Answer), byte by byte |
 //! | [`script`]        | what an upstream does when it is asked                                      |
+//! | [`plan`]          | what that means on the wire, byte by byte                                   |
+//! | [`events`]        | streams of events, as they are and as they fail                             |
+//! | [`line`]          | a connection of an upstream, to be ended in every way                       |
 //! | [`origin`]        | such an upstream, which remembers what it received                          |
 //! | [`tls`]           | the same behind TLS, with a certificate authority of its own                |
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
@@ -34,6 +37,9 @@
 pub mod message;
 pub mod http;
 pub mod script;
+pub mod plan;
+pub mod events;
+pub mod line;
 pub mod origin;
 pub mod tls;
 pub mod node;

@@ -1,15 +1,17 @@
 //! Scripted upstreams that remember what they received.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::http::{Framing, Head, Reader, write_chunk, write_head};
-use crate::script::{Act, DEADLINE, Piece, Received, Reply, ReplyBody, Script};
+use crate::http::{Framing, Head, Reader};
+use crate::line::Line;
+use crate::plan::{Step, steps};
+use crate::script::{DEADLINE, Door, End, Received, Script};
 
 /// An upstream: an address, a script, and the record of what came.
 #[derive(Debug)]
@@ -31,22 +33,20 @@ enum Holds {
 #[derive(Default, Debug)]
 pub struct Record {
     requests: Mutex<Vec<Received>>,
+    connections_count: Mutex<usize>,
     changed: Condvar,
 }
-
-/// How a connection is set up before HTTP is spoken on it.
-pub type Welcome<S> = fn(TcpStream) -> io::Result<S>;
 
 impl Origin {
     /// One on a socket of its own.
     pub fn on_loopback(script: Script) -> Self {
-        Self::listening(script, Ok)
+        Self::listening(script, plain)
     }
 
     /// One on a socket, with a layer such as TLS between TCP and HTTP.
     pub fn listening<S: Read + Write + 'static>(
         script: Script,
-        welcome: impl Fn(TcpStream) -> io::Result<S> + Send + Sync + 'static,
+        welcome: impl Fn(Line) -> io::Result<S> + Send + Sync + 'static,
     ) -> Self {
         let record = Arc::new(Record::default());
         let server = Server::start(script, Arc::clone(&record), Arc::new(welcome));
@@ -97,6 +97,16 @@ impl Origin {
         self.record.requests.lock().unwrap().len()
     }
 
+    /// How many connections were accepted so far; in memory every attempt has one of its own.
+    pub fn connections_count(&self) -> usize {
+        *self.record.connections_count.lock().unwrap()
+    }
+
+    /// How many requests ended early so far, because the other side went away.
+    pub fn gone_count(&self) -> usize {
+        self.record.requests.lock().unwrap().iter().filter(|request| request.gone).count()
+    }
+
     /// The only request so far; none or another one is a failure.
     pub fn only_request(&self) -> Received {
         let mut requests = self.requests();
@@ -115,6 +125,13 @@ impl Origin {
 }
 
 impl Record {
+    /// Counts a new connection; returns its number.
+    pub fn connect(&self) -> usize {
+        let mut count = self.connections_count.lock().unwrap();
+        *count += 1;
+        *count - 1
+    }
+
     /// Writes a new request down; returns its number.
     pub fn begin(&self, request: Received) -> usize {
         let mut requests = self.requests.lock().unwrap();
@@ -137,14 +154,14 @@ impl Record {
 struct Server {
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
+    open: Arc<Mutex<Vec<Weak<TcpStream>>>>,
 }
 
 impl Server {
     fn start<S: Read + Write + 'static>(
         script: Script,
         record: Arc<Record>,
-        welcome: Arc<dyn Fn(TcpStream) -> io::Result<S> + Send + Sync>,
+        welcome: Arc<dyn Fn(Line) -> io::Result<S> + Send + Sync>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().unwrap();
@@ -156,15 +173,17 @@ impl Server {
                     break;
                 }
                 stream.set_nodelay(true).unwrap();
-                open.lock().unwrap().push(stream.try_clone().unwrap());
+                let line = Line::new(stream);
+                open.lock().unwrap().push(line.watch());
                 let (script, record, welcome) =
                     (script.clone(), Arc::clone(&record), Arc::clone(&welcome));
+                let number = record.connect();
                 thread::spawn(move || {
-                    let socket = stream.try_clone().unwrap();
+                    let door = script.door(number);
                     // A client that breaks off is part of a scenario, not a failure of the origin.
-                    let ended =
-                        welcome(stream).and_then(|stream| converse(stream, &script, &record));
-                    drop(socket.shutdown(Shutdown::Both));
+                    let ended = enter(&line, door)
+                        .and_then(|()| converse(welcome(line.clone())?, &line, &script, &record));
+                    line.close();
                     if let Ok(Some(number)) = ended {
                         record.update(number, |request| request.closed = true);
                     }
@@ -180,35 +199,58 @@ impl Drop for Server {
         self.stopping.store(true, Ordering::SeqCst);
         // Wakes the thread that accepts; if it is gone already, so is the need.
         drop(TcpStream::connect(self.address));
-        for stream in self.open.lock().unwrap().iter() {
-            drop(stream.shutdown(Shutdown::Both));
+        for stream in self.open.lock().unwrap().iter().filter_map(Weak::upgrade) {
+            drop(stream.shutdown(std::net::Shutdown::Both));
         }
     }
+}
+
+/// Lets a connection in, or ends it, which is an error.
+fn enter(line: &Line, door: Door) -> io::Result<()> {
+    let bytes = match door {
+        Door::Open => return Ok(()),
+        Door::Closed => return Err(ErrorKind::ConnectionAborted.into()),
+        Door::ResetAfter(bytes) => bytes,
+    };
+    line.clone().read_exact(&mut vec![0; bytes])?;
+    line.reset();
+    Err(ErrorKind::ConnectionReset.into())
+}
+
+/// A connection without TLS. Whoever speaks TLS is told so in HTTP, as servers do, and would
+/// wait for a line to end in vain otherwise.
+fn plain(mut line: Line) -> io::Result<Line> {
+    const HANDSHAKE: u8 = 22;
+    if line.first_byte()? == Some(HANDSHAKE) {
+        line.write_all(b"HTTP/1.1 400 Speak HTTP\r\nContent-Length: 0\r\n\r\n")?;
+        line.end_sending();
+        io::copy(&mut line, &mut io::sink())?;
+        return Err(ErrorKind::InvalidData.into());
+    }
+    Ok(line)
 }
 
 /// Serves one connection; returns the request behind whose answer it is to be closed.
 fn converse<S: Read + Write>(
     stream: S,
+    line: &Line,
     script: &Script,
     record: &Record,
 ) -> io::Result<Option<usize>> {
     let mut reader = Reader::new(stream);
+    let mut earlier_count = 0;
     while let Some(head) = reader.head()? {
         let framing = head.framing(Framing::None);
-        let number = record.begin(received(&head, framing));
-        reader.body(framing, |piece| {
-            record.update(number, |request| request.body.extend_from_slice(piece));
-        })?;
-        let request = record.update(number, |request| request.complete = true);
-        let sent = match script.act(&request) {
-            Act::Answer(reply) => answer(&mut reader, &reply, request.method == "HEAD"),
-            Act::Close => Ok(Then::Close),
-            Act::Garbage(bytes) => reader.stream().write_all(&bytes).map(|()| Then::Close),
-            Act::Silence => Err(reader.wait_for_end()),
-        };
-        match sent {
-            Ok(Then::Continue) => {}
-            Ok(Then::Close) => return Ok(Some(number)),
+        let number = record.begin(Received { earlier_count, ..received(&head, framing) });
+        earlier_count += 1;
+        let ended = exchange(&mut reader, line, script, &Entry { record, number, framing });
+        match ended {
+            Ok(None) => {}
+            Ok(Some(End::Close)) => return Ok(Some(number)),
+            Ok(Some(End::Reset)) => {
+                line.reset();
+                return Ok(Some(number));
+            }
             Err(error) => {
                 record.update(number, |request| request.gone = true);
                 return Err(error);
@@ -218,10 +260,43 @@ fn converse<S: Read + Write>(
     Ok(None)
 }
 
-/// What becomes of a connection after a response.
-enum Then {
-    Continue,
-    Close,
+/// Where a request is written down.
+struct Entry<'r> {
+    record: &'r Record,
+    number: usize,
+    framing: Framing,
+}
+
+impl Entry<'_> {
+    /// Reads the body of the request to its end.
+    fn read_body<S: Read + Write>(&self, reader: &mut Reader<S>) -> io::Result<Received> {
+        reader.body(self.framing, |piece| {
+            self.record.update(self.number, |request| request.body.extend_from_slice(piece));
+        })?;
+        Ok(self.record.update(self.number, |request| request.complete = true))
+    }
+}
+
+/// Does about one request what the script says; an error means that the other side went away.
+fn exchange<S: Read + Write>(
+    reader: &mut Reader<S>,
+    line: &Line,
+    script: &Script,
+    entry: &Entry<'_>,
+) -> io::Result<Option<End>> {
+    if !script.is_early {
+        let request = entry.read_body(reader)?;
+        return perform(reader, line, steps(&script.act(&request), request.method == "HEAD"));
+    }
+    let request = entry.record.update(entry.number, |_| ());
+    let ended = perform(reader, line, steps(&script.act(&request), request.method == "HEAD"))?;
+    match ended {
+        Some(End::Reset) => return Ok(ended),
+        // What is unread when a connection is closed resets it, and the answer might be lost.
+        Some(End::Close) => line.end_sending(),
+        None => {}
+    }
+    entry.read_body(reader).map(|_| ended)
 }
 
 fn received(head: &Head, framing: Framing) -> Received {
@@ -235,47 +310,29 @@ fn received(head: &Head, framing: Framing) -> Received {
     }
 }
 
-/// Sends a response; an error means that the other side went away.
-fn answer<S: Read + Write>(
+/// Takes these steps; returns how the connection is to end, unless it goes on.
+fn perform<S: Read + Write>(
     reader: &mut Reader<S>,
-    reply: &Reply,
-    is_head: bool,
-) -> io::Result<Then> {
-    let mut headers = reply.headers.clone();
-    match &reply.body {
-        ReplyBody::None | ReplyBody::UntilClose(_) => {}
-        ReplyBody::Whole(body) => headers.push("Content-Length", body.len().to_string()),
-        ReplyBody::Pieces(_) => headers.push("Transfer-Encoding", "chunked"),
-    }
-    let start = format!("HTTP/1.1 {} Scripted", reply.status);
-    write_head(reader.stream(), start.as_bytes(), &headers)?;
-    match &reply.body {
-        _ if is_head => Ok(Then::Continue),
-        ReplyBody::None => Ok(Then::Continue),
-        ReplyBody::Whole(body) => {
-            reader.stream().write_all(body)?;
-            let then = if reply.closing { Then::Close } else { Then::Continue };
-            reader.stream().flush().map(|()| then)
+    line: &Line,
+    steps: Vec<Step>,
+) -> io::Result<Option<End>> {
+    for step in steps {
+        match step {
+            Step::Send(bytes) => send(reader, &bytes)?,
+            Step::Wait(gate) if gate.wait() => {}
+            Step::Wait(_) => return Ok(Some(End::Close)),
+            Step::Pause(duration) => line.pause(duration)?,
+            Step::WaitUntilGone => return Err(reader.wait_for_end()),
+            Step::RepeatUntilGone(bytes) => loop {
+                send(reader, &bytes)?;
+            },
+            Step::End(end) => return Ok(Some(end)),
         }
-        ReplyBody::UntilClose(body) => {
-            reader.stream().write_all(body)?;
-            reader.stream().flush().map(|()| Then::Close)
-        }
-        ReplyBody::Pieces(pieces) => send_pieces(reader, pieces),
     }
+    Ok(None)
 }
 
-fn send_pieces<S: Read + Write>(reader: &mut Reader<S>, pieces: &[Piece]) -> io::Result<Then> {
-    for piece in pieces {
-        match piece {
-            Piece::Send(bytes) => write_chunk(reader.stream(), bytes)?,
-            Piece::Wait(gate) if gate.wait() => {}
-            Piece::Wait(_) | Piece::Cut => return Ok(Then::Close),
-            Piece::WaitUntilGone => return Err(reader.wait_for_end()),
-            Piece::RepeatUntilGone(bytes) => loop {
-                write_chunk(reader.stream(), bytes)?;
-            },
-        }
-    }
-    write_chunk(reader.stream(), b"").map(|()| Then::Continue)
+fn send<S: Read + Write>(reader: &mut Reader<S>, bytes: &[u8]) -> io::Result<()> {
+    reader.stream().write_all(bytes)?;
+    reader.stream().flush()
 }

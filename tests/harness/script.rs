@@ -1,5 +1,7 @@
-//! What an upstream does when it is asked: the same script serves over sockets and in memory.
+//! What an upstream does when it is asked, faults included: the same script serves over sockets and
+//! in memory. [`plan`](crate::plan) says which bytes that are.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -23,10 +25,12 @@ pub struct Received {
     pub chunked: bool,
     /// Whether the body was there to its end.
     pub complete: bool,
-    /// Whether the other side went away before it had its answer.
+    /// Whether the other side went away before it had its answer, or had sent its request.
     pub gone: bool,
     /// Whether the connection was closed from here behind the answer.
     pub closed: bool,
+    /// How many requests came before it on its connection.
+    pub earlier_count: usize,
 }
 
 impl Received {
@@ -36,25 +40,62 @@ impl Received {
     }
 }
 
-/// Decides by the request what to do.
+/// Decides by the connection and by the request what to do.
 #[derive(Clone)]
-pub struct Script(Arc<dyn Fn(&Received) -> Act + Send + Sync>);
+pub struct Script {
+    door: Arc<dyn Fn(usize) -> Door + Send + Sync>,
+    act: Arc<dyn Fn(&Received) -> Act + Send + Sync>,
+    /// Whether it acts as soon as the head of a request is there.
+    pub is_early: bool,
+}
 
 impl Script {
     /// Does what `act` says.
     pub fn new(act: impl Fn(&Received) -> Act + Send + Sync + 'static) -> Self {
-        Self(Arc::new(act))
+        Self { door: Arc::new(|_| Door::Open), act: Arc::new(act), is_early: false }
+    }
+
+    /// Does one after the other about the first requests, and `then` about all others.
+    pub fn in_turn(first: impl Into<Vec<Act>>, then: impl Into<Act>) -> Self {
+        let (first, then, count) = (first.into(), then.into(), AtomicUsize::new(0));
+        Self::new(move |_| {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            first.get(number).unwrap_or(&then).clone()
+        })
+    }
+
+    /// Answers the first requests with these statuses, and all others with 200.
+    pub fn statuses(first: &[u16]) -> Self {
+        let first = first.iter().map(|status| Reply::status(*status).body("").into());
+        Self::in_turn(first.collect::<Vec<_>>(), Reply::ok(""))
+    }
+
+    /// Does about the connection of each number, from 0, what `door` says.
+    pub fn behind(mut self, door: impl Fn(usize) -> Door + Send + Sync + 'static) -> Self {
+        self.door = Arc::new(door);
+        self
+    }
+
+    /// Acts before it has read the body of a request.
+    pub fn early(mut self) -> Self {
+        self.is_early = true;
+        self
     }
 
     /// What to do about this request.
     pub fn act(&self, request: &Received) -> Act {
-        (self.0)(request)
+        (self.act)(request)
+    }
+
+    /// What to do about the connection of this number.
+    pub fn door(&self, number: usize) -> Door {
+        (self.door)(number)
     }
 }
 
 impl From<Reply> for Script {
     fn from(reply: Reply) -> Self {
-        Self::new(move |_| Act::Answer(reply.clone()))
+        Act::from(reply).into()
     }
 }
 
@@ -64,6 +105,23 @@ impl From<Act> for Script {
     }
 }
 
+impl From<Door> for Script {
+    fn from(door: Door) -> Self {
+        Self::from(Reply::ok("")).behind(move |_| door)
+    }
+}
+
+/// What is done about a connection before any request is read from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Requests are read from it.
+    Open,
+    /// It is closed at once.
+    Closed,
+    /// It is reset once so many bytes of requests were read; with 0, at once.
+    ResetAfter(usize),
+}
+
 /// What is done about one request.
 #[derive(Clone, Debug)]
 pub enum Act {
@@ -71,10 +129,27 @@ pub enum Act {
     Answer(Reply),
     /// Close the connection without a word.
     Close,
+    /// Reset the connection without a word.
+    Reset,
     /// Say nothing and keep the connection until the other side goes away.
     Silence,
     /// Send bytes that are not HTTP, then close.
     Garbage(Vec<u8>),
+    /// Wait so long before doing it.
+    Late(Duration, Box<Self>),
+}
+
+impl Act {
+    /// The same, so much later.
+    pub fn late(self, by: Duration) -> Self {
+        Self::Late(by, Box::new(self))
+    }
+}
+
+impl From<Reply> for Act {
+    fn from(reply: Reply) -> Self {
+        Self::Answer(reply)
+    }
 }
 
 /// A response.
@@ -88,6 +163,21 @@ pub struct Reply {
     pub body: ReplyBody,
     /// Whether the connection is closed behind it, without a word about it before.
     pub closing: bool,
+    /// The heads of interim responses before it.
+    pub interim: Vec<(u16, Headers)>,
+    /// How long to wait before each byte.
+    pub drip: Option<Duration>,
+    /// How the connection ends after so many bytes of it, framing included.
+    pub broken_off: Option<(usize, End)>,
+}
+
+/// How a connection is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is closed.
+    Close,
+    /// It is reset.
+    Reset,
 }
 
 /// The body of a response.
@@ -101,6 +191,8 @@ pub enum ReplyBody {
     Whole(Vec<u8>),
     /// In chunks.
     Pieces(Vec<Piece>),
+    /// As it is: what frames it, or does not, stands among the header lines.
+    Raw(Vec<u8>),
 }
 
 /// One step of a body that is sent in chunks.
@@ -108,20 +200,34 @@ pub enum ReplyBody {
 pub enum Piece {
     /// Send a chunk.
     Send(Vec<u8>),
+    /// Send bytes that need not be a chunk.
+    Raw(Vec<u8>),
     /// Wait until the test opens the gate.
     Wait(Gate),
+    /// Wait so long.
+    Pause(Duration),
     /// Wait until the other side goes away.
     WaitUntilGone,
     /// Send this chunk again and again until the other side goes away.
     RepeatUntilGone(Vec<u8>),
     /// Close the connection without an end of the body.
     Cut,
+    /// Reset the connection.
+    Reset,
 }
 
 impl Reply {
     /// A status and no body.
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Headers::default(), body: ReplyBody::None, closing: false }
+        Self {
+            status,
+            headers: Headers::default(),
+            body: ReplyBody::None,
+            closing: false,
+            interim: Vec::new(),
+            drip: None,
+            broken_off: None,
+        }
     }
 
     /// 200 with a body.
@@ -150,6 +256,38 @@ impl Reply {
     /// Gives it a body that ends with the connection.
     pub fn until_close(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = ReplyBody::UntilClose(body.into());
+        self
+    }
+
+    /// Gives it a body without a framing of its own.
+    pub fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = ReplyBody::Raw(body.into());
+        self
+    }
+
+    /// Sends an interim response before it, with one header line.
+    pub fn after(mut self, status: u16, name: &str, value: &str) -> Self {
+        let mut headers = Headers::default();
+        headers.push(name, value);
+        self.interim.push((status, headers));
+        self
+    }
+
+    /// Sends it byte by byte, and waits so long before each.
+    pub fn drip(mut self, each: Duration) -> Self {
+        self.drip = Some(each);
+        self
+    }
+
+    /// Closes the connection after so many bytes of it, framing included.
+    pub fn cut_after(mut self, bytes: usize) -> Self {
+        self.broken_off = Some((bytes, End::Close));
+        self
+    }
+
+    /// Resets the connection after so many bytes of it, framing included.
+    pub fn reset_after(mut self, bytes: usize) -> Self {
+        self.broken_off = Some((bytes, End::Reset));
         self
     }
 

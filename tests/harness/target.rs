@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::message::{Answer, Call};
 use crate::origin::Origin;
 use crate::script::Script;
+use crate::tls::Certificate;
 use crate::wire::{self, Connection};
 
 /// What every environment signs with.
@@ -28,6 +29,9 @@ pub trait Target: Sync + Sized {
     /// An upstream that refuses connections.
     fn refusing_origin(&mut self) -> Origin;
 
+    /// An upstream that speaks TLS and shows such a certificate; to be asked for before it starts.
+    fn tls_origin(&mut self, certificate: Certificate, script: impl Into<Script>) -> Origin;
+
     /// Starts serving with this document, afresh if it was started before.
     fn start(&mut self, document: &str);
 
@@ -40,6 +44,13 @@ pub trait Target: Sync + Sized {
     /// Sends a request and reads the whole answer.
     fn call(&self, call: &Call) -> Answer {
         wire::call(self.address(), call)
+    }
+
+    /// The same, or nothing, if the connection ends before a head.
+    fn call_or_end(&self, call: &Call) -> Option<Answer> {
+        let mut connection = self.dial();
+        connection.send(call);
+        connection.next_answer()
     }
 
     /// Where it takes traffic.

@@ -101,7 +101,17 @@ impl Connection {
         self.next_start().expect("a head before the end")
     }
 
+    /// Interim responses are read over.
     fn next_start(&mut self) -> Option<Start> {
+        loop {
+            let start = self.next_head()?;
+            if start.status >= 200 {
+                return Some(start);
+            }
+        }
+    }
+
+    fn next_head(&mut self) -> Option<Start> {
         let head = match self.reader.head() {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
             head => head.expect("a head in time"),
@@ -109,7 +119,7 @@ impl Connection {
         let words = head.words();
         let status = words[1].parse().expect("a status is a number");
         let framing = match status {
-            204 | 304 => Framing::None,
+            100..200 | 204 | 304 => Framing::None,
             _ if self.method == "HEAD" => Framing::None,
             _ => head.framing(Framing::UntilClose),
         };
@@ -119,6 +129,20 @@ impl Connection {
     /// Reads the next chunk of a chunked body; `None` after the last.
     pub fn chunk(&mut self) -> Option<Vec<u8>> {
         self.reader.chunk().expect("a chunk in time")
+    }
+
+    /// Reads chunks until the connection ends; whether it does before the last chunk.
+    pub fn breaks_off(&mut self) -> bool {
+        loop {
+            match self.reader.chunk() {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(error) => {
+                    assert_ne!(error.kind(), ErrorKind::WouldBlock, "it did not end in time");
+                    return true;
+                }
+            }
+        }
     }
 
     /// Reads chunks until all of `expected` is there.

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Edits, HOP_BY_HOP, Head, ResponseHead, normalise_target};
+use splitway_core::head::{Edits, HOP_BY_HOP, Head, normalise_target};
+use splitway_core::node::Scheme;
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
@@ -18,12 +19,34 @@ use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use splitway_tests::message::{Answer, Call, Headers};
 use splitway_tests::origin;
-use splitway_tests::script::{Act, Piece, Received, Reply, ReplyBody, Script};
+use splitway_tests::plan::steps;
+use splitway_tests::script::{Door, Received, Script};
+use splitway_tests::tls::Certificate;
 
 use crate::clock::Clock;
+use crate::response::{Incoming, Response};
 
 /// The upstreams there are, by authority.
-pub(crate) type Nodes = BTreeMap<String, (Script, Arc<origin::Record>)>;
+pub(crate) type Nodes = BTreeMap<String, Node>;
+
+/// An upstream.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) script: Script,
+    pub(crate) record: Arc<origin::Record>,
+    pub(crate) speech: Speech,
+}
+
+/// What an upstream speaks.
+#[derive(Clone, Copy)]
+pub(crate) enum Speech {
+    /// What it is asked in: several addresses, as it were, behind one name.
+    AsAsked,
+    /// HTTP.
+    Plain,
+    /// HTTP over TLS, and what it shows there.
+    Tls(Certificate),
+}
 
 /// The port that clients speak to, as far as they can speak to something in memory.
 pub(crate) const PORT: u16 = 8080;
@@ -65,7 +88,8 @@ impl Request {
     }
 }
 
-fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, str>> {
+/// The value of a header as the core reads it.
+pub(crate) fn joined<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, str>> {
     let values = headers.all(name);
     match values[..] {
         [] => None,
@@ -115,19 +139,6 @@ impl Head for Request {
     }
 }
 
-/// An upstream's response as the core sees it: its status, its headers as a client would see them.
-pub(crate) struct Response(Reply);
-
-impl ResponseHead for Response {
-    fn status(&self) -> u16 {
-        self.0.status
-    }
-
-    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        joined(&self.0.headers, name)
-    }
-}
-
 impl Platform for Memory<'_> {
     type Head = Request;
     type Body = Option<Vec<u8>>;
@@ -160,7 +171,14 @@ impl Platform for Memory<'_> {
         body: Option<Vec<u8>>,
     ) -> Result<Response, Failure> {
         let authority = format!("{}:{}", attempt.node.host(), attempt.node.port());
-        let (script, record) = self.nodes.get(&authority).ok_or(Failure::ConnectionRefused)?;
+        let node = self.nodes.get(&authority).ok_or(Failure::ConnectionRefused)?;
+        let Node { script, record, .. } = node;
+        let connection = record.connect();
+        match script.door(connection) {
+            Door::Open => {}
+            Door::Closed | Door::ResetAfter(_) => return Err(Failure::ConnectionTerminated),
+        }
+        shake_hands(attempt.scheme, node.speech)?;
         let mut headers = head.lines.clone();
         headers.remove("host");
         headers.0.insert(0, (b"Host".to_vec(), attempt.host.as_bytes().to_vec()));
@@ -175,24 +193,32 @@ impl Platform for Memory<'_> {
             headers,
             body: body.unwrap_or_default(),
             chunked: head.call.chunked && head.call.body.is_some(),
-            complete: true,
             ..Received::default()
         };
         let number = record.begin(request.clone());
-        match script.act(&request) {
-            Act::Answer(reply) => Ok(Response(reply)),
-            Act::Close => Err(Failure::ConnectionTerminated),
-            Act::Garbage(_) => Err(Failure::HttpProtocolError),
-            Act::Silence => {
-                let _leaves = Leaves(record, number);
-                std::future::pending().await
-            }
-        }
+        let request = match script.is_early {
+            true => Received { body: Vec::new(), ..request },
+            false => record.update(number, |request| request.complete = true),
+        };
+        let steps = steps(&script.act(&request), request.method == "HEAD");
+        let leaving = Leaving { record: Arc::clone(record), number, is_gone: true };
+        let mut response = Incoming::new(steps, leaving).head(&self.clock).await?;
+        response.is_bodiless |= request.method == "HEAD";
+        Ok(response)
     }
 
     async fn buffer(&self, body: Self::Body, limit: usize) -> Result<Vec<u8>, Unread> {
         let body = body.unwrap_or_default();
         if body.len() > limit { Err(Unread::TooLong) } else { Ok(body) }
+    }
+
+    fn size(&self, head: &Request, body: &Self::Body) -> Option<u64> {
+        let size = u64::try_from(body.as_ref().map_or(0, Vec::len)).ok();
+        size.filter(|size| *size == 0 || !head.call.chunked)
+    }
+
+    async fn peek(&self, response: &mut Response) -> Result<Option<Vec<u8>>, Failure> {
+        response.peek(&self.clock).await
     }
 
     fn body(&self, bytes: Vec<u8>) -> Self::Body {
@@ -210,17 +236,46 @@ impl Platform for Memory<'_> {
     }
 }
 
-/// Tells an upstream that waits that nobody waits for it.
-struct Leaves<'r>(&'r origin::Record, usize);
+/// What comes before HTTP, in the words that RFC 9209 has for its failures.
+fn shake_hands(scheme: Scheme, speech: Speech) -> Result<(), Failure> {
+    match (scheme, speech) {
+        (_, Speech::AsAsked)
+        | (Scheme::Http, Speech::Plain)
+        | (Scheme::Https, Speech::Tls(Certificate::Sound)) => Ok(()),
+        (Scheme::Http, Speech::Tls(_)) => Err(Failure::HttpProtocolError),
+        (Scheme::Https, Speech::Plain) => Err(Failure::TlsProtocolError),
+        (Scheme::Https, Speech::Tls(_)) => Err(Failure::TlsCertificateError),
+    }
+}
 
-impl Drop for Leaves<'_> {
+/// Tells an upstream that nobody waits for it, unless the exchange is over when this is dropped.
+pub(crate) struct Leaving {
+    record: Arc<origin::Record>,
+    number: usize,
+    is_gone: bool,
+}
+
+impl Leaving {
+    /// The upstream has said what it had to say, and whether it closes the connection.
+    pub(crate) fn over(mut self, closed: bool) {
+        self.is_gone = false;
+        self.record.update(self.number, |request| {
+            request.complete = true;
+            request.closed = closed;
+        });
+    }
+}
+
+impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.update(self.1, |request| request.gone = true);
+        if self.is_gone {
+            self.record.update(self.number, |request| request.gone = true);
+        }
     }
 }
 
 /// Applies edits the way both shells must.
-fn edit(headers: &mut Headers, edits: &Edits) {
+pub(crate) fn edit(headers: &mut Headers, edits: &Edits) {
     let chunked = headers.has("transfer-encoding");
     HOP_BY_HOP.iter().for_each(|name| headers.remove(name));
     edits.remove.iter().for_each(|name| headers.remove(name));
@@ -239,7 +294,7 @@ pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
     let request = Request::of(call);
     let served = memory.clock.run(serve(memory, &request, call.body.clone()));
     let mut answer = match served {
-        Served::Relay(Response(reply), edits) => relay(reply, &edits),
+        Served::Relay(response, relay) => memory.clock.run(response.relay(&memory.clock, relay)),
         Served::Refuse(own, _) => {
             let mut headers = Headers::default();
             own.headers.iter().for_each(|(name, value)| headers.push(name, value));
@@ -251,31 +306,4 @@ pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
         answer.body.clear();
     }
     answer
-}
-
-fn relay(reply: Reply, edits: &Edits) -> Answer {
-    let Reply { status, mut headers, body, .. } = reply;
-    edit(&mut headers, edits);
-    let (body, complete) = match body {
-        ReplyBody::None => (Vec::new(), true),
-        ReplyBody::UntilClose(body) => (body, true),
-        ReplyBody::Whole(body) => {
-            headers.push("Content-Length", body.len().to_string());
-            (body, true)
-        }
-        ReplyBody::Pieces(pieces) => gather(pieces),
-    };
-    Answer { status, headers, body, complete }
-}
-
-fn gather(pieces: Vec<Piece>) -> (Vec<u8>, bool) {
-    let mut body = Vec::new();
-    for piece in pieces {
-        match piece {
-            Piece::Send(bytes) => body.extend(bytes),
-            Piece::Wait(_) => {}
-            Piece::Cut | Piece::WaitUntilGone | Piece::RepeatUntilGone(_) => return (body, false),
-        }
-    }
-    (body, true)
 }

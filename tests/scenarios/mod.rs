@@ -20,6 +20,7 @@ mod cookies;
 mod overrides;
 mod proof;
 mod problems;
+mod faults;
 mod statuses;
 mod methods;
 mod headers;
@@ -196,6 +197,32 @@ macro_rules! scenarios {
                 a_failed_attempt_says_which_way_it_failed
                 a_problem_told_to_head_has_no_body
                 what_names_an_upstream_that_is_gone_is_a_503_problem
+            }
+            faults {
+                a_connection_that_breaks_before_the_head_is_a_502_problem
+                a_head_that_is_not_sound_is_a_502_problem
+                each_way_to_fail_has_its_name
+                a_head_that_is_too_long_is_a_502_problem
+                tls_that_fails_is_a_502_problem
+                each_way_that_tls_fails_has_its_name
+                a_node_that_proves_who_it_is_is_called_over_tls
+                a_head_that_is_not_there_in_time_is_a_504_problem
+                a_slow_answer_is_relayed
+                a_body_may_take_longer_than_its_head
+                interim_responses_are_not_the_answer
+                a_client_that_asks_whether_to_go_on_has_its_answer
+                a_body_that_breaks_off_is_seen_to
+                a_body_without_its_last_line_is_seen_to_break_off
+                a_body_longer_than_it_said_is_no_other_answer
+                a_response_with_two_framings_goes_down_with_one
+                failures_end_when_they_end
+                a_kept_connection_that_breaks_costs_one_request
+                an_answer_before_the_body_is_relayed
+                an_answer_before_the_body_does_not_wait_for_it
+                streams_of_events_are_relayed_as_they_are
+                a_stream_of_events_that_breaks_off_is_seen_to
+                events_before_a_break_arrive
+                events_before_a_stall_arrive
             }
             statuses {
                 whatever_the_upstream_answers_is_relayed

@@ -32,7 +32,7 @@ pub(super) fn is_problem(answer: &Answer, status: u16) {
 }
 
 /// The error type of RFC 9209 that `Proxy-Status` carries.
-fn token(answer: &Answer) -> String {
+pub(super) fn token(answer: &Answer) -> String {
     let status = answer.header("proxy-status").expect("a problem has a `Proxy-Status`");
     status.strip_prefix("splitway; error=").expect("it names this proxy").to_owned()
 }

@@ -19,10 +19,10 @@ pub(super) fn json(status: u16, body: &Value) -> Answer {
 /// An answer in another format.
 pub(super) fn text(status: u16, content_type: &str, body: String) -> Answer {
     let headers = vec![
-        ("content-type", content_type.to_owned()),
-        ("x-api-version", "v3".to_owned()),
+        ("content-type".into(), content_type.to_owned()),
+        ("x-api-version".into(), "v3".to_owned()),
         // What is answered depends on the key.
-        ("cache-control", "no-store".to_owned()),
+        ("cache-control".into(), "no-store".to_owned()),
     ];
     Answer { status, headers, body }
 }
@@ -125,7 +125,7 @@ fn tell_denial(denial: &Denial) -> Answer {
             let wait = wait.as_millis().div_ceil(1000);
             let title = "Too many wrong keys came from this address";
             let mut answer = problem(429, "wrong_keys", title, json!({}));
-            answer.headers.push(("retry-after", wait.to_string()));
+            answer.headers.push(("retry-after".into(), wait.to_string()));
             answer
         }
     }

@@ -249,7 +249,7 @@ fn tell(done: Done, form: &Form) -> Answer {
                 true => say::text(200, "application/yaml", yaml::write(&document)),
                 false => say::text(200, "application/json", format!("{document:#}\n")),
             };
-            answer.headers.push(("etag", format!("\"{revision}\"")));
+            answer.headers.push(("etag".into(), format!("\"{revision}\"")));
             answer
         }
         Done::Replaced(revision, edits) => {
@@ -260,7 +260,7 @@ fn tell(done: Done, form: &Form) -> Answer {
             let body =
                 format!(r#"{{"changes":[{changes}],"dry_run":{is_trial},"revision":{revision}}}"#);
             let mut answer = say::text(200, "application/json", body);
-            answer.headers.push(("etag", format!("\"{revision}\"")));
+            answer.headers.push(("etag".into(), format!("\"{revision}\"")));
             answer
         }
         Done::Revisions(current, list) => {

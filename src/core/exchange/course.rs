@@ -123,7 +123,7 @@ impl<'a> Course<'a> {
         let is_late = upstream.retry_timeout.is_some_and(|most| {
             means.now.since(self.since) + pause > most
         });
-        (asked <= policy.backoff.max() && !is_late && policy.budget.withdraw()).then_some(pause)
+        (asked <= policy.backoff.longest() && !is_late && policy.budget.withdraw()).then_some(pause)
     }
 
     /// Goes over to another branch, without a pause, if there is one that the request may be sent to.

@@ -17,7 +17,7 @@ use std::fmt;
 
 use crate::facts::Facts;
 use crate::fault::{At, Report};
-use crate::head::{Edits, HOP_BY_HOP, is_header_name, is_header_value};
+use crate::head::{Edits, is_header_value, sendable, why_fixed};
 use crate::telemetry::proof;
 use crate::template::{Captures, Dialect, Template};
 
@@ -173,27 +173,13 @@ fn compile_rules(
 }
 
 fn check_name(name: &str, message: Message, at: At<'_>, report: &mut Report) {
-    /// What frames and addresses a message is not for headers to change.
-    const FRAMING: [&str; 2] = ["content-length", "host"];
-    /// What proves who served is not for those to say who serve.
-    const PROOF: [&str; 3] = [proof::ROUTE, proof::BRANCH, proof::REVISION];
     let lower = name.to_ascii_lowercase();
-    if !is_header_name(name) {
-        report.fault(at, "expected a header name");
-    } else if FRAMING.contains(&lower.as_str()) || HOP_BY_HOP.contains(&lower.as_str()) {
-        report.fault(at, "this header belongs to the connection and cannot be edited");
-    } else if message == Message::Response && PROOF.contains(&lower.as_str()) {
+    if let Some(why) = why_fixed(&lower) {
+        report.fault(at, why);
+    } else if message == Message::Response && proof::ALL.contains(&lower.as_str()) {
+        // What proves who served is not for those to say who serve.
         report.fault(at, "this header proves who served and cannot be edited");
     }
-}
-
-/// A value without what cannot be sent.
-fn sendable(value: Cow<'_, str>) -> String {
-    if is_header_value(&value) {
-        return value.into_owned();
-    }
-    let visible = value.chars().filter(|c| matches!(c, '\t' | ' '..='~'));
-    visible.collect::<String>().trim().to_owned()
 }
 
 impl<'de> Deserialize<'de> for Values {

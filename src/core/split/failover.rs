@@ -6,7 +6,7 @@ use super::branch::{Branch, Branches};
 use super::{How, Rule};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
-use crate::retry::{FailureWords, Scope as WordScope, When};
+use crate::retry::{FailureWords, Vocabulary, When};
 use crate::rotation::Weight;
 use crate::time::Timestamp;
 
@@ -56,7 +56,7 @@ impl OnFailureWire {
         report: &mut Report,
     ) -> Option<OnFailure> {
         let when = match &self.when {
-            Some(words) => words.compile(WordScope::Branches, at.key("when"), report),
+            Some(words) => words.compile(Vocabulary::Branches, at.key("when"), report),
             None => When::all(),
         };
         let attempts = self.attempts.unwrap_or(1);

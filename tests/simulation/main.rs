@@ -1,0 +1,147 @@
+//! Thousands of small worlds in which upstreams fail, clients leave, clocks jump and the configuration
+//! changes while requests are under way; and what must hold in each of them.
+//!
+//! A world is made of its seed alone. `SIMULATION_SEED` with `SIMULATION_ROUNDS=1` shows one again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "this program is tests: a panic is how they fail"
+)]
+
+mod invariants;
+mod platform;
+mod setting;
+mod weather;
+mod world;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use splitway_core::fault::Report;
+use splitway_core::serve::{Reply, serve};
+use splitway_core::snapshot::{Snapshot, compile_json};
+use splitway_tests::chance::{Chance, environment};
+
+use platform::{Effects, Request, Scene};
+use setting::Setting;
+use weather::Climate;
+use world::World;
+
+/// How long the weather changes.
+const STORM: Duration = Duration::from_secs(20);
+
+/// How many requests a world has in that time.
+const REQUESTS_COUNT: usize = 60;
+
+#[test]
+fn requests_are_answered_once_and_no_limit_is_passed() {
+    let first = environment("SIMULATION_SEED", 1);
+    for seed in first..first + environment("SIMULATION_ROUNDS", 1_500) {
+        let told = std::panic::catch_unwind(|| simulate(seed));
+        assert!(told.is_ok(), "SIMULATION_SEED={seed} SIMULATION_ROUNDS=1");
+    }
+}
+
+/// Everything of one seed, from beginning to end.
+fn simulate(seed: u64) {
+    let mut chance = Chance::new(seed);
+    let setting = Setting::draw(&mut chance);
+    let scene = Rc::new(scene(&setting, &mut chance));
+    let settings = Rc::new(RefCell::new(vec![setting]));
+    let requests = draw_requests(&mut chance);
+    for (request, at, leaves_after) in requests.clone() {
+        let task = answer(Rc::clone(&scene), request, at);
+        let task = scene.world.spawn(task);
+        if let Some(patience) = leaves_after {
+            let world = Rc::clone(&scene.world);
+            scene.world.spawn(async move {
+                world.sleep(at + patience).await;
+                world.cancel(task);
+            });
+        }
+    }
+    scene.world.spawn(disturb(Rc::clone(&scene), Rc::clone(&settings), chance.draw()));
+    scene.world.run();
+    let left = requests.iter().filter(|(_, _, leaves)| leaves.is_some());
+    let left = left.map(|(request, ..)| request.number).collect();
+    let requests = requests.iter().map(|(request, ..)| request.clone()).collect::<Vec<_>>();
+    assert_eq!(scene.in_flight.get(), 0, "an attempt is still under way");
+    invariants::check(&scene.journal.borrow(), &settings.borrow(), &requests, &left);
+}
+
+fn compile(setting: &Setting) -> Snapshot {
+    let document = setting.document();
+    let mut report = Report::default();
+    let compiled = compile_json(&document, 0, &mut report);
+    compiled.unwrap_or_else(|| panic!("{document}: {:?}", report.faults))
+}
+
+fn scene(setting: &Setting, chance: &mut Chance) -> Scene {
+    let mut climates = BTreeMap::new();
+    for (number, branch) in setting.branches.iter().enumerate() {
+        for node in 0..branch.nodes_count {
+            climates.insert(Setting::node(number, node), Climate::draw(chance, STORM));
+        }
+    }
+    Scene {
+        world: Rc::default(),
+        climates,
+        snapshot: RefCell::new((0, Arc::new(compile(setting)))),
+        skew: Cell::new(Duration::from_secs(1_795_348_800)),
+        chance: RefCell::new(Chance::new(chance.draw())),
+        journal: RefCell::default(),
+        in_flight: Cell::default(),
+    }
+}
+
+/// When which requests come, and how long they wait for an answer.
+fn draw_requests(chance: &mut Chance) -> Vec<(Request, Duration, Option<Duration>)> {
+    let request = |number| {
+        let request = Request {
+            number,
+            method: chance.one_of(&["GET", "POST", "PUT"]),
+            has_key: chance.one_in(3),
+            body: chance.one_of(&[0, 50, setting::REPLAY_MAX, 5_000]),
+            is_sized: !chance.one_in(4),
+        };
+        let at = Duration::from_millis(chance.draw() % u64::try_from(STORM.as_millis()).unwrap());
+        let patience = Duration::from_millis(chance.draw() % 1_000);
+        (request, at, chance.one_in(8).then_some(patience))
+    };
+    (0..REQUESTS_COUNT).map(request).collect()
+}
+
+/// One request, from its arrival to its answer.
+async fn answer(scene: Rc<Scene>, request: Request, at: Duration) {
+    scene.world.sleep(at).await;
+    let body = request.body;
+    let effects = Effects { scene, request: request.number };
+    match serve(&effects, &request, body).await {
+        Reply::Relay(_, relay) => drop(relay),
+        Reply::Refuse(answer, problem) => assert_eq!(answer.status, problem.status()),
+    }
+}
+
+/// Changes the weights now and then, and the wall clock.
+async fn disturb(scene: Rc<Scene>, settings: Rc<RefCell<Vec<Setting>>>, seed: u64) {
+    let mut chance = Chance::new(seed);
+    for _ in 0..8 {
+        scene.world.sleep(Duration::from_millis(chance.draw() % 4_000)).await;
+        if chance.one_in(3) {
+            let jump = Duration::from_secs(chance.draw() % 100);
+            let skew = scene.skew.get();
+            scene.skew.set(if chance.one_in(2) { skew + jump } else { skew - jump });
+            continue;
+        }
+        let setting = settings.borrow().last().unwrap().reweighed(&mut chance);
+        let number = settings.borrow().len();
+        let earlier = Arc::clone(&scene.snapshot.borrow().1);
+        let snapshot = compile(&setting).following(&earlier);
+        *scene.snapshot.borrow_mut() = (number, Arc::new(snapshot));
+        settings.borrow_mut().push(setting);
+    }
+}
