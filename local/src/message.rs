@@ -19,11 +19,24 @@ pub(crate) fn fault(head: &Parts) -> Option<Problem> {
     if head.method == Method::CONNECT {
         return Some(Problem::MethodNotAllowed);
     }
+    if head.uri.authority().is_some_and(|host| !names_same_host(host, &head.headers, head.version))
+    {
+        return Some(Problem::BadRequest);
+    }
     // Only the form of CONNECT, `host:port`, is a target without a path.
     if head.uri.path_and_query().is_none() || !has_sound_host(head) {
         return Some(Problem::BadRequest);
     }
     has_unknown_coding(&head.headers).then_some(Problem::UnknownTransferCoding)
+}
+
+/// Whether the host of the target is one. Of HTTP/2 it is the only one that a request names (RFC 9113,
+/// section 8.3.1); of HTTP/1.1 it replaces another (RFC 9112, section 3.2.2).
+fn names_same_host(host: &Authority, headers: &HeaderMap, version: Version) -> bool {
+    let same =
+        |other: &HeaderValue| other.as_bytes().eq_ignore_ascii_case(host.as_str().as_bytes());
+    let is_only = version != Version::HTTP_2 || headers.get_all(HOST).iter().all(same);
+    is_only && parse_authority(host.as_str()).is_some()
 }
 
 fn has_sound_host(head: &Parts) -> bool {

@@ -11,6 +11,7 @@ use splitway_core::seal::{Secret, TooShort};
 use splitway_core::storage::Retention;
 
 use crate::fleet::StoreOptions;
+use crate::listen::options::ListenOptions;
 use crate::resolve::Override;
 
 /// How to serve. It has no `Debug`, which would print the key.
@@ -98,6 +99,10 @@ pub struct ServeOptions {
     )]
     pub access_log: bool,
 
+    /// How clients are served.
+    #[command(flatten)]
+    pub clients: ListenOptions,
+
     /// Where the ledger of a fleet is.
     #[command(flatten)]
     pub store: StoreOptions,
@@ -148,6 +153,7 @@ impl Default for ServeOptions {
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
             access_log: false,
+            clients: ListenOptions::default(),
             store: StoreOptions::default(),
             admin_key: None,
             secret: None,
@@ -177,9 +183,9 @@ impl ServeOptions {
     }
 
     /// How many threads serve.
-    pub(crate) fn workers_count(&self) -> usize {
-        let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        self.workers.map_or_else(available, NonZeroUsize::get)
+    pub(crate) fn workers_count(&self) -> NonZeroUsize {
+        let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.workers.unwrap_or_else(available)
     }
 }
 

@@ -1,38 +1,68 @@
 //! Responses to clients: an upstream's relayed, or one of our own.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use splitway_core::exchange::Exchange;
 use splitway_core::head::{Edits, Head};
-use splitway_core::problem::Answer;
+use splitway_core::platform::Platform;
+use splitway_core::problem::{Answer, Problem};
 use splitway_core::serve::{Reply, serve};
+use splitway_core::telemetry::Record;
 
+use crate::door::Door;
+use crate::listen::{ClientBody, Site, last};
 use crate::message::forwarded;
 use crate::platform::{Effects, Received, RequestHead};
 
 /// The body of a response: streamed from an upstream, or whole.
 pub(crate) type ReplyBody = Either<Incoming, Full<Bytes>>;
 
-/// Answers one request that came from `client` to `port`.
-pub(crate) async fn answer(
-    effects: Arc<Effects>,
-    client: IpAddr,
-    port: u16,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let head = RequestHead::new(parts, client, port, &effects.fronts);
-    Ok(match serve(&*effects, &head, Either::Left(body)).await {
-        Reply::Relay(response, edits) => relay(response, &edits).map(Either::Left),
-        Reply::Refuse(answer, _) if head.fault().is_some() => last(answer).map(Either::Right),
-        Reply::Refuse(answer, _) => whole(answer).map(Either::Right),
-    })
+/// The traffic of one thread as what a listener serves.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    pub(crate) effects: Effects,
+    pub(crate) door: Door,
+}
+
+impl Site for Traffic {
+    type Body = ReplyBody;
+
+    async fn answer(&self, client: IpAddr, request: Request<ClientBody>) -> Response<ReplyBody> {
+        let (parts, body) = request.into_parts();
+        let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
+        head.frame(!body.is_end_stream());
+        match serve(&self.effects, &head, Either::Left(body)).await {
+            Reply::Relay(response, edits) => relay(response, &edits).map(Either::Left),
+            // What follows a request that HTTP forbids is not to be trusted either.
+            Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
+            Reply::Refuse(answer, _) => Self::whole(answer),
+        }
+    }
+
+    fn refuse(&self, problem: Problem) -> Answer {
+        let snapshot = self.effects.store.snapshot();
+        let exchange = Exchange::failed(snapshot.as_deref(), problem);
+        self.effects.record(&Record {
+            at: self.effects.now(),
+            duration: Duration::ZERO,
+            route: None,
+            branch: None,
+            revision: exchange.revision(),
+            status: problem.status(),
+            problem: Some(problem.token()),
+        });
+        exchange.refuse(problem)
+    }
+
+    fn whole(answer: Answer) -> Response<ReplyBody> {
+        whole(answer).map(Either::Right)
+    }
 }
 
 /// An upstream's response with the core's edits. Status, reason and body stay as they are.
@@ -58,13 +88,5 @@ pub(crate) fn whole(answer: Answer) -> Response<Full<Bytes>> {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    response
-}
-
-/// The answer to a request that HTTP forbids, and the last on its connection: what follows the
-/// request is not to be trusted either.
-pub(crate) fn last(answer: Answer) -> Response<Full<Bytes>> {
-    let mut response = whole(answer);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{Method, Request, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Body as _;
-use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
@@ -16,6 +15,7 @@ use splitway_core::problem::Failure;
 
 use crate::connect::{Connector, connector};
 use crate::failure;
+use crate::listen::ClientBody;
 use crate::message::{has_unknown_coding, request_headers, request_uri, say_length};
 use crate::platform::{Received, RequestHead};
 use crate::resolve::Override;
@@ -24,7 +24,7 @@ use crate::resolve::Override;
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The body of a request: as it comes from the client, or bytes of our own.
-pub(crate) type Upload = Either<Incoming, Full<Bytes>>;
+pub(crate) type Upload = Either<ClientBody, Full<Bytes>>;
 
 /// The connections of one thread to all upstreams.
 #[derive(Clone, Debug)]
