@@ -76,7 +76,7 @@ impl Trust {
 
     /// How TLS is spoken with the settings of an upstream. An error is about its certificate or key.
     pub(crate) fn config_of(&self, tls: &Tls) -> Result<ClientConfig, Error> {
-        let builder = match tls.verify {
+        let builder = match tls.is_verified {
             true => self.verified(),
             false => {
                 let provider = Arc::clone(self.base.crypto_provider());
@@ -87,7 +87,7 @@ impl Trust {
         let Some(pair) = &tls.client else { return Ok(builder.with_no_client_auth()) };
         let unread = |_| Error::General("not in PEM".to_owned());
         let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(pair.cert.as_bytes()).collect();
+            CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).collect();
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(unread)?;
         builder.with_client_auth_cert(chain.map_err(unread)?, key)
     }

@@ -19,14 +19,15 @@ const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
 /// The resolver of one thread, with the answers that are still good.
 #[derive(Debug)]
 pub(crate) struct Dns {
-    resolver: TokioResolver,
+    /// Absent if it cannot be had; then only addresses connect.
+    resolver: Option<TokioResolver>,
     /// With which address of several the next connection begins.
     turn: AtomicUsize,
 }
 
 impl Dns {
     /// Asks `server`, or those of the system. Belongs to the runtime that it is made in.
-    pub(crate) fn new(server: Option<SocketAddr>) -> Result<Self, Unresolved> {
+    pub(crate) fn new(server: Option<SocketAddr>) -> Self {
         let system = match server {
             Some(_) => None,
             None => TokioResolver::builder_tokio().ok(),
@@ -39,8 +40,7 @@ impl Dns {
         // As in APISIX, IPv4 goes first; IPv6 is there where it does not connect.
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.use_hosts_file = ResolveHosts::Always;
-        let resolver = builder.build().map_err(Unresolved::new)?;
-        Ok(Self { resolver, turn: AtomicUsize::new(0) })
+        Self { resolver: builder.build().ok(), turn: AtomicUsize::new(0) }
     }
 
     /// The addresses of a name, at least one. Those that come first take turns.
@@ -49,8 +49,10 @@ impl Dns {
         host: &str,
         port: u16,
     ) -> Result<Vec<SocketAddr>, Unresolved> {
+        let none = || Unresolved::new(std::io::Error::from(std::io::ErrorKind::NotFound));
         let name = Name::from_ascii(host).map_err(Unresolved::new)?;
-        let found = self.resolver.lookup_ip(name).await.map_err(Unresolved::new)?;
+        let resolver = self.resolver.as_ref().ok_or_else(none)?;
+        let found = resolver.lookup_ip(name).await.map_err(Unresolved::new)?;
         let mut addresses: Vec<SocketAddr> =
             found.iter().map(|address| SocketAddr::new(address, port)).collect();
         // Several answers may name the same one, as the lines of a file may.
@@ -64,7 +66,7 @@ impl Dns {
                 first.rotate_left(self.turn.fetch_add(1, Ordering::Relaxed) % first_count);
                 Ok(addresses)
             }
-            Some(_) | None => Err(Unresolved::new(std::io::Error::from(std::io::ErrorKind::NotFound))),
+            Some(_) | None => Err(none()),
         }
     }
 }

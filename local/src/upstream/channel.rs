@@ -49,7 +49,7 @@ impl Channel {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
         let opened = builder.handshake(TokioIo::new(stream)).await;
-        let (sender, mut connection) = opened.map_err(|error| failure::name(&error))?;
+        let (sender, connection) = opened.map_err(|error| failure::name(&error))?;
         vital.streams_max.store(connection.current_max_send_streams(), Ordering::Relaxed);
         let told = Arc::clone(&vital);
         tokio::spawn(async move {
@@ -87,7 +87,12 @@ impl Channel {
     pub(super) fn is_done(&self, uses_max: u64) -> bool {
         self.sender.is_closed()
             || self.vital.is_suspect.load(Ordering::Relaxed)
-            || self.vital.uses.load(Ordering::Relaxed) >= uses_max
+            || self.uses() >= uses_max
+    }
+
+    /// How many requests it has taken.
+    pub(super) fn uses(&self) -> u64 {
+        self.vital.uses.load(Ordering::Relaxed)
     }
 
     /// Whether no request is under way.

@@ -29,6 +29,7 @@ pub(crate) struct Link {
 }
 
 /// What is left of a connection that left HTTP: its stream, and what was read of it already.
+#[derive(Debug)]
 pub(crate) struct Switched {
     pub(crate) stream: Stream,
     pub(crate) read: Bytes,
@@ -52,8 +53,8 @@ impl Link {
         self.uses += 1;
         // Only driving the connection resolves it, so nobody has to be woken for it.
         let mut promise = pin!(unconstrained(self.sender.try_send_request(request)));
-        let mut nobody = Context::from_waker(Waker::noop());
         let (response, ended) = poll_fn(|context| {
+            let mut nobody = Context::from_waker(Waker::noop());
             let ended = self.drive(context);
             if let Poll::Ready(response) = promise.as_mut().poll(&mut nobody) {
                 return Poll::Ready((response, ended));
@@ -116,5 +117,13 @@ impl Link {
     pub(super) fn has_ended(&mut self) -> bool {
         self.advance(&mut Context::from_waker(Waker::noop()));
         self.connection.is_none()
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { connection, uses, .. } = self;
+        let is_open = connection.is_some();
+        write!(f, "Link {{ is_open: {is_open}, uses: {uses} }}")
     }
 }
