@@ -1,198 +1,45 @@
 //! Upstreams: which node an attempt goes to, what `Host` it says, how long it may take.
 
+mod ask;
+mod connection;
+mod crc32;
+mod hash;
+mod object;
+mod pick;
+mod ring;
+mod timeout;
+mod vital;
+
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fault::{At, Report};
-use crate::id::Id;
-use crate::node::{Node, NodesWire, Scheme, parse_authority};
-use crate::rotation::{Rotation, Unpickable, Weight};
-use crate::wire::{Labels, Remark, Unsupported};
+pub(crate) use self::ask::{Ask, Tried};
+pub use self::connection::{ClientCertificate, Keepalive, Tls};
+pub(crate) use self::object::UpstreamObject;
+pub(crate) use self::pick::Balancer;
+pub(crate) use self::timeout::TimeoutWire;
+pub use self::timeout::Timeouts;
+pub(crate) use self::vital::{Care, InFlight, Vital};
 
-/// The type of balancer that there is.
-const TYPE: &str = "roundrobin";
+use self::object::Method;
+use self::vital::{Live, Vitals};
+use crate::fault::{At, Report};
+use crate::node::{Node, Placed, Scheme, parse_authority};
+use crate::retry::{self, Budget};
+use crate::rotation::Weight;
 
 /// An upstream in a document: the object of APISIX, or a URL as a short form.
 #[derive(Debug)]
 pub(crate) enum UpstreamWire {
     Url(String),
     Object(Box<UpstreamObject>),
-}
-
-/// APISIX's upstream object.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "some keys are read to be checked or refused, not to be used")]
-pub(crate) struct UpstreamObject {
-    pub(crate) id: Option<Id>,
-    name: Option<Remark>,
-    desc: Option<Remark>,
-    labels: Option<Labels>,
-    create_time: Option<u64>,
-    update_time: Option<u64>,
-    #[cfg_attr(feature = "schema", schemars(required))]
-    nodes: Option<NodesWire>,
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = [TYPE])))]
-    r#type: Option<String>,
-    #[cfg_attr(
-        feature = "schema",
-        schemars(extend("enum" = [Scheme::Http.as_str(), Scheme::Https.as_str()]))
-    )]
-    scheme: Option<String>,
-    pass_host: Option<PassHost>,
-    upstream_host: Option<String>,
-    timeout: Option<TimeoutWire>,
-    checks: Option<Unsupported>,
-    discovery_args: Option<Unsupported>,
-    discovery_type: Option<Unsupported>,
-    hash_on: Option<Unsupported>,
-    keepalive_pool: Option<Unsupported>,
-    key: Option<Unsupported>,
-    retries: Option<Unsupported>,
-    retry_timeout: Option<Unsupported>,
-    service_name: Option<Unsupported>,
-    tls: Option<Unsupported>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-enum PassHost {
-    Pass,
-    Node,
-    Rewrite,
-}
-
-/// The most seconds of one phase: a day.
-const PHASE_SECS_MAX: f64 = 86_400.0;
-
-/// Seconds, all three required, as in APISIX.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TimeoutWire {
-    #[cfg_attr(
-        feature = "schema",
-        schemars(required, range(max = PHASE_SECS_MAX), extend("exclusiveMinimum" = 0))
-    )]
-    connect: Option<f64>,
-    #[cfg_attr(
-        feature = "schema",
-        schemars(required, range(max = PHASE_SECS_MAX), extend("exclusiveMinimum" = 0))
-    )]
-    send: Option<f64>,
-    #[cfg_attr(
-        feature = "schema",
-        schemars(required, range(max = PHASE_SECS_MAX), extend("exclusiveMinimum" = 0))
-    )]
-    read: Option<f64>,
-}
-
-impl TimeoutWire {
-    /// How long an attempt may take until the head of its response is there: the three phases of
-    /// APISIX one after the other, because a Worker cannot tell them apart.
-    pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> Timeouts {
-        let phases = [("connect", self.connect), ("send", self.send), ("read", self.read)];
-        let phase = |(key, secs): (&str, Option<f64>)| match secs {
-            Some(secs) if secs > 0.0 && secs <= PHASE_SECS_MAX => Duration::from_secs_f64(secs),
-            Some(_) => {
-                let what = format!("expected seconds, more than 0 and at most {PHASE_SECS_MAX}");
-                report.fault(at.key(key), what);
-                Duration::ZERO
-            }
-            None => {
-                report.fault(at, format!("`{key}` is missing"));
-                Duration::ZERO
-            }
-        };
-        Timeouts(phases.into_iter().map(phase).sum())
-    }
-}
-
-/// How long an attempt may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts(Duration);
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self(Duration::from_secs(180))
-    }
-}
-impl Timeouts {
-    /// Until the head.
-    pub fn head(&self) -> Duration {
-        self.0
-    }
-    /// Between chunks.
-    pub fn idle(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-}
-/// Stub.
-#[derive(Debug, PartialEq)]
-pub struct Keepalive;
-/// Stub.
-#[derive(Debug, PartialEq)]
-pub struct Tls;
-/// Stub.
-#[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
-    pub(crate) facts: &'a crate::facts::Facts<'a>,
-    pub(crate) now: crate::time::Timestamp,
-    pub(crate) chance: &'a dyn Fn() -> u64,
-    pub(crate) tried: &'a Tried,
-    pub(crate) is_trial: bool,
-}
-#[derive(Default)]
-pub(crate) struct Tried(u64);
-impl Tried {
-    pub(crate) fn insert(&mut self, index: usize) {
-        self.0 |= 1 << index;
-    }
-    pub(crate) fn count(&self) -> usize {
-        self.0.count_ones() as usize
-    }
-}
-#[derive(Debug)]
-pub(crate) struct InFlight;
-impl InFlight {
-    pub(crate) fn observe(&self, _: Duration, _: crate::time::Timestamp) {}
-}
-pub(crate) struct Vital;
-impl Vital {
-    pub(crate) fn breaker(&self) -> Option<&'static crate::breaker::Breaker> {
-        None
-    }
-}
-impl Balancer {
-    pub(crate) fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
-        let rotation = self.rotation.as_ref()?;
-        let first = if ask.is_trial { rotation.peek() } else { rotation.next() };
-        let n = self.upstream.nodes.len();
-        (0..n).map(|i| (first + i) % n).find(|i| ask.tried.0 & (1 << i) == 0)
-    }
-    pub(crate) fn node(&self, index: usize) -> &Node {
-        self.at(index)
-    }
-    pub(crate) fn vital(&self, _: usize) -> Vital {
-        Vital
-    }
-    pub(crate) fn start(&self, _: usize) -> InFlight {
-        InFlight
-    }
-}
-impl Upstream {
-    pub(crate) fn retries(&self) -> u32 {
-        (self.nodes.len() as u32).saturating_sub(1)
-    }
-    pub(crate) fn nodes_count(&self) -> usize {
-        self.nodes.len()
-    }
 }
 
 /// What the header `Host` says to the upstream.
@@ -204,65 +51,113 @@ enum HostPolicy {
 }
 
 /// A checked upstream, shared by all that name it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Upstream {
     pub(crate) scheme: Scheme,
-    /// None in place of an upstream that is gone ([`Upstream::gone`]).
-    nodes: Vec<(Node, Weight)>,
+    /// Those of a higher priority before all others; none in place of an upstream that is gone
+    /// ([`Upstream::gone`]).
+    members: Vec<Placed>,
+    /// The nodes of each priority that has weight, the highest first.
+    tiers: Box<[Range<usize>]>,
     host: HostPolicy,
     pub(crate) timeout: Option<Timeouts>,
-    pub(crate) retry: crate::retry::Policy,
+    retries: Option<u32>,
+    /// When and how an attempt is followed by another.
+    pub(crate) retry: retry::Policy,
+    /// After so long no further attempt is made.
     pub(crate) retry_timeout: Option<Duration>,
     pub(crate) keepalive: Keepalive,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Tls,
+    method: Method,
+    /// How the health of its nodes is looked after.
+    pub(crate) care: Care,
+    /// What is known of it while it serves.
+    vitals: Vitals,
 }
 
-/// One use of an upstream, with its own walk over the nodes: two branches that share an upstream and
-/// one walk would each see only every other node.
-#[derive(Debug)]
-pub(crate) struct Balancer {
-    pub(crate) upstream: Arc<Upstream>,
-    /// `None` where the upstream is gone.
-    rotation: Option<Rotation>,
-}
-
-impl Balancer {
-    pub(crate) fn new(upstream: Arc<Upstream>, phase: u64) -> Result<Self, Unpickable> {
-        let weights: Vec<Weight> = upstream.nodes.iter().map(|(_, weight)| *weight).collect();
-        let is_gone = weights.is_empty();
-        let rotation = (!is_gone).then(|| Rotation::new(&weights, phase)).transpose()?;
-        Ok(Self { upstream, rotation })
-    }
-
-    /// Goes on where `earlier` has come to, if it walks over as many nodes with the same weights.
-    pub(crate) fn follow(&mut self, earlier: &Self) {
-        if let (Some(own), Some(earlier)) = (&mut self.rotation, &earlier.rotation) {
-            own.follow(earlier);
-        }
-    }
-
-    /// The node whose turn it is, unless the upstream is gone.
-    pub(crate) fn next(&self) -> Option<&Node> {
-        Some(self.at(self.rotation.as_ref()?.next()))
-    }
-
-    /// The node whose turn is next; nothing moves.
-    pub(crate) fn peek(&self) -> Option<&Node> {
-        Some(self.at(self.rotation.as_ref()?.peek()))
-    }
-
-    fn at(&self, index: usize) -> &Node {
-        let node = self.upstream.nodes.get(index);
-        node.map(|(node, _)| node).expect("the rotation was laid out over these nodes")
-    }
-}
-
-impl PartialEq for Upstream { fn eq(&self, o: &Self) -> bool { self.nodes == o.nodes && self.scheme == o.scheme } }
 impl Upstream {
     /// What stands for an upstream that is named and does not exist: it has no nodes.
     pub(crate) fn gone() -> Arc<Self> {
-        let (scheme, host) = (Scheme::Http, HostPolicy::Node);
-        Arc::new(Self { scheme, nodes: Vec::new(), host, timeout: None, retry: Default::default(), retry_timeout: None, keepalive: Keepalive, tls: None })
+        Arc::new(Self::plain(Scheme::Http, Vec::new()))
+    }
+
+    /// One about which nothing is said but its nodes, all of one priority.
+    fn plain(scheme: Scheme, members: Vec<Placed>) -> Self {
+        let tiers = (!members.is_empty()).then_some(0..members.len());
+        Self {
+            scheme,
+            members,
+            tiers: tiers.into_iter().collect(),
+            host: HostPolicy::Node,
+            timeout: None,
+            retries: None,
+            retry: retry::Policy::default(),
+            retry_timeout: None,
+            keepalive: Keepalive::default(),
+            tls: Tls::default(),
+            method: Method::RoundRobin,
+            care: Care::default(),
+            vitals: Vitals::default(),
+        }
+    }
+
+    /// The nodes, in the order of their positions.
+    pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
+        self.members.iter().map(|placed| &placed.node)
+    }
+
+    fn node(&self, index: usize) -> Option<&Node> {
+        self.members.get(index).map(|placed| &placed.node)
+    }
+
+    fn placed(&self, places: &Range<usize>) -> &[Placed] {
+        self.members.get(places.clone()).unwrap_or_default()
+    }
+
+    /// How many attempts may follow the first: as many as there are other nodes, unless it says.
+    pub(crate) fn retries(&self) -> u32 {
+        let others = self.members.len().saturating_sub(1);
+        self.retries.unwrap_or(u32::try_from(others).unwrap_or(u32::MAX))
+    }
+
+    /// Whether a node is picked by something in the body of the request.
+    pub(crate) fn needs_body(&self) -> bool {
+        match &self.method {
+            Method::Chash { key, .. } => key.needs_body(),
+            Method::RoundRobin | Method::Ewma | Method::LeastConn => false,
+        }
+    }
+
+    /// What is known of each node, by its position.
+    pub(crate) fn vitals(&self) -> &[Vital] {
+        &self.live().nodes
+    }
+
+    /// What is left of its retries.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.live().budget
+    }
+
+    fn live(&self) -> &Live {
+        let shape = (self.members.len(), &self.care);
+        self.vitals.get(shape, |_| None, (&self.retry.budget, None))
+    }
+
+    /// Takes over what `earlier` knows of nodes that are still there: of the same authority, spoken to in
+    /// the same scheme. Only once, and not after anything was asked: an upstream that many share is
+    /// followed by each of them. `None` says that there is nothing to take over, whoever comes next.
+    pub(crate) fn follow(&self, earlier: Option<&Self>) {
+        if self.vitals.is_settled() {
+            return;
+        }
+        let earlier = earlier.filter(|earlier| earlier.scheme == self.scheme);
+        let known: BTreeMap<&str, &Vital> = earlier
+            .into_iter()
+            .flat_map(|earlier| earlier.nodes().map(Node::authority).zip(earlier.vitals()))
+            .collect();
+        let known = |index| known.get(self.node(index)?.authority()).copied();
+        let budgets = (&self.retry.budget, earlier.map(Self::budget));
+        self.vitals.get((self.members.len(), &self.care), known, budgets);
     }
 
     /// What the header `Host` says to `node`, for a request that asks for `asked`.
@@ -277,7 +172,7 @@ impl Upstream {
     /// Whether `Host` names a port. APISIX leaves it out for the inline http upstream of a branch.
     pub(crate) fn sends_port(&self) -> bool {
         let is_other = |node: &Node| node.port() != self.scheme.default_port();
-        self.host == HostPolicy::Node && self.nodes.iter().any(|(node, _)| is_other(node))
+        self.host == HostPolicy::Node && self.nodes().any(is_other)
     }
 
     /// Checks an upstream beside an `upstream_id`, for its faults alone.
@@ -309,61 +204,22 @@ fn from_url(url: &str, at: At<'_>, report: &mut Report) -> Option<Upstream> {
     report.warn(at, "APISIX takes an upstream object here, not a URL");
     let parts = url.split_once("://").and_then(|(scheme, rest)| {
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        Some((Scheme::parse(scheme)?, parse_authority(rest)?))
+        Some((Scheme::of_url(scheme)?, parse_authority(rest)?))
     });
     let Some((scheme, (host, port))) = parts else {
         report.fault(at, FORM);
         return None;
     };
     let node = Node::new(host, port.unwrap_or(scheme.default_port()), scheme);
-    Some(Upstream { scheme, nodes: vec![(node, Weight(1))], host: HostPolicy::Node, timeout: None, retry: Default::default(), retry_timeout: None, keepalive: Keepalive, tls: None })
+    Some(Upstream::plain(scheme, vec![Placed { node, weight: Weight(1), priority: 0 }]))
 }
 
-impl UpstreamObject {
-    fn compile(&self, at: At<'_>, report: &mut Report) -> Option<Upstream> {
-        let faults_before = report.faults.len();
-        match self.r#type.as_deref() {
-            None | Some(TYPE) => {}
-            Some("chash" | "ewma" | "least_conn") => {
-                report.fault(
-                    at.key("type"),
-                    "APISIX has this type, Splitway does not support it yet",
-                );
-            }
-            Some(_) => report.fault(at.key("type"), "unknown type, expected \"roundrobin\""),
-        }
-        let scheme = Scheme::parse(self.scheme.as_deref().unwrap_or("http"));
-        if scheme.is_none() {
-            report.fault(at.key("scheme"), "expected \"http\" or \"https\"");
-        }
-        let scheme = scheme.unwrap_or(Scheme::Http);
-        let host = self.host_policy(at, report);
-        let timeout = self.timeout.map(|wire| wire.compile(at.key("timeout"), report));
-        let nodes = match &self.nodes {
-            Some(nodes) => nodes.compile(scheme, at.key("nodes"), report),
-            None => {
-                report.fault(at, "`nodes` is missing");
-                Vec::new()
-            }
-        };
-        let sound = report.faults.len() == faults_before;
-        sound.then_some(Upstream { scheme, nodes, host, timeout, retry: Default::default(), retry_timeout: None, keepalive: Keepalive, tls: None })
-    }
-
-    fn host_policy(&self, at: At<'_>, report: &mut Report) -> HostPolicy {
-        match (self.pass_host.unwrap_or(PassHost::Pass), &self.upstream_host) {
-            (PassHost::Pass, _) => HostPolicy::Client,
-            (PassHost::Node, _) => HostPolicy::Node,
-            (PassHost::Rewrite, None) => {
-                report.fault(at, "`upstream_host` is missing, `pass_host` \"rewrite\" needs it");
-                HostPolicy::Node
-            }
-            (PassHost::Rewrite, Some(host)) => {
-                if parse_authority(host).is_none() {
-                    report.fault(at.key("upstream_host"), "expected `host` or `host:port`");
-                }
-                HostPolicy::Fixed(host.clone())
-            }
+impl UpstreamWire {
+    /// The keys that APISIX ignores in the inline upstream of a branch, as far as they are here.
+    pub(crate) fn ignored_in_branch(&self) -> Vec<&'static str> {
+        match self {
+            Self::Url(_) => Vec::new(),
+            Self::Object(object) => object.ignored_in_branch(),
         }
     }
 }

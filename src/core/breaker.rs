@@ -175,6 +175,7 @@ impl Breaker {
         let Pass { epoch, way } = pass;
         let gate = Gate::of(self.state.gate.load(Ordering::Relaxed));
         if gate.epoch != epoch {
+            // Of long ago it would seem to be ahead of what is counted.
             return;
         }
         match way {

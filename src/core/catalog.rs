@@ -136,6 +136,12 @@ impl<'d> Catalog<'d> {
         Self { services, plugin_configs: configs, global, ..catalog }
     }
 
+    /// The upstreams that have no faults.
+    pub(crate) fn into_upstreams(self) -> BTreeMap<Id, Arc<Upstream>> {
+        let sound = self.upstreams.into_iter();
+        sound.filter_map(|(id, upstream)| Some((id, upstream?))).collect()
+    }
+
     /// What branches can refer to, for a route or service that has this upstream.
     pub(crate) fn scope<'s>(&'s self, own: Option<&'s Option<Arc<Upstream>>>) -> Scope<'s> {
         let Self { upstreams, phase, dangling, .. } = self;

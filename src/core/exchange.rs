@@ -53,8 +53,8 @@ pub struct Attempt<'a> {
     pub timeouts: Timeouts,
     /// How connections to the node are kept.
     pub keepalive: &'a Keepalive,
-    /// How TLS is spoken, where it is spoken otherwise than by default.
-    pub tls: Option<&'a Tls>,
+    /// How TLS is spoken.
+    pub tls: &'a Tls,
     /// Whether the client's wish to speak another protocol goes along (RFC 9110, section 7.8).
     pub upgrades: bool,
 }
@@ -164,9 +164,13 @@ impl<'a> Exchange<'a> {
         self.snapshot.map_or(0, Snapshot::body_max)
     }
 
-    /// Whether the branch changes the body, so that it must have been read before the attempt.
+    /// Whether the branch changes the body, or picks a node by it, so that it must have been read before the
+    /// attempt.
     pub fn changes_body(&self) -> bool {
-        self.decision.as_ref().is_ok_and(|decision| decision.course.branch.rewrite.needs_body())
+        self.decision.as_ref().is_ok_and(|decision| {
+            let branch = decision.course.branch;
+            branch.rewrite.needs_body() || branch.balancer.upstream.needs_body()
+        })
     }
 
     /// The id of the route that took the request.
@@ -232,13 +236,14 @@ impl<'a> Exchange<'a> {
         let asked = || response?.header("retry-after");
         let retry_after = event.and_then(|_| retry_after(&asked()?, means.now));
         let has_key = head.header("idempotency-key").is_some();
-        let once = Once { method: &decision.method, has_key, is_kept, retry_after };
+        let status = response.map(ResponseHead::status);
+        let method = &*decision.method;
+        let once = Once { method, has_key, is_kept, status, retry_after };
         let pause = decision.course.settle(event, once, means);
         if pause.is_none() {
             let failed = event.and_then(Event::failure).map(|it| Problem::Upstream(it).status());
-            let status = failed.or_else(|| response.map(ResponseHead::status));
-            for (breaker, status) in decision.breakers.iter().zip(status.into_iter().cycle()) {
-                breaker.note(status, means.now);
+            if let Some(status) = failed.or(status) {
+                decision.breakers.iter().for_each(|breaker| breaker.note(status, means.now));
             }
         }
         pause
@@ -283,7 +288,7 @@ impl<'a> Exchange<'a> {
             body,
             timeouts: decision.timeouts(),
             keepalive: &upstream.keepalive,
-            tls: upstream.tls.as_ref(),
+            tls: &upstream.tls,
             upgrades: route.upgrades,
         })
     }
@@ -314,12 +319,12 @@ impl<'a> Exchange<'a> {
         remove_nominated(response.header("connection").as_deref(), &mut edits);
         edits.follow(self.response_edits());
         let mut tail = Tail {
-            idle: Timeouts::default().idle(),
+            idle: Timeouts::default().between_pieces(),
             is_event_stream: is_event_stream(response),
             _in_flight: None,
         };
         if let Ok(decision) = &mut self.decision {
-            tail.idle = decision.timeouts().idle();
+            tail.idle = decision.timeouts().between_pieces();
             tail._in_flight = decision.course.take_in_flight();
         }
         Relay { edits, tail }

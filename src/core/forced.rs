@@ -368,9 +368,8 @@ mod tests {
     fn cookies_that_no_header_can_carry_go_no_further() {
         let forced = sound(&json!({"cookie": "branch", "tokens": true}));
         let request = Asked::default().header("cookie", "\0\r\n a; branch=v2~1~*~0");
-        let edits = request.with(Body::Unread, |facts| {
-            Override::removals(std::iter::once(&forced), &facts)
-        });
+        let edits = request
+            .with(Body::Unread, |facts| Override::removals(std::iter::once(&forced), &facts));
         assert_eq!((edits.remove, edits.set), (vec![Cow::Borrowed("cookie")], Vec::new()));
     }
 

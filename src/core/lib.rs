@@ -61,7 +61,8 @@
 //! - Nothing here panics on anything from the network: in a Worker one panic ends every request of an
 //!   isolate.
 //! - The core never iterates or copies a whole head; it asks for fields and returns [`head::Edits`].
-//! - After compilation only the positions of [`rotation::Rotation`]s change, by one atomic add a pick.
+//! - After compilation only the positions of [`rotation::Rotation`]s change, by one atomic add a pick, and
+//!   what breakers have counted, by atomic exchanges of single words.
 //! - What is acknowledged is durable; what is served compiled; a change is whole or it is not.
 //! - A snapshot that exists is sound: [`snapshot::compile`] is the only way to get one and reports
 //!   every fault with a JSON pointer.

@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::fault::{At, Report};
 use crate::rotation::{Rotation, Unpickable, Weight};
-use crate::wire::{Members, Unsupported};
+use crate::wire::Members;
 
 /// The scheme an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,28 +17,56 @@ pub enum Scheme {
     Http,
     /// HTTP over TLS, the certificate verified for the node's host name.
     Https,
+    /// gRPC over plain HTTP/2.
+    Grpc,
+    /// gRPC over HTTP/2 over TLS.
+    Grpcs,
 }
 
 impl Scheme {
-    /// The scheme as URLs write it.
+    /// All of them, by the names that upstreams have for them.
+    pub(crate) const NAMES: [(&str, Self); 4] = [
+        ("http", Self::Http),
+        ("https", Self::Https),
+        ("grpc", Self::Grpc),
+        ("grpcs", Self::Grpcs),
+    ];
+
+    /// The scheme as URLs write it: gRPC has none of its own.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
+        if self.is_tls() { "https" } else { "http" }
     }
 
     /// The port meant where none is given.
     pub const fn default_port(self) -> u16 {
+        if self.is_tls() { 443 } else { 80 }
+    }
+
+    /// Whether it is spoken over TLS.
+    pub const fn is_tls(self) -> bool {
         match self {
-            Self::Http => 80,
-            Self::Https => 443,
+            Self::Http | Self::Grpc => false,
+            Self::Https | Self::Grpcs => true,
+        }
+    }
+
+    /// Whether it needs HTTP/2 all the way.
+    pub const fn is_grpc(self) -> bool {
+        match self {
+            Self::Http | Self::Https => false,
+            Self::Grpc | Self::Grpcs => true,
         }
     }
 
     /// The scheme that URLs write so.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn of_url(text: &str) -> Option<Self> {
         [Self::Http, Self::Https].into_iter().find(|scheme| scheme.as_str() == text)
+    }
+
+    /// The scheme that upstreams name so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let found = Self::NAMES.iter().find(|(own, _)| *own == name);
+        found.map(|(_, scheme)| *scheme)
     }
 }
 
@@ -76,6 +106,15 @@ impl Node {
     }
 }
 
+/// A node among the others of its upstream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) node: Node,
+    pub(crate) weight: Weight,
+    /// Those of a lower priority serve where no other can.
+    pub(crate) priority: i64,
+}
+
 /// The member `nodes` of an upstream.
 #[derive(Debug)]
 pub(crate) enum NodesWire {
@@ -91,8 +130,7 @@ pub(crate) struct NodeWire {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     port: Option<u16>,
     weight: u32,
-    #[expect(dead_code, reason = "read to be refused by name")]
-    priority: Option<Unsupported>,
+    priority: Option<i64>,
     #[expect(dead_code, reason = "kept for whoever reads the document; it has no effect")]
     metadata: Option<Members>,
 }
@@ -105,43 +143,67 @@ impl NodesWire {
         }
     }
 
-    /// Checks the nodes; reports every one that cannot be an address.
-    pub(crate) fn compile(
-        &self,
-        scheme: Scheme,
-        at: At<'_>,
-        report: &mut Report,
-    ) -> Vec<(Node, Weight)> {
-        let mut nodes: Vec<(Node, Weight)> = match self {
-            Self::Map(map) => map
-                .iter()
-                .filter_map(|(key, weight)| {
-                    let node = node(key, None, scheme, at.key(key), report)?;
-                    Some((node, Weight(*weight)))
-                })
-                .collect(),
-            Self::List(list) => list
-                .iter()
-                .enumerate()
-                .filter_map(|(index, wire)| {
+    /// Checks the nodes; reports every one that cannot be an address. Those of a higher priority go
+    /// before all others.
+    pub(crate) fn compile(&self, scheme: Scheme, at: At<'_>, report: &mut Report) -> Vec<Placed> {
+        let mut gathered = Gathered::default();
+        match self {
+            Self::Map(map) => {
+                for (key, weight) in map {
+                    let at = at.key(key);
+                    if let Some(node) = node(key, None, scheme, at, report) {
+                        let placed = Placed { node, weight: Weight(*weight), priority: 0 };
+                        gathered.add(placed, at, report);
+                    }
+                }
+            }
+            Self::List(wires) => {
+                for (index, wire) in wires.iter().enumerate() {
                     let at = at.index(index);
-                    let node = node(&wire.host, wire.port, scheme, at.key("host"), report)?;
-                    Some((node, Weight(wire.weight)))
-                })
-                .collect(),
-        };
+                    if let Some(node) = node(&wire.host, wire.port, scheme, at.key("host"), report)
+                    {
+                        let (weight, priority) = (Weight(wire.weight), wire.priority.unwrap_or(0));
+                        gathered.add(Placed { node, weight, priority }, at, report);
+                    }
+                }
+            }
+        }
+        let mut list = gathered.list;
         if self.is_empty() {
             report.fault(at, "expected at least one node");
         }
-        if nodes.iter().all(|(_, weight)| *weight == Weight(0)) {
+        if list.iter().all(|placed| placed.weight == Weight(0)) {
             // As in APISIX: with nothing to prefer, all nodes serve alike.
-            nodes.iter_mut().for_each(|(_, weight)| *weight = Weight(1));
+            list.iter_mut().for_each(|placed| placed.weight = Weight(1));
         }
-        let weights: Vec<Weight> = nodes.iter().map(|(_, weight)| *weight).collect();
+        let weights: Vec<Weight> = list.iter().map(|placed| placed.weight).collect();
         if Rotation::new(&weights, 0).err() == Some(Unpickable::TooHeavy) {
             report.fault(at, "the weights add up to more than 4294967295");
         }
-        nodes
+        list.sort_by_key(|placed| Reverse(placed.priority));
+        list
+    }
+}
+
+/// Nodes as they are read. One that is there already gets the other's weight, as in APISIX.
+#[derive(Default)]
+struct Gathered {
+    list: Vec<Placed>,
+    /// By authority and priority.
+    places: BTreeMap<(String, i64), usize>,
+}
+
+impl Gathered {
+    fn add(&mut self, placed: Placed, at: At<'_>, report: &mut Report) {
+        let key = (placed.node.authority.clone(), placed.priority);
+        let place = *self.places.entry(key).or_insert(self.list.len());
+        match self.list.get_mut(place) {
+            Some(earlier) => {
+                report.warn(at, "this node stands here before: only the last weight counts");
+                earlier.weight = placed.weight;
+            }
+            None => self.list.push(placed),
+        }
     }
 }
 

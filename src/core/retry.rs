@@ -116,7 +116,7 @@ pub(crate) struct RetryWire {
 }
 
 /// How an upstream wants failed attempts to be followed by others. A clone spends the same budget.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     /// After which failures.
     pub when: When,

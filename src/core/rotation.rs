@@ -36,9 +36,102 @@ pub struct Rotation {
     ends: Box<[u64]>,
     period: u64,
     stride: u64,
-    /// One relaxed add per pick; the only thing that changes after compilation. Shared with the
-    /// rotations that continue this one.
-    position: Arc<AtomicU64>,
+    /// Shared with the rotations that continue this one.
+    state: Arc<State>,
+}
+
+/// The only things of a [`Rotation`] that change after compilation.
+#[derive(Debug)]
+struct State {
+    /// One relaxed add per pick.
+    position: AtomicU64,
+    /// The walk over some of the choices.
+    among: Walk,
+}
+
+/// A walk over choices whose weights are not known before each pick.
+#[derive(Debug, Default)]
+pub struct Walk {
+    position: AtomicU64,
+    /// The last period and its stride, each in one half: strides take long to find.
+    laid_out: AtomicU64,
+}
+
+impl Walk {
+    /// A walk that starts at `phase`.
+    pub fn new(phase: u64) -> Self {
+        Self { position: AtomicU64::new(phase), laid_out: AtomicU64::new(0) }
+    }
+
+    /// Takes the next step over choices of these weights and says which it falls on; `None` if all are
+    /// 0. As long as the weights stay the same, any `total / gcd` consecutive picks are exact.
+    pub fn next(&self, count: usize, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        self.choice(count, weight, || self.position.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Which choice the next step falls on, without taking it.
+    pub fn peek(&self, count: usize, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        self.choice(count, weight, || self.position.load(Ordering::Relaxed))
+    }
+
+    fn choice(
+        &self,
+        count: usize,
+        weight: impl Fn(usize) -> u64,
+        step: impl FnOnce() -> u64,
+    ) -> Option<usize> {
+        // Weights may change between two looks at them: they are added up as they are found, and the
+        // last choice that weighed something takes what is left.
+        let divisor = (0..count).map(&weight).fold(0, gcd);
+        if divisor == 0 {
+            return None;
+        }
+        let total = |shift: u32| -> u64 {
+            let parts = (0..count).map(|index| part(weight(index) / divisor, shift));
+            parts.fold(0, u64::saturating_add)
+        };
+        // Products of two numbers below 2^32 do not overflow; larger totals lose their last digits.
+        let mut shift = 0;
+        let mut period = total(shift);
+        while period > u64::from(u32::MAX) {
+            shift += 1;
+            period = total(shift);
+        }
+        let period = period.max(1);
+        // A single choice takes no step from others that walk here at other times.
+        let mut point = match period {
+            1 => 0,
+            _ => step() % period * self.stride(period) % period,
+        };
+        let mut last = None;
+        for index in 0..count {
+            let arc = part(weight(index) / divisor, shift);
+            if arc > 0 {
+                last = Some(index);
+                match point.checked_sub(arc) {
+                    None => return last,
+                    Some(rest) => point = rest,
+                }
+            }
+        }
+        last
+    }
+
+    /// The stride of a period below 2^32, kept from one pick to the next.
+    fn stride(&self, period: u64) -> u64 {
+        let laid_out = self.laid_out.load(Ordering::Relaxed);
+        if laid_out >> 32 == period {
+            return laid_out & u64::from(u32::MAX);
+        }
+        let stride = stride(period);
+        self.laid_out.store(period << 32 | stride, Ordering::Relaxed);
+        stride
+    }
+}
+
+/// A weight in a coarser unit; what weighs something keeps doing so.
+fn part(weight: u64, shift: u32) -> u64 {
+    if weight == 0 { 0 } else { (weight >> shift).max(1) }
 }
 
 impl Rotation {
@@ -61,8 +154,8 @@ impl Rotation {
             return Err(Unpickable::TooHeavy);
         }
         debug_assert!(period > 0, "a divisor means a positive weight");
-        let position = Arc::new(AtomicU64::new(phase % period));
-        Ok(Self { ends, period, stride: stride(period), position })
+        let state = State { position: AtomicU64::new(phase % period), among: Walk::new(phase) };
+        Ok(Self { ends, period, stride: stride(period), state: Arc::new(state) })
     }
 
     /// Goes on with the walk of `earlier`: a change of something else must not start a walk again, or its
@@ -71,9 +164,11 @@ impl Rotation {
     /// would else never let it come.
     pub fn follow(&mut self, earlier: &Self) {
         if self.ends == earlier.ends {
-            self.position = Arc::clone(&earlier.position);
+            self.state = Arc::clone(&earlier.state);
         } else if self.ends.len() == earlier.ends.len() {
-            self.position = Arc::new(AtomicU64::new(self.step_after(earlier)));
+            let among = Walk::new(earlier.state.among.position.load(Ordering::Relaxed));
+            let position = AtomicU64::new(self.step_after(earlier));
+            self.state = Arc::new(State { position, among });
         }
     }
 
@@ -131,15 +226,6 @@ impl Rotation {
         Some(rows)
     }
 
-    /// Stub.
-    pub fn next_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
-        (0..self.ends.len()).find(|i| weight(*i) > 0)
-    }
-    /// Stub.
-    pub fn peek_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
-        self.next_among(weight)
-    }
-
     /// In how many consecutive picks the shares are exact.
     pub fn period(&self) -> u64 {
         self.period
@@ -147,20 +233,34 @@ impl Rotation {
 
     /// Which step of a period is next, from 0.
     pub fn step(&self) -> u64 {
-        self.position.load(Ordering::Relaxed) % self.period
+        self.state.position.load(Ordering::Relaxed) % self.period
     }
 
     /// Takes the next step of the walk and says which choice it falls on.
     pub fn next(&self) -> usize {
         match self.period {
             1 => self.at(Point(0)),
-            _ => self.choice(self.position.fetch_add(1, Ordering::Relaxed)),
+            _ => self.choice(self.state.position.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
     /// Which choice the next step falls on, without taking it.
     pub fn peek(&self) -> usize {
-        self.choice(self.position.load(Ordering::Relaxed))
+        self.choice(self.state.position.load(Ordering::Relaxed))
+    }
+
+    /// Takes the next step of a walk of its own among choices that weigh something at the moment, and
+    /// says which it falls on; `None` if none does. The weights are in any unit: those that this was
+    /// laid out with, 0 where a choice cannot be made, less where it takes less. As long as they stay
+    /// the same, the picks are exact in every window of their total divided by what they share. It looks
+    /// at each choice a few times and allocates nothing.
+    pub fn next_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        self.state.among.next(self.ends.len(), weight)
+    }
+
+    /// The same, without taking the step.
+    pub fn peek_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        self.state.among.peek(self.ends.len(), weight)
     }
 
     fn choice(&self, step: u64) -> usize {
@@ -216,7 +316,7 @@ fn inverse(factor: u64, period: u64) -> u64 {
     x
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
+pub(crate) fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
@@ -297,7 +397,7 @@ mod tests {
         assert_eq!(counts, [19, 1], "a new walk for each pick would never reach the small share");
         let mut other = rotation(&[90, 5, 5], 3);
         other.follow(&current);
-        assert_eq!(other.position.load(Ordering::Relaxed), 3, "not the same choices");
+        assert_eq!(other.state.position.load(Ordering::Relaxed), 3, "not the same choices");
     }
 
     /// How often the second choice is picked while its weight goes through `weights`, and how often it

@@ -204,7 +204,7 @@ async fn attempt<'a, P: Platform>(
         Some(bytes) => platform.body(bytes),
         None => upload.give(platform, replay_max.is_none()),
     };
-    let deadline = attempt.timeouts.head();
+    let deadline = attempt.timeouts.until_head();
     let came = within(
         async {
             let mut response = platform.send(&attempt, head, body).await?;

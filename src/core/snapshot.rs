@@ -1,6 +1,7 @@
 //! The compiled configuration: immutable, shared, complete. [`compile`] is the only way to get one,
 //! for the loader, the Admin API, the command line and the tests alike.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::consumer::{self, Keys};
 use crate::deeds::Deeds;
 use crate::facts::{Facts, Matched, Params};
 use crate::fault::{At, Report};
+use crate::id::Id;
 use crate::json;
 use crate::kind::Kind;
 use crate::plugin;
@@ -62,6 +64,8 @@ pub struct Snapshot {
     revision: Revision,
     published: Option<Published>,
     settings: Settings,
+    /// Those that have an id.
+    upstreams: BTreeMap<Id, Arc<Upstream>>,
     routes: Vec<Route>,
     router: Router,
     unreached: Vec<Unreached>,
@@ -102,9 +106,14 @@ impl Route {
 
 impl Snapshot {
     /// This snapshot, to serve after `earlier`: the walks of splits that did not change go on, so that
-    /// shares stay exact whatever else is changed, and breakers keep what they have counted.
+    /// shares stay exact whatever else is changed, breakers keep what they have counted, and what is known
+    /// of nodes that are still there stays known.
     #[must_use]
     pub fn following(mut self, earlier: &Self) -> Self {
+        // Before the branches that name them: one that now names another has nothing to hand over.
+        for (id, upstream) in &self.upstreams {
+            upstream.follow(earlier.upstreams.get(id).map(|earlier| &**earlier));
+        }
         let by_id: BTreeMap<&str, &Route> =
             earlier.routes.iter().map(|route| (&*route.id, route)).collect();
         let splits = self.routes.iter_mut().map(|route| {
@@ -146,6 +155,33 @@ impl Snapshot {
     /// The most bytes of a request's body that are kept for another attempt.
     pub(crate) fn replay_max(&self) -> usize {
         self.settings.replay_max
+    }
+
+    /// Every upstream, once, each with a name that no other has: its id, or the first route and branch
+    /// that send to it.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (Cow<'_, str>, &Arc<Upstream>)> {
+        let mut seen: BTreeSet<_> = self.upstreams.values().map(Arc::as_ptr).collect();
+        let named = self.upstreams.iter();
+        let named = named.map(|(id, upstream)| (Cow::Borrowed(id.as_str()), upstream));
+        let branches = self.routes.iter().flat_map(|route| {
+            let rules = route.split.rules();
+            rules.flat_map(|rule| rule.branches.list()).map(move |branch| (route, branch))
+        });
+        // Rules of one route may have branches of one name.
+        let mut names = BTreeSet::new();
+        let inline = branches.filter_map(move |(route, branch)| {
+            let upstream = &branch.balancer.upstream;
+            if upstream.nodes().len() == 0 || !seen.insert(Arc::as_ptr(upstream)) {
+                return None;
+            }
+            let name = format!("{}/{}", route.id, branch.name);
+            let numbered = (2..).map(|number| format!("{name}/{number}"));
+            let name =
+                std::iter::once(name.clone()).chain(numbered).find(|it| !names.contains(it))?;
+            names.insert(name.clone());
+            Some((Cow::Owned(name), upstream))
+        });
+        named.chain(inline)
     }
 
     /// The enabled routes, in the order of the document.
@@ -213,7 +249,8 @@ pub fn compile(
     warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
-    Some(Snapshot { revision, published, settings, routes, router, unreached })
+    let upstreams = catalog.into_upstreams();
+    Some(Snapshot { revision, published, settings, upstreams, routes, router, unreached })
 }
 
 /// Checks one resource by itself. The other resources that it names are not looked for.

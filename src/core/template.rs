@@ -197,6 +197,22 @@ impl Template {
         Cow::Owned(filled)
     }
 
+    /// The text for a request, unless none of its variables has a value there.
+    pub(crate) fn fill_if_any(&self, facts: &Facts<'_>) -> Option<String> {
+        let (mut filled, mut has_any) = (String::new(), false);
+        for part in &self.parts {
+            match part {
+                Part::Text(text) | Part::Capture { default: text, .. } => filled.push_str(text),
+                Part::Variable { variable, default, .. } => {
+                    let value = variable.value(facts).and_then(text_of);
+                    has_any |= value.is_some();
+                    filled.push_str(value.as_deref().unwrap_or(default));
+                }
+            }
+        }
+        has_any.then_some(filled)
+    }
+
     /// The pieces of the text for a request, in order.
     pub(crate) fn each_piece(
         &self,
@@ -226,7 +242,7 @@ impl Template {
 }
 
 /// A value as text. Null is no value.
-fn text_of(value: Value<'_>) -> Option<Cow<'_, str>> {
+pub(crate) fn text_of(value: Value<'_>) -> Option<Cow<'_, str>> {
     match value {
         Value::Text(text) => Some(text),
         Value::Json(Json::Null) => None,

@@ -145,7 +145,9 @@ fn matches(count: usize, visit: &mut Visit<'_>) {
     visit(&format!("the same with the headers of this hop, {count} routes"), &mut || {
         let head = requests.next();
         let mut exchange = exchange(&snapshot, head);
-        drop(black_box(exchange.attempt(head, Body::Unread).expect("there is a node")));
+        drop(black_box(
+            exchange.attempt(head, Body::Unread, Means::NONE).expect("there is a node"),
+        ));
     });
 }
 

@@ -104,9 +104,9 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance, seen: &mut Seen) {
         let looked = unread.map(|mut unread| {
             assert_eq!(told(&unread), (route, branch), "{head:?}");
             let is_enough = !unread.changes_body();
-            is_enough.then(|| written(unread.attempt(&head, Body::Unread)))
+            is_enough.then(|| written(unread.attempt(&head, Body::Unread, trial)))
         });
-        let sent = exchange.attempt(&head, body);
+        let sent = exchange.attempt(&head, body, means);
         let is_changed = sent.as_ref().is_ok_and(|attempt| attempt.body.is_some());
         seen.extend(is_changed.then_some("its body was changed"));
         if let Some(looked) = looked.flatten() {

@@ -28,7 +28,15 @@ pub fn sound() -> Value {
         }],
         "plugin_configs": [{
             "id": "p", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-            "plugins": {"traffic-split": {"rules": [{"weight": 1}]}},
+            "plugins": {
+                "traffic-split": {"rules": [{"weight": 1}]},
+                "api-breaker": {
+                    "break_response_code": 503, "break_response_body": "b", "max_breaker_sec": 3,
+                    "break_response_headers": [{"key": "a", "value": "$uri"}],
+                    "unhealthy": {"http_statuses": [500, 503], "failures": 2},
+                    "healthy": {"http_statuses": [200], "successes": 1}, "_meta": {"disable": false},
+                },
+            },
         }],
         "consumer_groups": [{
             "id": "g", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,

@@ -321,6 +321,70 @@ fn epochs_come_round() {
 }
 
 #[test]
+fn a_request_from_long_ago_changes_no_counts() {
+    let breaker = breaker(&json!({"failures": 2, "percent": 100, "min_samples": 2, "open": 0.1,
+        "open_max": 0.1}));
+    let early = breaker.enter(at(0));
+    fail(&breaker, 2, 0);
+    // More than half of all epochs, so that the early one seems to be ahead.
+    let mut now = 0;
+    for _ in 0..39_999 {
+        now += 100;
+        fail(&breaker, 1, now);
+    }
+    succeed(&breaker, 3, now + 100);
+    assert_eq!(Gate::of(breaker.state.gate.load(Ordering::Relaxed)).epoch, Epoch(40_001));
+    breaker.leave(early, Outcome::Failure, at(now + 100));
+    fail(&breaker, 1, now + 100);
+    assert_eq!(breaker.phase(at(now + 100)), Phase::Closed);
+    fail(&breaker, 1, now + 100);
+    assert_eq!(breaker.phase(at(now + 100)), Phase::Open);
+}
+
+#[test]
+fn what_was_counted_long_ago_is_not_ahead() {
+    for told in [json!({"failures": 2}), json!({"failures": 0, "percent": 100, "min_samples": 2})] {
+        let mut told = told;
+        (told["open"], told["open_max"]) = (json!(0.1), json!(0.1));
+        let (breaker, mut now) = (breaker(&told), 0);
+        fail(&breaker, 2, now);
+        for _ in 0..39_999 {
+            now += 100;
+            fail(&breaker, 1, now);
+        }
+        succeed(&breaker, 3, now + 100);
+        assert_eq!(breaker.phase(at(now + 100)), Phase::Closed, "{told}");
+        fail(&breaker, 2, now + 100);
+        assert_eq!(breaker.phase(at(now + 100)), Phase::Open, "{told}");
+    }
+}
+
+#[test]
+fn words_of_a_later_epoch_are_left_alone() {
+    for (earlier, later) in [(0, 1), (u16::MAX, 0), (0xfff0, 0x7fef)] {
+        let (earlier, later) = (Epoch(earlier), Epoch(later));
+        let run = |epoch| Run::of(used_word(epoch));
+        assert_eq!(run(later).counted(earlier, true), None);
+        assert_eq!(run(later).emptied(earlier), None);
+        let begun = run(earlier).counted(later, true);
+        assert_eq!(begun.map(|run| run.count), Some(1), "a new count");
+        let half = |epoch| Half::of(used_word(epoch));
+        assert_eq!(half(later).counted(earlier, 0, true), None);
+        assert_eq!(half(later).emptied(earlier), None);
+        let begun = Half::of(u64::from(later.0) << 48).counted(later, 7, true);
+        assert_eq!(half(earlier).counted(later, 7, true), begun, "a new count");
+        let slot = |epoch: Epoch| Slot::of(u64::from(epoch.0) << 48);
+        assert_eq!(slot(later).taken(earlier, 100, at(0)), None);
+        assert!(slot(earlier).taken(later, 100, at(0)).is_some());
+    }
+}
+
+/// A word of the tally with something in each field, in this epoch.
+fn used_word(epoch: Epoch) -> u64 {
+    u64::from(epoch.0) << 48 | 0x0000_0007_0003_0005
+}
+
+#[test]
 fn what_is_told_is_checked() {
     let faults = |value: &Value| {
         let mut report = Report::default();

@@ -205,3 +205,183 @@ impl State {
         Some(Self { phase, counts })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{Method, Protocol};
+    use crate::statuses::Statuses;
+
+    /// Up after 2 successes; down after 3 bad statuses, 2 failures of the connection or 4 timeouts.
+    fn active() -> Active {
+        Active {
+            protocol: Protocol::Http,
+            timeout: Duration::from_secs(1),
+            concurrency: 1,
+            host: None,
+            port: None,
+            method: Method::Get,
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+            verify: true,
+            interval_up: Some(Duration::from_secs(7)),
+            interval_down: None,
+            limits: limits([2, 3, 2, 4]),
+        }
+    }
+
+    fn limits([successes, http_failures, tcp_failures, timeouts]: [u8; 4]) -> Limits {
+        let set = |statuses: &[u16]| -> Statuses { statuses.iter().copied().collect() };
+        Limits {
+            healthy: set(&[200, 418]),
+            successes,
+            unhealthy: set(&[418, 500]),
+            http_failures,
+            tcp_failures,
+            timeouts,
+        }
+    }
+
+    /// One letter for each result: Ok, a Bad status, a Connection that failed, too Late, a status that
+    /// says Nothing.
+    fn probe(letter: char) -> Probe {
+        match letter {
+            'o' => Probe::Status(200),
+            'b' => Probe::Status(500),
+            'c' => Probe::TcpFailure,
+            'l' => Probe::Timeout,
+            'n' => Probe::Status(404),
+            other => panic!("{other} is no result"),
+        }
+    }
+
+    #[test]
+    fn results_in_a_row_decide_as_lua_resty_healthcheck_counts_them() {
+        use Phase::*;
+        for (results, phase, changes) in [
+            ("", Healthy, ""),
+            ("oooo", Healthy, ""),
+            ("nnnn", Healthy, ""),
+            ("b", MostlyHealthy, ""),
+            ("bb", MostlyHealthy, ""),
+            ("bbb", Unhealthy, "d"),
+            ("bnbnb", Unhealthy, "d"),
+            ("cc", Unhealthy, "d"),
+            ("lll", MostlyHealthy, ""),
+            ("llll", Unhealthy, "d"),
+            // Kinds are counted apart, and cleared together.
+            ("bblllc", MostlyHealthy, ""),
+            ("bblllcc", Unhealthy, "d"),
+            ("bblllcobblllc", MostlyHealthy, ""),
+            ("bbobb", MostlyHealthy, ""),
+            // Only enough successes make it fully healthy again; then they are not counted.
+            ("bo", MostlyHealthy, ""),
+            ("boo", Healthy, ""),
+            ("bobo", MostlyHealthy, ""),
+            ("booooobb", MostlyHealthy, ""),
+            ("booooobbb", Unhealthy, "d"),
+            // Down, failures are not counted and a success clears them.
+            ("ccccccc", Unhealthy, "d"),
+            ("cccccco", MostlyUnhealthy, "d"),
+            ("cco", MostlyUnhealthy, "d"),
+            ("ccoc", MostlyUnhealthy, "d"),
+            ("ccoco", MostlyUnhealthy, "d"),
+            ("ccocc", Unhealthy, "d"),
+            ("ccobb", MostlyUnhealthy, "d"),
+            ("ccoo", Healthy, "du"),
+            ("ccooc", MostlyHealthy, "du"),
+            ("ccoocc", Unhealthy, "dud"),
+        ] {
+            let (health, active) = (Health::default(), active());
+            let noted =
+                results.chars().filter_map(|letter| health.note_active(&active, probe(letter)));
+            let noted: String =
+                noted.map(|change| if change == Change::Up { 'u' } else { 'd' }).collect();
+            assert_eq!((health.phase(), &*noted), (phase, changes), "{results}");
+            assert_eq!(health.is_up(), matches!(phase, Healthy | MostlyHealthy));
+        }
+    }
+
+    #[test]
+    fn a_limit_of_one_decides_at_once() {
+        let active = Active { limits: limits([1, 1, 1, 1]), ..active() };
+        let health = Health::default();
+        for letter in ['b', 'c', 'l'] {
+            assert_eq!(health.note_active(&active, probe(letter)), Some(Change::Down));
+            assert_eq!(health.phase(), Phase::Unhealthy);
+            assert_eq!(health.note_active(&active, Probe::Connected), Some(Change::Up));
+            assert_eq!(health.phase(), Phase::Healthy);
+        }
+    }
+
+    #[test]
+    fn a_status_in_both_lists_speaks_for_the_node_and_no_http_against_it() {
+        let (health, active) = (Health::default(), active());
+        for _ in 0..5 {
+            assert_eq!(health.note_active(&active, Probe::Status(418)), None);
+        }
+        assert_eq!(health.phase(), Phase::Healthy);
+        let noted = [0, 0, 0].map(|status| health.note_active(&active, Probe::Status(status)));
+        assert_eq!(noted, [None, None, Some(Change::Down)]);
+    }
+
+    /// Both count in the same counters, each with its own limits, which no counter outgrows.
+    #[test]
+    fn active_and_passive_checks_count_together() {
+        let passive = Passive { limits: limits([254, 254, 254, 254]) };
+        let (health, active) = (Health::default(), active());
+        for _ in 0..253 {
+            assert_eq!(health.note_passive(&passive, probe('b')), None);
+        }
+        assert_eq!(health.note_active(&active, probe('b')), Some(Change::Down));
+        for _ in 0..253 {
+            assert_eq!(health.note_passive(&passive, probe('o')), None);
+        }
+        assert_eq!(health.phase(), Phase::MostlyUnhealthy);
+        assert_eq!(health.note_passive(&passive, Probe::Connected), None, "no response");
+        assert_eq!(health.note_passive(&passive, probe('o')), Some(Change::Up));
+    }
+
+    #[test]
+    fn the_interval_is_that_of_up_or_of_down() {
+        let (health, active) = (Health::default(), active());
+        assert_eq!(health.interval(&active), Some(Duration::from_secs(7)));
+        health.note_active(&active, probe('c'));
+        assert_eq!(health.interval(&active), Some(Duration::from_secs(7)), "mostly healthy");
+        health.note_active(&active, probe('c'));
+        assert_eq!(health.interval(&active), None, "never, if it is not said how often");
+        let mut next = Health::default();
+        next.follow(&health);
+        assert!(!next.is_up() && !health.clone().is_up(), "the same node");
+    }
+
+    #[test]
+    fn a_state_is_packed_into_a_word_and_back() {
+        for phase in
+            [Phase::Healthy, Phase::MostlyHealthy, Phase::MostlyUnhealthy, Phase::Unhealthy]
+        {
+            for counts in [[0; 4], [1, 2, 3, 4], [254, 0, 255, 7]] {
+                let state = State { phase, counts };
+                assert_eq!(State::unpack(state.pack()), state);
+            }
+        }
+    }
+
+    /// Every change is told once, to one thread: those to down and to up take turns.
+    #[test]
+    fn threads_tell_every_change_once() {
+        let (health, active) = (Health::default(), active());
+        let work = |offset: usize| {
+            let letters = "ccoobbboollll".chars().cycle().skip(offset).take(20_000);
+            let noted = letters.filter_map(|letter| health.note_active(&active, probe(letter)));
+            noted.map(|change| if change == Change::Down { 1 } else { -1 }).sum::<i32>()
+        };
+        let balance: i32 = std::thread::scope(|scope| {
+            let workers: Vec<_> =
+                (0..4).map(|thread| scope.spawn(move || work(thread * 3))).collect();
+            workers.into_iter().map(|worker| worker.join().expect("no panic")).sum()
+        });
+        assert_eq!(balance, i32::from(!health.is_up()));
+    }
+}

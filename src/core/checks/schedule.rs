@@ -66,3 +66,77 @@ impl Schedule {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{ChecksWire, Probe};
+    use crate::fault::{At, Report};
+    use serde_json::{Value, json};
+
+    fn active(value: &Value) -> Active {
+        let mut report = Report::default();
+        crate::wire::read(value, At::Root, &mut report, |wire: ChecksWire, report| {
+            Some(wire.compile(At::Root, report).active)
+        })
+        .expect("checks")
+    }
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(secs * 1000)
+    }
+
+    #[test]
+    fn nodes_are_due_an_interval_after_their_last_probe() {
+        let active = active(&json!({"active": {
+            "healthy": {"interval": 10}, "unhealthy": {"interval": 2, "tcp_failures": 1},
+        }}));
+        let healths = [Health::default(), Health::default()];
+        let mut schedule = Schedule::new(2, at(100));
+        assert!(schedule.due(&active, &healths, at(109)).is_empty());
+        assert_eq!(schedule.wait(&active, &healths, at(109)), Some(Duration::from_secs(1)));
+        assert_eq!(schedule.due(&active, &healths, at(110)), [0, 1]);
+        assert!(schedule.due(&active, &healths, at(130)).is_empty(), "both are being probed");
+        assert_eq!(schedule.wait(&active, &healths, at(130)), None);
+        healths[1].note_active(&active, Probe::TcpFailure);
+        schedule.done(0);
+        schedule.done(1);
+        schedule.done(2);
+        assert_eq!(schedule.wait(&active, &healths, at(111)), Some(Duration::from_secs(1)));
+        assert_eq!(schedule.due(&active, &healths, at(112)), [1], "the one that is down");
+        schedule.done(1);
+        assert_eq!(schedule.due(&active, &healths, at(120)), [1, 0], "who waits longest is first");
+    }
+
+    #[test]
+    fn no_more_are_probed_at_once_than_said() {
+        let active = active(&json!({"active": {"concurrency": 2, "healthy": {}}}));
+        let healths: Vec<Health> = (0..5).map(|_| Health::default()).collect();
+        let mut schedule = Schedule::new(5, at(0));
+        let mut seen = Vec::new();
+        assert_eq!(schedule.due(&active, &healths, at(1)), [0, 1]);
+        assert!(schedule.due(&active, &healths, at(1)).is_empty());
+        assert_eq!(schedule.wait(&active, &healths, at(1)), None, "one must be done first");
+        schedule.done(1);
+        assert_eq!(schedule.wait(&active, &healths, at(1)), Some(Duration::ZERO));
+        // One after the other comes to its turn, although all are late.
+        for now in 2..10 {
+            let due = schedule.due(&active, &healths, at(now));
+            assert_eq!(due.len(), 1);
+            due.iter().for_each(|node| schedule.done(*node));
+            seen.extend(due);
+        }
+        assert_eq!(seen, [2, 3, 4, 1, 2, 3, 4, 1]);
+    }
+
+    #[test]
+    fn what_has_no_interval_is_never_due() {
+        let active = active(&json!({"active": {"unhealthy": {"timeouts": 1}}}));
+        let healths = [Health::default()];
+        let mut schedule = Schedule::new(1, at(0));
+        assert!(schedule.due(&active, &healths, at(1_000_000)).is_empty());
+        assert_eq!(schedule.wait(&active, &healths, at(1_000_000)), None);
+        healths[0].note_active(&active, Probe::Timeout);
+        assert_eq!(schedule.due(&active, &healths, at(1_000_000)), [0]);
+    }
+}

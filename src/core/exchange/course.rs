@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::balance::{Ask, InFlight, Tried};
+use crate::balance::{Ask, InFlight, Tried, Vital};
 use crate::breaker::{Breaker, Outcome, Pass};
+use crate::checks::{Passive, Probe};
 use crate::node::Node;
 use crate::problem::Failure;
 use crate::retry::{Event, may_repeat};
@@ -37,6 +38,8 @@ pub(super) struct Once<'m> {
     pub(super) has_key: bool,
     /// Whether its body is there to be sent again.
     pub(super) is_kept: bool,
+    /// The status of the response, if there was one.
+    pub(super) status: Option<u16>,
     /// How long its upstream asks to be left alone.
     pub(super) retry_after: Option<Duration>,
 }
@@ -70,15 +73,20 @@ impl<'a> Course<'a> {
         }
         if self.attempts_here == 0 {
             self.since = ask.now;
-            balancer.upstream.retry.budget.deposit();
+            balancer.upstream.budget().deposit();
         }
-        self.tried.insert(index);
+        self.tried.add(index);
         self.attempts_here += 1;
         self.attempts += 1;
         let vital = balancer.vital(index);
-        let passes = [self.branch.breaker.as_ref(), vital.breaker()];
-        let passes = passes.map(|breaker| breaker.map(|breaker| (breaker, breaker.enter(ask.now))));
-        self.going = Some(Going { passes, in_flight: Some(balancer.start(index)), since: ask.now });
+        let breakers = [self.branch.breaker.as_ref(), vital.breaker()];
+        self.going = Some(Going {
+            passes: breakers.map(|breaker| breaker.map(|breaker| (breaker, breaker.enter(ask.now)))),
+            vital,
+            passive: balancer.upstream.care.passive(),
+            in_flight: Some(balancer.start(index)),
+            since: ask.now,
+        });
         Some(balancer.node(index))
     }
 
@@ -91,7 +99,7 @@ impl<'a> Course<'a> {
         means: Means<'_>,
     ) -> Option<Duration> {
         if let Some(going) = &mut self.going {
-            going.note(event, means.now);
+            going.note(event, once.status, means.now);
         }
         let event = event?;
         let pause = once.is_kept.then(|| self.retry(event, once, means)).flatten();
@@ -110,9 +118,9 @@ impl<'a> Course<'a> {
         if !is_due {
             return None;
         }
-        if upstream.nodes_count() == 1 {
+        if upstream.nodes().len() == 1 {
             self.tried = Tried::default();
-        } else if self.tried.count() >= upstream.nodes_count() {
+        } else if self.tried.count() >= upstream.nodes().len() {
             return None;
         }
         let number = self.attempts_here - 1;
@@ -123,7 +131,7 @@ impl<'a> Course<'a> {
         let is_late = upstream.retry_timeout.is_some_and(|most| {
             means.now.since(self.since) + pause > most
         });
-        (asked <= policy.backoff.longest() && !is_late && policy.budget.withdraw()).then_some(pause)
+        (asked <= policy.backoff.longest() && !is_late && upstream.budget().withdraw()).then_some(pause)
     }
 
     /// Goes over to another branch, without a pause, if there is one that the request may be sent to.
@@ -169,18 +177,24 @@ impl<'a> Course<'a> {
 struct Going<'a> {
     /// The breakers of the branch and of the node, unless they were told already.
     passes: [Option<(&'a Breaker, Pass)>; 2],
+    vital: &'a Vital,
+    /// What the upstream makes of the answers of the node.
+    passive: Option<&'a Passive>,
     in_flight: Option<InFlight>,
     since: Timestamp,
 }
 
 impl Going<'_> {
-    fn note(&mut self, event: Option<&Event>, now: Timestamp) {
+    /// Notes what came of it; `status` is that of a response.
+    fn note(&mut self, event: Option<&Event>, status: Option<u16>, now: Timestamp) {
         let outcome = event.map_or(Outcome::Success, outcome);
         self.leave(outcome, now);
-        if let Some(in_flight) = &self.in_flight
-            && outcome != Outcome::Neither
-        {
-            in_flight.observe(now.since(self.since), now);
+        if outcome == Outcome::Neither {
+            return;
+        }
+        self.vital.observe(now.since(self.since), now);
+        if let Some((passive, probe)) = self.passive.zip(probe(event, status)) {
+            self.vital.health.note_passive(passive, probe);
         }
     }
 
@@ -205,6 +219,20 @@ fn outcome(event: &Event) -> Outcome {
         Event::Status(status) if *status < 500 => Outcome::Success,
         Event::Failed(_) | Event::Status(_) | Event::Empty | Event::FirstEventError => {
             Outcome::Failure
+        }
+    }
+}
+
+/// What an attempt says of the health of its node.
+fn probe(event: Option<&Event>, status: Option<u16>) -> Option<Probe> {
+    match event {
+        Some(Event::Failed(Failure::HttpResponseTimeout | Failure::ConnectionTimeout)) => {
+            Some(Probe::Timeout)
+        }
+        Some(Event::Failed(Failure::HttpProtocolError)) => Some(Probe::Status(0)),
+        Some(Event::Failed(_)) => Some(Probe::TcpFailure),
+        Some(Event::Status(_) | Event::Empty | Event::FirstEventError) | None => {
+            status.map(Probe::Status)
         }
     }
 }

@@ -59,7 +59,7 @@ fn decided<'a>(snapshot: &'a Snapshot, head: &'a Fake) -> Exchange<'a> {
 
 /// The changes to the headers of a request on this route.
 fn sent(route: &Value, head: &Fake) -> Edits {
-    decided(&document(route), head).attempt(head, Body::Unread).unwrap().edits
+    decided(&document(route), head).attempt(head, Body::Unread, Means::NONE).unwrap().edits
 }
 
 #[test]

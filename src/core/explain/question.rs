@@ -243,7 +243,7 @@ impl Url {
                 let (scheme, authority) = (Scheme::Http, String::new());
                 return Ok(Self { scheme, authority, port: scheme.default_port(), target });
             }
-            Some((scheme, rest)) => (Scheme::parse(&scheme.to_ascii_lowercase()), rest),
+            Some((scheme, rest)) => (Scheme::of_url(&scheme.to_ascii_lowercase()), rest),
             None => return Err(FORMS),
         };
         let scheme = scheme.ok_or("expected `http` or `https`")?;

@@ -199,7 +199,7 @@ fn a_turn_is_told_and_not_taken() {
         let inquiry = Inquiry { snapshot: Some(&snapshot), head };
         let mut exchange = Exchange::decide(inquiry, Means::NONE, Body::Whole(body)).expect("sent");
         assert_eq!(exchange.branch(), Some(&*branch));
-        drop(exchange.attempt(head, Body::Unread));
+        drop(exchange.attempt(head, Body::Unread, Means::NONE));
         picked.push(branch);
     }
     assert_eq!(picked.iter().filter(|branch| *branch == "v2").count(), 2);

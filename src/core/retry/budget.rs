@@ -28,6 +28,13 @@ pub struct Budget {
     left: Arc<AtomicU64>,
 }
 
+impl PartialEq for Budget {
+    /// What is left of it makes no budget another.
+    fn eq(&self, other: &Self) -> bool {
+        (self.percent, self.size) == (other.percent, other.size)
+    }
+}
+
 impl Default for Budget {
     fn default() -> Self {
         Self::new(20, 10)

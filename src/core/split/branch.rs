@@ -8,7 +8,6 @@ use crate::balance::{Balancer, Upstream, UpstreamWire};
 use crate::breaker::{self, Breaker, WHOLE};
 use crate::fault::{At, Report};
 use crate::id::Id;
-use crate::node::Scheme;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Weight};
 use crate::telemetry::proof;
@@ -262,6 +261,22 @@ pub(super) fn warn_of_branches(branches: &[BranchWire], at: At<'_>, report: &mut
     }
 }
 
+/// What APISIX does differently with the inline upstream of a branch.
+fn warn_of_inline(wire: &UpstreamWire, upstream: &Upstream, at: At<'_>, report: &mut Report) {
+    if !upstream.scheme.is_tls() && upstream.sends_port() {
+        report.warn(at, "APISIX sends the node's name without its port as `Host`");
+    }
+    if upstream.scheme.is_grpc() {
+        report.warn(
+            at.key("scheme"),
+            "APISIX speaks plain HTTP with the inline upstream of a branch",
+        );
+    }
+    for key in wire.ignored_in_branch() {
+        report.warn(at.key(key), "APISIX ignores this in the inline upstream of a branch");
+    }
+}
+
 /// The route's own upstream, or a fault.
 pub(super) fn own(scope: Scope<'_>, at: At<'_>, report: &mut Report) -> Option<Arc<Upstream>> {
     if scope.own.is_none() {
@@ -304,12 +319,7 @@ impl BranchWire {
         }
         if let Some(wire) = &self.upstream {
             let upstream = Upstream::compile(wire, at.key("upstream"), report)?;
-            if upstream.scheme == Scheme::Http && upstream.sends_port() {
-                report.warn(
-                    at.key("upstream"),
-                    "APISIX sends the node's name without its port as `Host`",
-                );
-            }
+            warn_of_inline(wire, &upstream, at.key("upstream"), report);
             return Some(Arc::new(upstream));
         }
         own(scope, at, report)

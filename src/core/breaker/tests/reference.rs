@@ -107,8 +107,8 @@ impl Plain {
                 let part = (now - since) as f64 / self.told.slow_start as f64;
                 (16.0 + 240.0 * part + 1e-9) as u32
             }
-            _ if wait > 0 => 0,
-            _ => 256,
+            Stage::Closed { .. } | Stage::Shut { .. } if wait > 0 => 0,
+            Stage::Closed { .. } | Stage::Shut { .. } => 256,
         }
     }
 

@@ -175,12 +175,12 @@ fn road(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u8]) -> 
     }
     let attempt = match exchange.changes_body() && is_long {
         true => Err(Problem::BodyTooLarge),
-        false => exchange.attempt(head, known),
+        false => exchange.attempt(head, known, means),
     };
     match attempt {
         Ok(attempt) => {
             happened.request = Some(Request::of(&attempt, head));
-            let edits = exchange.relay(&Fine).expect("a fine response");
+            let edits = exchange.relay(&Fine).edits;
             happened.response_headers = Some(Headers::of(&edits));
         }
         Err(problem) => happened.problem = Some(Refused::of(problem)),

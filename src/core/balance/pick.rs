@@ -1,0 +1,245 @@
+//! Which node of an upstream an attempt goes to.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Upstream;
+use super::ask::Ask;
+use super::object::Method;
+use super::ring::Ring;
+use super::vital::{InFlight, Vital};
+use crate::breaker::WHOLE;
+use crate::node::{Node, Placed};
+use crate::rotation::{Rotation, Unpickable, Walk, Weight};
+
+/// One use of an upstream, with its own walk over the nodes: two branches that share an upstream and
+/// one walk would each see only every other node.
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    pub(crate) upstream: Arc<Upstream>,
+    /// One for each tier of the upstream, the one that serves first before all others; none where the
+    /// upstream is gone.
+    tiers: Box<[Tier]>,
+}
+
+/// The nodes of one priority.
+#[derive(Debug)]
+struct Tier {
+    /// Which of the nodes of the upstream.
+    places: Range<usize>,
+    /// The walk over them, by weight.
+    rotation: Rotation,
+    /// The walks over what is left of them, by what was tried before: requests that failed on one node
+    /// would else take every other step from those that failed on another. Where there are two nodes, at
+    /// most one is left.
+    again: Option<Arc<[Walk; AGAIN]>>,
+}
+
+/// How many walks there are for requests that failed before.
+const AGAIN: usize = 8;
+
+impl Balancer {
+    pub(crate) fn new(upstream: Arc<Upstream>, phase: u64) -> Result<Self, Unpickable> {
+        let tier =
+            |places: &Range<usize>| Tier::new(upstream.placed(places), places.clone(), phase);
+        let tiers = upstream.tiers.iter().map(tier).collect::<Result<_, _>>()?;
+        Ok(Self { upstream, tiers })
+    }
+
+    /// Goes on where `earlier` has come to, if it walks over as many nodes with the same weights, and
+    /// with what is known of nodes that are still there.
+    pub(crate) fn follow(&mut self, earlier: &Self) {
+        self.upstream.follow(Some(&earlier.upstream));
+        for (tier, earlier) in self.tiers.iter_mut().zip(&earlier.tiers) {
+            tier.rotation.follow(&earlier.rotation);
+            if tier.places == earlier.places {
+                tier.again.clone_from(&earlier.again);
+            }
+        }
+    }
+
+    /// The node for an attempt; `None` if all were tried, or the upstream is gone.
+    ///
+    /// A node can be picked if it has weight, was not tried and takes something at the moment. Nodes of
+    /// a lower priority serve only where none before them can be picked. Where health alone leaves
+    /// nothing, it counts no more: better a node that may be down than none.
+    pub(crate) fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
+        let vitals = self.upstream.vitals();
+        let share = |index: usize| {
+            vitals.get(index).map_or(WHOLE, |vital| vital.share(ask.now))
+        };
+        let by_health = self.tiers.iter().enumerate();
+        let by_health = by_health.map(|(number, tier)| self.pick_in(number, tier, ask, &share));
+        let whatever = self.tiers.iter().enumerate();
+        let whatever = whatever.map(|(number, tier)| self.pick_in(number, tier, ask, &|_| WHOLE));
+        by_health.chain(whatever).flatten().next()
+    }
+
+    /// The node at this position.
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        self.upstream.node(index).expect("positions come from `pick` of the same balancer")
+    }
+
+    /// What is known of the node at this position.
+    pub(crate) fn vital(&self, index: usize) -> &Vital {
+        self.upstream.vitals().get(index).expect("positions come from `pick` of the same balancer")
+    }
+
+    /// Notes that an attempt goes to the node at this position, until what is returned is dropped.
+    pub(crate) fn start(&self, index: usize) -> InFlight {
+        InFlight::start(self.vital(index))
+    }
+
+    fn pick_in(
+        &self,
+        number: usize,
+        tier: &Tier,
+        ask: &Ask<'_>,
+        share: &dyn Fn(usize) -> u32,
+    ) -> Option<usize> {
+        let Upstream { members, method, .. } = &*self.upstream;
+        let first = tier.places.start;
+        let members = members.get(tier.places.clone()).unwrap_or_default();
+        let eligible = Eligible { first, members, ask, share };
+        match method {
+            Method::RoundRobin => tier.by_turns(&eligible),
+            Method::LeastConn => tier.least_busy(&eligible, self.upstream.vitals()),
+            Method::Ewma => quicker(&eligible, self.upstream.vitals()),
+            Method::Chash { key, rings } => {
+                let key = key.of(ask.facts);
+                let owner = |ring: &Ring| ring.owner(key.as_bytes(), |index| eligible.has(index));
+                return rings.get(number).filter(|_| eligible.any()).and_then(owner);
+            }
+        }
+        .map(|offset| first + offset)
+    }
+}
+
+/// Which nodes of a tier can be picked.
+struct Eligible<'e> {
+    /// The position of the first of them.
+    first: usize,
+    members: &'e [Placed],
+    ask: &'e Ask<'e>,
+    share: &'e dyn Fn(usize) -> u32,
+}
+
+impl Eligible<'_> {
+    /// The weight of the node this far behind the first, times the share that it takes; 0 if it cannot
+    /// be picked.
+    fn weight(&self, offset: usize) -> u64 {
+        let Some(Placed { weight: Weight(weight), .. }) = self.members.get(offset) else {
+            return 0;
+        };
+        let index = self.first + offset;
+        if *weight == 0 || self.ask.tried.has(index) {
+            return 0;
+        }
+        u64::from(*weight) * u64::from((self.share)(index))
+    }
+
+    /// Whether the node at this position of the upstream can be picked.
+    fn has(&self, index: usize) -> bool {
+        index.checked_sub(self.first).is_some_and(|offset| self.weight(offset) > 0)
+    }
+
+    fn any(&self) -> bool {
+        self.offsets().next().is_some()
+    }
+
+    /// Those that can be picked.
+    fn offsets(&self) -> impl Iterator<Item = usize> {
+        (0..self.members.len()).filter(|offset| self.weight(*offset) > 0)
+    }
+
+    /// Whether nothing hinders any of them.
+    fn is_all(&self) -> bool {
+        let places = self.first..self.first + self.members.len();
+        self.ask.tried.is_empty() && places.into_iter().all(|index| (self.share)(index) == WHOLE)
+    }
+}
+
+impl Tier {
+    fn new(members: &[Placed], places: Range<usize>, phase: u64) -> Result<Self, Unpickable> {
+        let weights: Vec<Weight> = members.iter().map(|placed| placed.weight).collect();
+        let rotation = Rotation::new(&weights, phase)?;
+        let again =
+            (members.len() > 2).then(|| Arc::new(std::array::from_fn(|_| Walk::new(phase))));
+        Ok(Self { places, rotation, again })
+    }
+
+    /// The node whose turn it is.
+    fn by_turns(&self, eligible: &Eligible<'_>) -> Option<usize> {
+        if eligible.is_all() {
+            let is_trial = eligible.ask.is_trial;
+            return Some(if is_trial { self.rotation.peek() } else { self.rotation.next() });
+        }
+        self.among(eligible.ask, |offset| eligible.weight(offset))
+    }
+
+    /// The node with the fewest requests for its weight, this one counted. Of several they take turns.
+    fn least_busy(&self, eligible: &Eligible<'_>, vitals: &[Vital]) -> Option<usize> {
+        // Read once: they change all the time, and the walk looks at each several times.
+        let busy = |offset: usize| {
+            let vital = vitals.get(eligible.first + offset);
+            vital.map_or(1, |vital| u128::from(vital.in_flight()) + 1)
+        };
+        let mut least: Option<(u128, u128)> = None;
+        let mut ties = 0_usize;
+        for offset in eligible.offsets() {
+            let (own, weight) = (busy(offset), u128::from(eligible.weight(offset)));
+            // own / weight against least, without division: all factors are below 2^41.
+            match least.map(|(other, of)| (own * of).cmp(&(other * weight))) {
+                None | Some(std::cmp::Ordering::Less) => (least, ties) = (Some((own, weight)), 1),
+                Some(std::cmp::Ordering::Equal) => ties += 1,
+                Some(std::cmp::Ordering::Greater) => {}
+            }
+        }
+        let (other, of) = least?;
+        let is_least =
+            |offset: &usize| busy(*offset) * of <= other * u128::from(eligible.weight(*offset));
+        if ties == 1 {
+            return eligible.offsets().find(is_least).or_else(|| eligible.offsets().next());
+        }
+        let weight = |offset: usize| u64::from(eligible.weight(offset) > 0 && is_least(&offset));
+        self.among(eligible.ask, weight).or_else(|| eligible.offsets().next())
+    }
+
+    /// The next by weight among those that weigh something.
+    fn among(&self, ask: &Ask<'_>, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        let count = self.places.len();
+        let walk = self.again.as_ref().filter(|_| !ask.tried.is_empty());
+        match walk.and_then(|walks| walks.get(ask.tried.mark() % AGAIN)) {
+            Some(walk) if ask.is_trial => walk.peek(count, weight),
+            Some(walk) => walk.next(count, weight),
+            None if ask.is_trial => self.rotation.peek_among(weight),
+            None => self.rotation.next_among(weight),
+        }
+    }
+}
+
+/// The cheaper of two nodes drawn by chance (Mitzenmacher, The Power of Two Choices in Randomized Load
+/// Balancing, 2001). Weights are not looked at, as in APISIX.
+fn quicker(eligible: &Eligible<'_>, vitals: &[Vital]) -> Option<usize> {
+    let count = eligible.offsets().count();
+    let nth = |number: usize| eligible.offsets().nth(number);
+    if count < 2 {
+        return nth(0);
+    }
+    let chance = (eligible.ask.chance)();
+    let first = below(chance >> 32, count);
+    // Another one: those from `first` on move up by one.
+    let second = below(chance & u64::from(u32::MAX), count - 1);
+    let second = second + usize::from(second >= first);
+    let (first, second) = (nth(first)?, nth(second)?);
+    let cost = |offset: usize| {
+        vitals.get(eligible.first + offset).map_or(0, |vital| vital.cost(eligible.ask.now))
+    };
+    Some(if cost(second) < cost(first) { second } else { first })
+}
+
+/// A number below `count` from 32 random bits.
+fn below(bits: u64, count: usize) -> usize {
+    let scaled = u128::from(bits) * count as u128 >> 32;
+    usize::try_from(scaled).unwrap_or_default()
+}
