@@ -24,7 +24,7 @@ pub(super) struct Place {
     scheme: Scheme,
     host: Box<str>,
     port: u16,
-    tls: Option<Tls>,
+    tls: Tls,
     state: Mutex<State>,
     /// Held by who makes a connection that others could share.
     gate: tokio::sync::Mutex<()>,
@@ -67,7 +67,7 @@ impl Place {
             scheme: attempt.scheme,
             host: attempt.node.host().into(),
             port: attempt.node.port(),
-            tls: attempt.tls.cloned(),
+            tls: attempt.tls.clone(),
             state: Mutex::default(),
             gate: tokio::sync::Mutex::default(),
         }
@@ -75,7 +75,7 @@ impl Place {
 
     /// Whether it is the one for an attempt at a node of the same authority.
     pub(super) fn fits(&self, attempt: &Attempt<'_>) -> bool {
-        self.scheme == attempt.scheme && self.tls.as_ref() == attempt.tls
+        self.scheme == attempt.scheme && self.tls == *attempt.tls
     }
 
     /// A connection that is there already. With `is_single` it serves this request alone, which can then
@@ -166,11 +166,9 @@ impl Place {
         if let Some(config) = &self.state().config {
             return Ok(Arc::clone(config));
         }
-        let mut config = match &self.tls {
-            None => connector.trust.config(),
-            // Nothing of the node's is wrong.
-            Some(tls) => connector.trust.config_of(tls).map_err(|_| Failure::TlsProtocolError)?,
-        };
+        let config = connector.trust.config_of(&self.tls);
+        // Nothing of the node's is wrong.
+        let mut config = config.map_err(|_| Failure::TlsProtocolError)?;
         config.alpn_protocols = match self.scheme.is_grpc() {
             true => vec![HTTP2.to_vec()],
             false => vec![HTTP2.to_vec(), HTTP1.to_vec()],
