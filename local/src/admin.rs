@@ -80,6 +80,6 @@ async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
 
 async fn unknown() -> Response {
     let body = r#"{"error_msg":"not found"}"#.to_owned();
-    let headers = vec![("content-type", "application/json".to_owned())];
+    let headers = vec![("content-type".into(), "application/json".to_owned())];
     whole(Answer { status: 404, headers, body }).map(Body::new)
 }

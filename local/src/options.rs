@@ -51,6 +51,10 @@ pub struct ServeOptions {
     )]
     pub resolve: Vec<Override>,
 
+    /// Ask this DNS server for the names of nodes in place of the system's
+    #[arg(long, env = "SPLITWAY_DNS", value_name = "ADDRESS")]
+    pub dns: Option<SocketAddr>,
+
     /// Trust these certificate authorities (PEM) of upstreams beside the system's
     #[arg(long, env = "SPLITWAY_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -147,6 +151,7 @@ impl Default for ServeOptions {
             data_dir: PathBuf::from(DATA_DIR),
             workers: None,
             resolve: Vec::new(),
+            dns: None,
             ca: None,
             allow_admin: Vec::new(),
             trusted_proxy: Vec::new(),

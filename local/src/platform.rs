@@ -9,8 +9,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
-use hyper::Response;
-use hyper::body::Incoming;
+use hyper::body::Body as _;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place, ResponseHead, normalise_target};
 use splitway_core::platform::{Platform, Unread};
@@ -25,7 +24,7 @@ use crate::front::{self, Fronts};
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
-use crate::upstream::{Upload, Upstreams};
+use crate::upstream::{Received, Upload, Upstreams};
 
 /// The effects of one thread.
 #[derive(Debug)]
@@ -70,6 +69,14 @@ impl Platform for Effects {
         body: Upload,
     ) -> Result<Received, Failure> {
         self.upstreams.send(attempt, head, body).await
+    }
+
+    fn size(&self, _: &RequestHead, body: &Upload) -> Option<u64> {
+        body.size_hint().exact()
+    }
+
+    async fn peek(&self, received: &mut Received) -> Result<Option<Vec<u8>>, Failure> {
+        received.response.body_mut().peek().await
     }
 
     async fn buffer(&self, body: Upload, limit: usize) -> Result<Vec<u8>, Unread> {
@@ -215,16 +222,12 @@ impl Head for RequestHead {
     }
 }
 
-/// The response of an upstream.
-#[derive(Debug)]
-pub(crate) struct Received(pub(crate) Response<Incoming>);
-
 impl ResponseHead for Received {
     fn status(&self) -> u16 {
-        self.0.status().as_u16()
+        self.response.status().as_u16()
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        joined(self.0.headers(), name)
+        joined(self.response.headers(), name)
     }
 }

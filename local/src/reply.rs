@@ -1,15 +1,18 @@
 //! Responses to clients: an upstream's relayed, or one of our own.
 
+mod body;
+mod tunnel;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
-use hyper::body::{Body as _, Incoming};
-use splitway_core::exchange::Exchange;
-use splitway_core::head::{Edits, Head};
+use hyper::body::Body as _;
+use splitway_core::exchange::{Exchange, Relay};
+use splitway_core::head::Head;
 use splitway_core::platform::Platform;
 use splitway_core::problem::{Answer, Problem};
 use splitway_core::serve::{Reply, serve};
@@ -17,11 +20,14 @@ use splitway_core::telemetry::Record;
 
 use crate::door::Door;
 use crate::listen::{ClientBody, Site, last};
-use crate::message::forwarded;
-use crate::platform::{Effects, Received, RequestHead};
+pub(crate) use self::tunnel::{Handover, Tunnel};
+use self::body::Relayed;
+use crate::message::{forwarded, takes_trailers};
+use crate::platform::{Effects, RequestHead};
+use crate::upstream::Received;
 
 /// The body of a response: streamed from an upstream, or whole.
-pub(crate) type ReplyBody = Either<Incoming, Full<Bytes>>;
+pub(crate) type ReplyBody = Either<Relayed, Full<Bytes>>;
 
 /// The traffic of one thread as what a listener serves.
 #[derive(Debug)]
@@ -38,7 +44,7 @@ impl Site for Traffic {
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
         head.frame(!body.is_end_stream());
         match serve(&self.effects, &head, Either::Left(body)).await {
-            Reply::Relay(response, edits) => relay(response, &edits).map(Either::Left),
+            Reply::Relay(received, how) => relay(&head, received, how),
             // What follows a request that HTTP forbids is not to be trusted either.
             Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
             Reply::Refuse(answer, _) => Self::whole(answer),
@@ -53,6 +59,8 @@ impl Site for Traffic {
             duration: Duration::ZERO,
             route: None,
             branch: None,
+            picked: None,
+            attempts: 0,
             revision: exchange.revision(),
             status: problem.status(),
             problem: Some(problem.token()),
@@ -66,16 +74,35 @@ impl Site for Traffic {
 }
 
 /// An upstream's response with the core's edits. Status, reason and body stay as they are.
-fn relay(Received(mut response): Received, edits: &Edits) -> Response<Incoming> {
-    let is_chunked = response.headers().contains_key(TRANSFER_ENCODING);
-    *response.headers_mut() = forwarded(response.headers(), edits);
-    if is_chunked {
+fn relay(head: &RequestHead, received: Received, how: Relay) -> Response<ReplyBody> {
+    let Received { response, switched } = received;
+    let (mut parts, flow) = response.into_parts();
+    let mut headers = forwarded(&parts.headers, &how.edits);
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
         // The chunks say where the body ends; a length beside them is not to be believed, and to
         // forward it would cut the body or confuse the client (RFC 9112, section 6.3).
-        response.headers_mut().remove(CONTENT_LENGTH);
+        headers.remove(CONTENT_LENGTH);
+        if takes_trailers(&head.parts().headers)
+            && let Some(names) = parts.headers.remove(TRAILER)
+        {
+            headers.insert(TRAILER, names);
+        }
     }
-    *response.version_mut() = Version::HTTP_11;
-    response
+    parts.version = Version::HTTP_11;
+    let Some(upstream) = switched else {
+        parts.headers = headers;
+        let body = Relayed::new(flow, how.tail);
+        return Response::from_parts(parts, Either::Left(body));
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = parts.headers.remove(UPGRADE) {
+        headers.insert(UPGRADE, protocol);
+    }
+    parts.headers = headers;
+    // What hyper noted of the upstream's side of it is not for the client's.
+    parts.extensions = http::Extensions::new();
+    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail)));
+    Response::from_parts(parts, Either::Right(Full::default()))
 }
 
 /// A response of our own.
@@ -84,8 +111,9 @@ pub(crate) fn whole(answer: Answer) -> Response<Full<Bytes>> {
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in answer.headers {
-        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(Bytes::from(value))) {
+            response.headers_mut().insert(name, value);
         }
     }
     response

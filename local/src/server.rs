@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin, Office};
-use crate::connect::{self, TrustError};
+use crate::connect::{Connector, Trust, TrustError};
 use crate::coordinator::{Expiry, Handle};
 use crate::database::{Database, DatabaseError};
 use crate::document::{self, Defect, Format};
@@ -31,6 +31,7 @@ use crate::member;
 use crate::options::ServeOptions;
 use crate::platform::Effects;
 use crate::reply::Traffic;
+use crate::resolve::Dns;
 use crate::store::Store;
 use crate::telemetry::{Log, Writer};
 use crate::upstream::Upstreams;
@@ -238,7 +239,7 @@ struct Start {
     options: ServeOptions,
     /// What clients are shown.
     certificate: Option<Current>,
-    tls: rustls::ClientConfig,
+    trust: Trust,
     overrides: Arc<[crate::resolve::Override]>,
     fronts: Arc<Fronts>,
     secret: Option<Secret>,
@@ -253,7 +254,7 @@ impl Start {
             false => Box::new(io::stderr()),
         };
         let (log, writer) = Log::start(paper, options.access_log).map_err(StartError::System)?;
-        let tls = connect::trust(options.ca.as_deref())?;
+        let trust = Trust::new(options.ca.as_deref())?;
         let pair = WatchedPair::open(&options.clients, log.clone())?;
         let workers = options.workers_count().get();
         let listeners = bind("--listen", options.listen, workers, options.clients.reuse_port)?;
@@ -284,7 +285,7 @@ impl Start {
             listeners,
             options,
             certificate,
-            tls,
+            trust,
             overrides,
             fronts,
             secret,
@@ -407,19 +408,21 @@ impl Start {
     /// Starts the threads that take traffic.
     fn finish(self) -> Result<Server, StartError> {
         let Self { mut server, listeners, options, certificate, .. } = self;
-        let Self { tls, overrides, store, fronts, secret, log, .. } = self;
+        let Self { trust, overrides, store, fronts, secret, log, .. } = self;
         let door = Door::new(&options, server.listen_addr.port(), certificate.is_some());
         let threads = options.workers_count();
         let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
         server.lacks_secret = asks && secret.is_none();
         for (number, listener) in listeners.into_iter().enumerate() {
-            let (store, log, tls) = (Arc::clone(&store), log.clone(), tls.clone());
+            let (store, log, trust) = (Arc::clone(&store), log.clone(), trust.clone());
+            let dns = options.dns;
             let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
             let (secret, certificate) = (secret.clone(), certificate.clone());
             let limits = Limits::new(&options.clients, number, threads);
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
-                let upstreams = Upstreams::new(tls, overrides);
+                let dns = Dns::new(dns);
+                let upstreams = Upstreams::new(Connector::new(trust, overrides, dns));
                 let effects = Effects { store, upstreams, log: log.clone(), fronts, secret };
                 let host = Host::new(Traffic { effects, door }, limits, certificate);
                 listen::serve(listener, phases, &log, host).await;

@@ -5,13 +5,14 @@ use std::error::Error;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1::Parts;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -28,6 +29,7 @@ use super::body::{Attended, ClientBody};
 use super::channel::Channel;
 use super::limits::Limits;
 use super::tls::Current;
+use crate::reply::Handover;
 
 /// What a client of HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -166,10 +168,21 @@ impl<S: Site> Talk<S> {
     {
         let Self { host, client, attendance } = self;
         let channel = Channel::http1(stream, opening, Arc::clone(&attendance));
-        let service = service_fn(|request| attend(&host, client, attendance.enter(), request));
+        let tunnel = Mutex::new(None);
+        let service = service_fn(async |request| {
+            let response = attend(&host, client, attendance.enter(), request).await?;
+            if let Some(handover) = response.extensions().get::<Handover>() {
+                *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = handover.take();
+            }
+            Ok::<_, Infallible>(response)
+        });
         let mut connection = host.http1.serve_connection(TokioIo::new(channel), service);
         let ended = watch_over(&mut connection, &attendance, &host.limits, draining, false).await;
-        let (stream, refused) = connection.into_parts().io.into_inner().into_parts();
+        let Parts { io, read_buf, .. } = connection.into_parts();
+        let (stream, refused) = io.into_inner().into_parts();
+        if let Some(tunnel) = tunnel.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return tunnel.join(stream, read_buf).await;
+        }
         let problem = match ended {
             End::Closed => refused,
             End::Late => Some(Problem::RequestTimeout),
@@ -292,7 +305,7 @@ async fn attend<S: Site>(
         Some(problem) => S::whole(host.site.refuse(problem)),
         None => answer(host, client, request).await,
     };
-    if !is_http2 {
+    if !is_http2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         if presence.is_draining() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         } else if response.headers().contains_key(CONNECTION) {
