@@ -1,6 +1,5 @@
 //! The listener of the Admin API: the road to the core's answer.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,21 +8,22 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use hyper::body::Incoming;
 use splitway_core::admin::{self, OWN_PREFIX, PREFIX};
-use splitway_core::problem::Answer;
+use splitway_core::problem::{Answer, Problem};
 use tower_service::Service;
 
 use crate::coordinator::Handle;
+use crate::door::Door;
 use crate::front::Fronts;
+use crate::listen::{ClientBody, Site, last};
 use crate::message;
 use crate::platform::RequestHead;
-use crate::reply::{last, whole};
+use crate::reply::whole;
 
 /// What the Admin API answers with.
 pub(crate) struct Admin {
     pub(crate) coordinator: Handle,
-    pub(crate) port: u16,
+    pub(crate) door: Door,
 }
 
 /// The address a request came from.
@@ -40,19 +40,32 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
     router.fallback(unknown).with_state(admin)
 }
 
-/// Has the router answer a request that came from `client`.
-pub(crate) async fn call(
-    mut router: Router,
-    client: IpAddr,
-    request: http::Request<Incoming>,
-) -> Result<Response, Infallible> {
-    let (mut parts, body) = request.into_parts();
-    // Before the router, which takes a target without a path for any other.
-    if let Some(problem) = message::fault(&parts) {
-        return Ok(last(problem.answer()).map(Body::new));
+/// The Admin API as what a listener serves.
+pub(crate) struct Office {
+    pub(crate) router: Router,
+}
+
+impl Site for Office {
+    type Body = Body;
+
+    async fn answer(&self, client: IpAddr, request: http::Request<ClientBody>) -> Response {
+        let (mut parts, body) = request.into_parts();
+        // Before the router, which takes a target without a path for any other.
+        if let Some(problem) = message::fault(&parts) {
+            return last(Self::whole(problem.answer()));
+        }
+        parts.extensions.insert(Client(client));
+        let Ok(response) = self.router.clone().call(http::Request::from_parts(parts, body)).await;
+        response
     }
-    parts.extensions.insert(Client(client));
-    router.call(http::Request::from_parts(parts, body)).await
+
+    fn refuse(&self, problem: Problem) -> Answer {
+        problem.answer()
+    }
+
+    fn whole(answer: Answer) -> Response {
+        whole(answer).map(Body::new)
+    }
 }
 
 async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
@@ -60,13 +73,13 @@ async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     let Some(Client(client)) = parts.extensions.get().copied() else {
         return unknown().await.into_response();
     };
-    let head = RequestHead::new(parts, client, admin.port, &Fronts::default());
+    let head = RequestHead::new(parts, client, admin.door, &Fronts::default());
     let answer = admin::answer(&admin.coordinator, "", &head, body).await;
     whole(answer).map(Body::new)
 }
 
 async fn unknown() -> Response {
     let body = r#"{"error_msg":"not found"}"#.to_owned();
-    let headers = vec![("content-type", "application/json".to_owned())];
+    let headers = vec![("content-type".into(), "application/json".to_owned())];
     whole(Answer { status: 404, headers, body }).map(Body::new)
 }

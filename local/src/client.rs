@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod base;
+mod connector;
 pub mod error;
 pub mod key;
 pub mod options;
@@ -30,11 +31,12 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tower_service::Service;
 
-use crate::connect::{Connector, connector, trust};
+use crate::connect::Trust;
 use crate::failure;
 
 use api::Run;
 use base::Base;
+use connector::{Connector, connector};
 use error::{ClientError, SetupError};
 use key::Key;
 use options::ClientOptions;
@@ -82,7 +84,7 @@ impl Client {
             return Err(SetupError::PlainHttp(options.server.clone()));
         }
         let key = Key::find(options, is_loopback)?;
-        let tls = trust(options.ca.as_deref())?;
+        let tls = Trust::new(options.ca.as_deref())?.config();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let timeout = Duration::from_secs(options.timeout.get());
         let overrides = Arc::from(options.resolve.as_slice());

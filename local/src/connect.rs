@@ -1,164 +1,137 @@
-//! Connections to upstreams: an address of the user's choice or one from DNS, TCP, and TLS with the
+//! Connections to nodes: an address of the user's choice or one from DNS, TCP, and TLS with the
 //! certificate verified for the node's name.
 
-use std::future::Future;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+mod stream;
+mod trust;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use http::uri::{Authority, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use tower_service::Service;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use splitway_core::problem::Failure;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
-use crate::failure::Unresolved;
-use crate::resolve::Override;
+pub(crate) use self::stream::Stream;
+pub(crate) use self::trust::Trust;
+pub use self::trust::TrustError;
+use crate::failure;
+use crate::resolve::{Dns, Override};
 
-/// What makes connections.
-pub(crate) type Connector = HttpsConnector<Overridden>;
+/// How long the first address of a name has the field to itself (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
 
-/// Why certificates of upstreams could not be verified.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// The file of `--ca` cannot be read.
-    #[error("{} cannot be read as certificates in PEM", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What hinders.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
-    /// The file of `--ca` holds no certificate.
-    #[error("{} holds no certificate in PEM", .0.display())]
-    Empty(PathBuf),
-    /// A certificate cannot be the end of a chain of trust.
-    #[error("a certificate in {} cannot be trusted", path.display())]
-    Unfit {
-        /// The file.
-        path: PathBuf,
-        /// What hinders.
-        #[source]
-        source: rustls::Error,
-    },
-    /// The TLS library refuses its own defaults.
-    #[error("TLS is not available")]
-    Unavailable(#[source] rustls::Error),
-}
-
-/// The connector of one thread.
-pub(crate) fn connector(tls: ClientConfig, overrides: Arc<[Override]>) -> Connector {
-    let mut tcp = HttpConnector::new_with_resolver(Dns);
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(Overridden { overrides, tcp })
-}
-
-/// TLS towards upstreams: the system's certificate authorities (Mozilla's where the system has
-/// none) and those of `ca`.
-pub(crate) fn trust(ca: Option<&Path>) -> Result<ClientConfig, TrustError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    if let Some(path) = ca {
-        add(&mut roots, path)?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TrustError::Unavailable)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
-    let unreadable = |source| TrustError::Pem { path: path.to_owned(), source };
-    let mut is_empty = true;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-        let certificate = certificate.map_err(unreadable)?;
-        let unfit = |source| TrustError::Unfit { path: path.to_owned(), source };
-        roots.add(certificate).map_err(unfit)?;
-        is_empty = false;
-    }
-    if is_empty { Err(TrustError::Empty(path.to_owned())) } else { Ok(()) }
-}
-
-/// TCP to the address that an [`Override`] names, else to one that DNS names. TLS lies outside of
-/// it and verifies the name that was asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Overridden {
+/// What makes connections for one thread.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    pub(crate) trust: Trust,
     overrides: Arc<[Override]>,
-    tcp: HttpConnector<Dns>,
+    dns: Dns,
 }
 
-impl Overridden {
-    /// The same URI with the address to connect to in place of the host.
-    fn place(&self, uri: Uri) -> Uri {
-        let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
-            Some("https") => 443,
-            Some(_) | None => 80,
-        });
-        let host = uri.host().unwrap_or_default();
-        let address = self.overrides.iter().find_map(|found| found.applies(host, port));
-        address.and_then(|address| with_address(&uri, address)).unwrap_or(uri)
-    }
-}
-
-fn with_address(uri: &Uri, address: SocketAddr) -> Option<Uri> {
-    let mut parts = uri.clone().into_parts();
-    parts.authority = Some(Authority::try_from(address.to_string()).ok()?);
-    Uri::from_parts(parts).ok()
-}
-
-impl Service<Uri> for Overridden {
-    type Response = <HttpConnector<Dns> as Service<Uri>>::Response;
-    type Error = <HttpConnector<Dns> as Service<Uri>>::Error;
-    type Future = <HttpConnector<Dns> as Service<Uri>>::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.tcp.poll_ready(context)
+impl Connector {
+    pub(crate) fn new(trust: Trust, overrides: Arc<[Override]>, dns: Dns) -> Self {
+        Self { trust, overrides, dns }
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let uri = self.place(uri);
-        self.tcp.call(uri)
-    }
-}
-
-/// The system's resolver, with failures that [`failure`](crate::failure) knows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dns;
-
-impl Service<Name> for Dns {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
-        Poll::Ready(Ok(()))
+    /// A connection to `host`, which has brackets where it is an IPv6 address.
+    pub(crate) async fn plain(&self, host: &str, port: u16) -> Result<Stream, Failure> {
+        Ok(Stream::plain(self.tcp(host, port).await?))
     }
 
-    fn call(&mut self, name: Name) -> Self::Future {
-        Box::pin(async move {
-            // The port is the connector's to set.
-            let addresses =
-                tokio::net::lookup_host((name.as_str(), 0)).await.map_err(Unresolved)?;
-            let addresses: Vec<SocketAddr> = addresses.collect();
-            if addresses.is_empty() {
-                return Err(Unresolved(std::io::ErrorKind::NotFound.into()));
+    /// The same with TLS on it.
+    pub(crate) async fn tls(
+        &self,
+        host: &str,
+        port: u16,
+        config: Arc<ClientConfig>,
+    ) -> Result<Stream, Failure> {
+        let name = ServerName::try_from(bare(host).to_owned());
+        let name = name.map_err(|_| Failure::TlsCertificateError)?;
+        let tcp = self.tcp(host, port).await?;
+        let tls = TlsConnector::from(config).connect(name, tcp).await;
+        let tls = tls.map_err(|error| match failure::name(&error) {
+            // Nothing was said of why.
+            Failure::ConnectionTerminated => Failure::TlsProtocolError,
+            failure => failure,
+        })?;
+        Ok(Stream::tls(tls))
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
+        let address = bare(host).parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port));
+        let chosen = self.overrides.iter().find_map(|found| found.applies(host, port));
+        let connected = match chosen.or(address) {
+            Some(address) => open(address).await,
+            None => {
+                let addresses = self.dns.addresses(host, port).await;
+                first(addresses.map_err(|error| failure::name(&error))?).await
             }
-            Ok(addresses.into_iter())
-        })
+        };
+        connected.map_err(|error| failure::name(&error))
+    }
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect(address).await?;
+    // Without it the end of a request waits for the acknowledgement of its beginning.
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// A connection to the first of these addresses that takes one. The next is tried when one fails or is
+/// slow, and then beside it (RFC 8305, in short).
+async fn first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    if let [only] = addresses.as_slice() {
+        return open(*only).await;
+    }
+    let mut attempts = JoinSet::new();
+    let mut left = addresses.into_iter();
+    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        match left.next() {
+            Some(address) => drop(attempts.spawn(open(address))),
+            None if attempts.is_empty() => return Err(failed),
+            None => {}
+        }
+        let joined = match left.len() {
+            0 => attempts.join_next().await,
+            _ => timeout(STAGGER, attempts.join_next()).await.unwrap_or(None),
+        };
+        match joined {
+            Some(Ok(Ok(tcp))) => return Ok(tcp),
+            Some(Ok(Err(error))) => failed = error,
+            Some(Err(_)) | None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_refuses() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.expect("a listener");
+        let good = listener.local_addr().expect("an address");
+        let closed = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+        let bad = closed.local_addr().expect("an address");
+        drop(closed);
+        let tcp = first(vec![bad, bad, good]).await.expect("a connection");
+        assert_eq!(tcp.peer_addr().expect("a peer"), good);
+        let refused = first(vec![bad, bad]).await.expect_err("no connection");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -8,7 +8,13 @@ use splitway_core::problem::Failure;
 /// The name of a host could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("the name could not be resolved")]
-pub(crate) struct Unresolved(#[source] pub(crate) io::Error);
+pub(crate) struct Unresolved(#[source] Box<dyn Error + Send + Sync>);
+
+impl Unresolved {
+    pub(crate) fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+}
 
 /// Names the first cause in the chain that says enough; a connection that ended otherwise counts as
 /// terminated.
@@ -98,7 +104,8 @@ mod tests {
             || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         check(io::Error::other(io::Error::other(untrusted())), Failure::TlsCertificateError);
         check(io::Error::other(rustls::Error::HandshakeNotComplete), Failure::TlsProtocolError);
-        check(Unresolved(io::ErrorKind::ConnectionRefused.into()), Failure::DnsError);
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        check(Unresolved::new(refused), Failure::DnsError);
         check(io::Error::from(io::ErrorKind::ConnectionRefused), Failure::ConnectionRefused);
         check(io::Error::from(io::ErrorKind::HostUnreachable), Failure::DestinationUnavailable);
         check(io::Error::from_raw_os_error(110), Failure::ConnectionTimeout);

@@ -7,7 +7,7 @@
 //!
 //! Each of `--workers` threads has a runtime, a listener on the shared port and a pool of upstream
 //! connections of its own; a request never changes threads. [`server`] starts them, `listen` accepts
-//! and speaks HTTP/1.1 with the client, `reply` has the core serve, `platform` lends it the effects,
+//! and speaks HTTP/1.1 or HTTP/2 with the client, over TLS or not, `door` is where it does; `reply` has the core serve, `platform` lends it the effects,
 //! and `upstream` makes an attempt through `connect`, whose failures `failure` names. What is
 //! forwarded of a head is in `message`.
 //!
@@ -34,6 +34,7 @@ mod admin;
 mod connect;
 mod coordinator;
 mod database;
+mod door;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod failure;
@@ -56,5 +57,7 @@ pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;
 pub use crate::file::FileError;
 pub use crate::key::{KeyError, KeyFlaw, path as key_path, random_hex};
+pub use crate::listen::options::ListenOptions;
+pub use crate::listen::tls::{CertificateError, Reload};
 pub use crate::options::ServeOptions;
 pub use crate::server::{Server, StartError};

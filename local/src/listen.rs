@@ -1,34 +1,44 @@
-//! Listeners and the connections of clients: HTTP/1.1, one task for each connection.
+//! Listeners: the connections of clients are accepted here and each is served by a task of its own.
+//!
+//! `conversation` is the road of a connection: TLS (`tls`), HTTP/1.1 or HTTP/2, and its end. What it is
+//! busy with stands in `attendance`, `channel` and `body` are its stream and its bodies, and `limits` what
+//! a client may take. A connection never changes threads, and threads share no limit.
 
-use std::convert::Infallible;
-use std::error::Error;
-use std::future::Future;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+mod attendance;
+mod body;
+mod channel;
+mod conversation;
+mod limits;
+pub(crate) mod options;
+mod socket;
+pub(crate) mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use serde_json::json;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+pub(crate) use self::body::ClientBody;
+pub(crate) use self::conversation::{Host, Site, last};
+pub(crate) use self::limits::Limits;
+pub(crate) use self::socket::bind;
 
 use crate::telemetry::{Level, Log};
-
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 4096;
-
-/// How long the head of a request may take to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait where accepting failed for want of something (file descriptors, memory): trying
 /// again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long connections that are half open have to become whole before a listener is closed whose
+/// port another process may have taken over.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// How often it is told that no more connections are accepted.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a server is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,96 +51,101 @@ pub(crate) enum Phase {
     Stopped,
 }
 
-/// Binds `count` listeners to one address; the kernel spreads connections among them.
-pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    if count <= 1 {
-        return Ok(vec![listener(address, false)?]);
-    }
-    // A shared port can also be shared with another process by accident, a second Splitway for
-    // example. One that is not shared is refused then.
-    if address.port() != 0 {
-        drop(listener(address, false)?);
-    }
-    let first = listener(address, true)?;
-    let address = first.local_addr()?;
-    let mut listeners = vec![first];
-    for _ in 1..count {
-        listeners.push(listener(address, true)?);
-    }
-    Ok(listeners)
-}
-
-fn listener(address: SocketAddr, is_shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(is_shared)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Accepts connections and has `answer` answer their requests until the server stops.
-pub(crate) async fn serve<A, F, B>(
+/// Accepts connections and has `host` serve them until the server stops.
+pub(crate) async fn serve<S: Site>(
     listener: TcpListener,
     mut phases: watch::Receiver<Phase>,
     log: &Log,
-    answer: A,
-) where
-    A: Fn(IpAddr, Request<Incoming>) -> F + Clone + Send + 'static,
-    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
-{
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    // One copy of a small body costs less than a scattered write.
-    builder.writev(false);
-    let connections = GracefulShutdown::new();
+    host: Host<S>,
+) {
+    let is_shared = host.limits.is_shared;
+    let floor = Floor { host: Arc::new(host), draining: watch::Sender::new(false), log };
     let mut ending = phases.clone();
-    let mut is_short = false;
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = ending.wait_for(|phase| *phase > Phase::Serving) => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) if is_about_one_connection(&error) => continue,
-            Err(error) => {
-                if !is_short {
-                    let fields = json!({"detail": error.to_string()});
-                    log.tell(Level::Error, "connections_not_accepted", fields);
-                }
-                is_short = true;
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        is_short = false;
-        // Without it small chunks of a stream wait for the acknowledgement of the last.
-        let _ = stream.set_nodelay(true);
-        let answer = answer.clone();
-        let service = service_fn(move |request| answer(peer.ip(), request));
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            // A client that breaks off or does not speak HTTP ends its own connection only.
-            let _ = connection.await;
-        });
-    }
-    drop(listener);
     tokio::select! {
-        () = connections.shutdown() => {}
+        biased;
+        _ = ending.wait_for(|phase| *phase > Phase::Serving) => {}
+        () = floor.accept(&listener) => {}
+    }
+    floor.draining.send_replace(true);
+    floor.close(listener, is_shared).await;
+    tokio::select! {
+        () = floor.draining.closed() => {}
         _ = phases.wait_for(|phase| *phase == Phase::Stopped) => {}
     }
 }
 
-/// Whether accepting failed because the client is gone already, which says nothing of the next.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-    )
+/// Where the connections of one thread are.
+struct Floor<'l, S> {
+    host: Arc<Host<S>>,
+    /// Closed when the last connection has ended.
+    draining: watch::Sender<bool>,
+    log: &'l Log,
+}
+
+impl<S: Site> Floor<'_, S> {
+    /// Accepts connections for ever, as many at once as there are seats for.
+    async fn accept(&self, listener: &TcpListener) {
+        let mut is_short = false;
+        let mut told = None;
+        loop {
+            let seat = self.seat(&mut told).await;
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    is_short = false;
+                    self.receive(stream, peer, seat);
+                }
+                Err(error) if socket::is_about_one_connection(&error) => {}
+                Err(error) => {
+                    if !is_short {
+                        let fields = json!({"detail": error.to_string()});
+                        self.log.tell(Level::Error, "connections_not_accepted", fields);
+                    }
+                    is_short = true;
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// A seat for the next connection, when there is one.
+    async fn seat(&self, told: &mut Option<Instant>) -> Option<OwnedSemaphorePermit> {
+        let seats = Arc::clone(self.host.limits.seats.as_ref()?);
+        if let Ok(seat) = Arc::clone(&seats).try_acquire_owned() {
+            return Some(seat);
+        }
+        if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            *told = Some(Instant::now());
+            let fields = json!({"detail": "no more connections until others end"});
+            self.log.tell(Level::Warn, "connections_at_limit", fields);
+        }
+        seats.acquire_owned().await.ok()
+    }
+
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, seat: Option<OwnedSemaphorePermit>) {
+        // Without it small chunks of a stream wait for the acknowledgement of the last.
+        let _ = stream.set_nodelay(true);
+        let serving = Arc::clone(&self.host).serve(stream, peer.ip(), self.draining.subscribe());
+        tokio::spawn(async move {
+            serving.await;
+            drop(seat);
+        });
+    }
+
+    /// Closes the listener and takes over, beyond all limits, what waits there: closing would reset it.
+    async fn close(&self, listener: TcpListener, is_shared: bool) {
+        if is_shared && socket::turn_away(&listener).is_ok() {
+            let settled = Instant::now() + SETTLE;
+            while let Ok(accepted) = timeout(settled - Instant::now(), listener.accept()).await {
+                if let Ok((stream, peer)) = accepted {
+                    self.receive(stream, peer, None);
+                }
+            }
+        }
+        let Ok(listener) = listener.into_std() else { return };
+        for (stream, peer) in socket::waiting(&listener) {
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                self.receive(stream, peer, None);
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -19,11 +19,24 @@ pub(crate) fn fault(head: &Parts) -> Option<Problem> {
     if head.method == Method::CONNECT {
         return Some(Problem::MethodNotAllowed);
     }
+    if head.uri.authority().is_some_and(|host| !names_same_host(host, &head.headers, head.version))
+    {
+        return Some(Problem::BadRequest);
+    }
     // Only the form of CONNECT, `host:port`, is a target without a path.
     if head.uri.path_and_query().is_none() || !has_sound_host(head) {
         return Some(Problem::BadRequest);
     }
     has_unknown_coding(&head.headers).then_some(Problem::UnknownTransferCoding)
+}
+
+/// Whether the host of the target is one. Of HTTP/2 it is the only one that a request names (RFC 9113,
+/// section 8.3.1); of HTTP/1.1 it replaces another (RFC 9112, section 3.2.2).
+fn names_same_host(host: &Authority, headers: &HeaderMap, version: Version) -> bool {
+    let same =
+        |other: &HeaderValue| other.as_bytes().eq_ignore_ascii_case(host.as_str().as_bytes());
+    let is_only = version != Version::HTTP_2 || headers.get_all(HOST).iter().all(same);
+    is_only && parse_authority(host.as_str()).is_some()
 }
 
 fn has_sound_host(head: &Parts) -> bool {
@@ -76,8 +89,31 @@ pub(crate) fn request_headers(client: &HeaderMap, attempt: &Attempt<'_>) -> Head
     }
     if client.contains_key(TRANSFER_ENCODING) {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        // Trailers go along if they were announced.
+        if let Some(names) = client.get(TRAILER) {
+            headers.insert(TRAILER, names.clone());
+        }
     }
     headers
+}
+
+/// The headers of an attempt over HTTP/2, which frames messages by itself and names the host elsewhere.
+pub(crate) fn multiplexed_headers(client: &HeaderMap, attempt: &Attempt<'_>) -> HeaderMap {
+    let mut headers = forwarded(client, &attempt.edits);
+    headers.remove(HOST);
+    // gRPC tells by trailers how a call ended, and asks for them (RFC 9113, section 8.2.2).
+    if attempt.scheme.is_grpc() || takes_trailers(client) {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    headers
+}
+
+/// Whether whoever sent these headers takes trailers (RFC 9110, section 10.1.4).
+pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|codings| {
+        let mut codings = codings.as_bytes().split(|byte| *byte == b',');
+        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
 }
 
 /// Says how long a body is that is sent as a whole, however the client framed its own.
@@ -88,15 +124,18 @@ pub(crate) fn say_length(headers: &mut HeaderMap, length: u64) {
     }
 }
 
-/// The URI of an attempt, in the absolute form from which hyper takes the connection's address.
-pub(crate) fn request_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error> {
-    let scheme = Scheme::try_from(attempt.scheme.as_str())?;
-    let authority = Authority::try_from(attempt.node.authority())?;
-    let target = PathAndQuery::try_from(&*attempt.target)?;
+/// The target of an attempt as HTTP/1.1 has it (RFC 9112, section 3.2.1).
+pub(crate) fn origin_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error> {
+    Ok(PathAndQuery::try_from(&*attempt.target)?.into())
+}
+
+/// The target of an attempt as HTTP/2 has it, with the host (RFC 9113, section 8.3.1).
+pub(crate) fn multiplexed_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error> {
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(scheme);
-    parts.authority = Some(authority);
-    parts.path_and_query = Some(target);
+    parts.scheme = Some(Scheme::try_from(attempt.scheme.as_str())?);
+    let host = Authority::try_from(&*attempt.host);
+    parts.authority = Some(host.or_else(|_| Authority::try_from(attempt.node.authority()))?);
+    parts.path_and_query = Some(PathAndQuery::try_from(&*attempt.target)?);
     Ok(Uri::from_parts(parts)?)
 }
 

@@ -11,6 +11,7 @@ use splitway_core::seal::{Secret, TooShort};
 use splitway_core::storage::Retention;
 
 use crate::fleet::StoreOptions;
+use crate::listen::options::ListenOptions;
 use crate::resolve::Override;
 
 /// How to serve. It has no `Debug`, which would print the key.
@@ -49,6 +50,10 @@ pub struct ServeOptions {
         value_delimiter = ','
     )]
     pub resolve: Vec<Override>,
+
+    /// Ask this DNS server for the names of nodes in place of the system's
+    #[arg(long, env = "SPLITWAY_DNS", value_name = "ADDRESS")]
+    pub dns: Option<SocketAddr>,
 
     /// Trust these certificate authorities (PEM) of upstreams beside the system's
     #[arg(long, env = "SPLITWAY_CA", value_name = "FILE")]
@@ -98,6 +103,10 @@ pub struct ServeOptions {
     )]
     pub access_log: bool,
 
+    /// How clients are served.
+    #[command(flatten)]
+    pub clients: ListenOptions,
+
     /// Where the ledger of a fleet is.
     #[command(flatten)]
     pub store: StoreOptions,
@@ -142,12 +151,14 @@ impl Default for ServeOptions {
             data_dir: PathBuf::from(DATA_DIR),
             workers: None,
             resolve: Vec::new(),
+            dns: None,
             ca: None,
             allow_admin: Vec::new(),
             trusted_proxy: Vec::new(),
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
             access_log: false,
+            clients: ListenOptions::default(),
             store: StoreOptions::default(),
             admin_key: None,
             secret: None,
@@ -177,9 +188,9 @@ impl ServeOptions {
     }
 
     /// How many threads serve.
-    pub(crate) fn workers_count(&self) -> usize {
-        let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        self.workers.map_or_else(available, NonZeroUsize::get)
+    pub(crate) fn workers_count(&self) -> NonZeroUsize {
+        let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.workers.unwrap_or_else(available)
     }
 }
 

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::{HeaderValue, Version};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
-use hyper::Response;
-use hyper::body::Incoming;
+use hyper::body::Body as _;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place, ResponseHead, normalise_target};
 use splitway_core::platform::{Platform, Unread};
@@ -19,11 +19,12 @@ use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
+use crate::door::Door;
 use crate::front::{self, Fronts};
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
-use crate::upstream::{Upload, Upstreams};
+use crate::upstream::{Received, Upload, Upstreams};
 
 /// The effects of one thread.
 #[derive(Debug)]
@@ -70,6 +71,14 @@ impl Platform for Effects {
         self.upstreams.send(attempt, head, body).await
     }
 
+    fn size(&self, _: &RequestHead, body: &Upload) -> Option<u64> {
+        body.size_hint().exact()
+    }
+
+    async fn peek(&self, received: &mut Received) -> Result<Option<Vec<u8>>, Failure> {
+        received.response.body_mut().peek().await
+    }
+
     async fn buffer(&self, body: Upload, limit: usize) -> Result<Vec<u8>, Unread> {
         match Limited::new(body, limit).collect().await {
             Ok(whole) => Ok(whole.to_bytes().into()),
@@ -97,19 +106,34 @@ pub(crate) struct RequestHead {
     client: IpAddr,
     /// Who the connection is from, if it is a proxy that is trusted to say who asks.
     front: Option<IpAddr>,
-    port: u16,
+    door: Door,
 }
 
 impl RequestHead {
-    /// A request that came from `peer` to `port`.
-    pub(crate) fn new(parts: Parts, peer: IpAddr, port: u16, fronts: &Fronts) -> Self {
+    /// A request that came from `peer` through `door`.
+    pub(crate) fn new(mut parts: Parts, peer: IpAddr, door: Door, fronts: &Fronts) -> Self {
+        let fault = door.fault(&parts).or_else(|| message::fault(&parts));
+        if parts.version == Version::HTTP_2 {
+            join_cookies(&mut parts);
+        }
         let client = fronts.client(peer, &parts.headers);
         let front = fronts.trust(peer).then_some(peer);
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
-        let fault = message::fault(&parts);
-        Self { parts, folded, fault, client, front, port }
+        Self { parts, folded, fault, client, front, door }
+    }
+
+    /// Notes that there is a body of whose length nothing is said. Where HTTP/2 does without a word,
+    /// HTTP/1.1 does not.
+    pub(crate) fn frame(&mut self, has_body: bool) {
+        if has_body
+            && self.parts.version == Version::HTTP_2
+            && !self.parts.headers.contains_key(CONTENT_LENGTH)
+        {
+            let chunked = HeaderValue::from_static("chunked");
+            self.parts.headers.insert(TRANSFER_ENCODING, chunked);
+        }
     }
 
     /// The head as it came.
@@ -119,6 +143,19 @@ impl RequestHead {
 
     fn target(&self) -> &str {
         self.folded.as_deref().unwrap_or_else(|| received_target(&self.parts))
+    }
+}
+
+/// Makes one line of many, in which HTTP/2 lets a client send its cookies and HTTP/1.1 does not
+/// (RFC 9113, section 8.2.3).
+fn join_cookies(parts: &mut Parts) {
+    if parts.headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let cookies: Vec<&[u8]> =
+        parts.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookies) = HeaderValue::from_bytes(&cookies.join(b"; ".as_slice())) {
+        parts.headers.insert(COOKIE, cookies);
     }
 }
 
@@ -141,9 +178,10 @@ impl Head for RequestHead {
     }
 
     fn host(&self) -> &str {
-        let named = self.parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let absolute = || self.parts.uri.authority().map(http::uri::Authority::as_str);
-        named.or_else(absolute).unwrap_or_default()
+        // That of the target comes first (RFC 9112, section 3.2.2).
+        let absolute = self.parts.uri.authority().map(http::uri::Authority::as_str);
+        let named = || self.parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        absolute.or_else(named).unwrap_or_default()
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -159,11 +197,11 @@ impl Head for RequestHead {
     }
 
     fn scheme(&self) -> &str {
-        "http"
+        if self.door.is_secure { "https" } else { "http" }
     }
 
     fn port(&self) -> u16 {
-        self.port
+        self.door.port
     }
 
     fn place(&self, what: Place) -> Option<Cow<'_, str>> {
@@ -184,16 +222,12 @@ impl Head for RequestHead {
     }
 }
 
-/// The response of an upstream.
-#[derive(Debug)]
-pub(crate) struct Received(pub(crate) Response<Incoming>);
-
 impl ResponseHead for Received {
     fn status(&self) -> u16 {
-        self.0.status().as_u16()
+        self.response.status().as_u16()
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        joined(self.0.headers(), name)
+        joined(self.response.headers(), name)
     }
 }

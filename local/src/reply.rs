@@ -1,51 +1,108 @@
 //! Responses to clients: an upstream's relayed, or one of our own.
 
-use std::convert::Infallible;
+mod body;
+mod tunnel;
+
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
-use splitway_core::head::{Edits, Head};
-use splitway_core::problem::Answer;
+use hyper::body::Body as _;
+use splitway_core::exchange::{Exchange, Relay};
+use splitway_core::head::Head;
+use splitway_core::platform::Platform;
+use splitway_core::problem::{Answer, Problem};
 use splitway_core::serve::{Reply, serve};
+use splitway_core::telemetry::Record;
 
-use crate::message::forwarded;
-use crate::platform::{Effects, Received, RequestHead};
+use crate::door::Door;
+use crate::listen::{ClientBody, Site, last};
+pub(crate) use self::tunnel::{Handover, Tunnel};
+use self::body::Relayed;
+use crate::message::{forwarded, takes_trailers};
+use crate::platform::{Effects, RequestHead};
+use crate::upstream::Received;
 
 /// The body of a response: streamed from an upstream, or whole.
-pub(crate) type ReplyBody = Either<Incoming, Full<Bytes>>;
+pub(crate) type ReplyBody = Either<Relayed, Full<Bytes>>;
 
-/// Answers one request that came from `client` to `port`.
-pub(crate) async fn answer(
-    effects: Arc<Effects>,
-    client: IpAddr,
-    port: u16,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let head = RequestHead::new(parts, client, port, &effects.fronts);
-    Ok(match serve(&*effects, &head, Either::Left(body)).await {
-        Reply::Relay(response, edits) => relay(response, &edits).map(Either::Left),
-        Reply::Refuse(answer, _) if head.fault().is_some() => last(answer).map(Either::Right),
-        Reply::Refuse(answer, _) => whole(answer).map(Either::Right),
-    })
+/// The traffic of one thread as what a listener serves.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    pub(crate) effects: Effects,
+    pub(crate) door: Door,
+}
+
+impl Site for Traffic {
+    type Body = ReplyBody;
+
+    async fn answer(&self, client: IpAddr, request: Request<ClientBody>) -> Response<ReplyBody> {
+        let (parts, body) = request.into_parts();
+        let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
+        head.frame(!body.is_end_stream());
+        match serve(&self.effects, &head, Either::Left(body)).await {
+            Reply::Relay(received, how) => relay(&head, received, how),
+            // What follows a request that HTTP forbids is not to be trusted either.
+            Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
+            Reply::Refuse(answer, _) => Self::whole(answer),
+        }
+    }
+
+    fn refuse(&self, problem: Problem) -> Answer {
+        let snapshot = self.effects.store.snapshot();
+        let exchange = Exchange::failed(snapshot.as_deref(), problem);
+        self.effects.record(&Record {
+            at: self.effects.now(),
+            duration: Duration::ZERO,
+            route: None,
+            branch: None,
+            picked: None,
+            attempts: 0,
+            revision: exchange.revision(),
+            status: problem.status(),
+            problem: Some(problem.token()),
+        });
+        exchange.refuse(problem)
+    }
+
+    fn whole(answer: Answer) -> Response<ReplyBody> {
+        whole(answer).map(Either::Right)
+    }
 }
 
 /// An upstream's response with the core's edits. Status, reason and body stay as they are.
-fn relay(Received(mut response): Received, edits: &Edits) -> Response<Incoming> {
-    let is_chunked = response.headers().contains_key(TRANSFER_ENCODING);
-    *response.headers_mut() = forwarded(response.headers(), edits);
-    if is_chunked {
+fn relay(head: &RequestHead, received: Received, how: Relay) -> Response<ReplyBody> {
+    let Received { response, switched } = received;
+    let (mut parts, flow) = response.into_parts();
+    let mut headers = forwarded(&parts.headers, &how.edits);
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
         // The chunks say where the body ends; a length beside them is not to be believed, and to
         // forward it would cut the body or confuse the client (RFC 9112, section 6.3).
-        response.headers_mut().remove(CONTENT_LENGTH);
+        headers.remove(CONTENT_LENGTH);
+        if takes_trailers(&head.parts().headers)
+            && let Some(names) = parts.headers.remove(TRAILER)
+        {
+            headers.insert(TRAILER, names);
+        }
     }
-    *response.version_mut() = Version::HTTP_11;
-    response
+    parts.version = Version::HTTP_11;
+    let Some(upstream) = switched else {
+        parts.headers = headers;
+        let body = Relayed::new(flow, how.tail);
+        return Response::from_parts(parts, Either::Left(body));
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = parts.headers.remove(UPGRADE) {
+        headers.insert(UPGRADE, protocol);
+    }
+    parts.headers = headers;
+    // What hyper noted of the upstream's side of it is not for the client's.
+    parts.extensions = http::Extensions::new();
+    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail)));
+    Response::from_parts(parts, Either::Right(Full::default()))
 }
 
 /// A response of our own.
@@ -54,17 +111,10 @@ pub(crate) fn whole(answer: Answer) -> Response<Full<Bytes>> {
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in answer.headers {
-        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(Bytes::from(value))) {
+            response.headers_mut().insert(name, value);
         }
     }
-    response
-}
-
-/// The answer to a request that HTTP forbids, and the last on its connection: what follows the
-/// request is not to be trusted either.
-pub(crate) fn last(answer: Answer) -> Response<Full<Bytes>> {
-    let mut response = whole(answer);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

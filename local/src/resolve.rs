@@ -1,7 +1,12 @@
-//! Host names that go to an address of the user's choice, in the syntax of curl's `--resolve`.
+//! Host names: those that go to an address of the user's choice, in the syntax of curl's `--resolve`,
+//! and DNS for the rest.
+
+mod dns;
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+
+pub(crate) use self::dns::Dns;
 
 /// Where to connect for one host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]

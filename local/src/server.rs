@@ -14,21 +14,24 @@ use splitway_core::survey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::admin::{self, Admin};
-use crate::connect::{self, TrustError};
+use crate::admin::{self, Admin, Office};
+use crate::connect::{Connector, Trust, TrustError};
 use crate::coordinator::{Expiry, Handle};
 use crate::database::{Database, DatabaseError};
 use crate::document::{self, Defect, Format};
+use crate::door::Door;
 use crate::file::{FileError, WatchedFile};
 use crate::fleet::{FleetError, Footing, StoreAddress};
 use crate::front::Fronts;
 use crate::key::{self, KeyError, KeyFlaw};
-use crate::listen::{self, Phase};
+use crate::listen::tls::{CertificateError, Current, Reload, WatchedPair};
+use crate::listen::{self, Host, Limits, Phase};
 #[cfg(feature = "etcd")]
 use crate::member;
 use crate::options::ServeOptions;
 use crate::platform::Effects;
-use crate::reply;
+use crate::reply::Traffic;
+use crate::resolve::Dns;
 use crate::store::Store;
 use crate::telemetry::{Log, Writer};
 use crate::upstream::Upstreams;
@@ -46,6 +49,9 @@ pub enum StartError {
         /// What hinders.
         source: io::Error,
     },
+    /// TLS cannot be spoken with clients.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The file of `--config` cannot be served by.
     #[error("{}: {source}", path.display())]
     Config {
@@ -118,6 +124,7 @@ pub struct Server {
     source: Source,
     key_flaws: Vec<KeyFlaw>,
     lacks_secret: bool,
+    reload: Option<Reload>,
     phases: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
     /// Dropping it ends the thread that watches the file.
@@ -163,6 +170,12 @@ impl Server {
         self.lacks_secret
     }
 
+    /// How to have the certificate read again, if the server speaks TLS with clients. The server does
+    /// not end before all of these are dropped.
+    pub fn reload(&self) -> Option<Reload> {
+        self.reload.clone()
+    }
+
     /// Where the configuration comes from.
     pub fn source(&self) -> &Source {
         &self.source
@@ -196,6 +209,7 @@ impl Server {
         self.advance(Phase::Stopped);
         self.watch = None;
         self.fleet = None;
+        self.reload = None;
         for thread in self.threads.drain(..) {
             // A thread that panicked has ended, which is all that is asked here.
             let _ = thread.join();
@@ -222,7 +236,10 @@ enum Keeping<'o> {
 struct Start {
     server: Server,
     listeners: Vec<StdListener>,
-    tls: rustls::ClientConfig,
+    options: ServeOptions,
+    /// What clients are shown.
+    certificate: Option<Current>,
+    trust: Trust,
     overrides: Arc<[crate::resolve::Override]>,
     fronts: Arc<Fronts>,
     secret: Option<Secret>,
@@ -237,25 +254,44 @@ impl Start {
             false => Box::new(io::stderr()),
         };
         let (log, writer) = Log::start(paper, options.access_log).map_err(StartError::System)?;
-        let tls = connect::trust(options.ca.as_deref())?;
-        let listeners = bind("--listen", options.listen, options.workers_count())?;
-        let server = Server {
+        let trust = Trust::new(options.ca.as_deref())?;
+        let pair = WatchedPair::open(&options.clients, log.clone())?;
+        let workers = options.workers_count().get();
+        let listeners = bind("--listen", options.listen, workers, options.clients.reuse_port)?;
+        let mut server = Server {
             listen_addr: local_address(&listeners, options.listen),
             admin_addr: None,
             source: Source::Document,
             key_flaws: Vec::new(),
             lacks_secret: false,
+            reload: None,
             phases: watch::Sender::new(Phase::Serving),
             threads: Vec::new(),
             watch: None,
             fleet: None,
             writer: Some(writer),
         };
+        let certificate = match pair {
+            None => None,
+            Some(pair) => Some(server.watch_pair(pair)?),
+        };
         let overrides = options.resolve.clone().into();
         let fronts = Arc::new(Fronts::new(options.trusted_proxy.clone()));
         let secret = options.secret().map_err(|TooShort| StartError::ShortSecret)?;
         let store = Arc::default();
-        Ok(Self { server, listeners, tls, overrides, fronts, secret, store, log })
+        let options = options.clone();
+        Ok(Self {
+            server,
+            listeners,
+            options,
+            certificate,
+            trust,
+            overrides,
+            fronts,
+            secret,
+            store,
+            log,
+        })
     }
 
     fn with_file(&mut self, path: &Path) -> Result<(), StartError> {
@@ -294,17 +330,20 @@ impl Start {
         if let Source::Ledger(path) = &self.server.source {
             key_flaws.extend(key::flaw(path));
         }
-        let mut listeners = bind("--admin-listen", options.admin_listen, 1)?;
+        let is_shared = options.clients.reuse_port;
+        let mut listeners = bind("--admin-listen", options.admin_listen, 1, is_shared)?;
         let address = local_address(&listeners, options.admin_listen);
         let coordinator = coordinator.with_secret(self.secret.clone());
-        let admin = Arc::new(Admin { coordinator, port: address.port() });
+        let door = Door::of_admin(address.port());
+        let admin = Arc::new(Admin { coordinator, door });
         let router = admin::router(admin);
         if let Some(listener) = listeners.pop() {
             let log = self.log.clone();
             let name = "splitway-admin".to_owned();
+            let limits = Limits::of_admin(is_shared);
             self.server.spawn(name, listener, async move |listener, phases| {
-                let answer = move |client, request| admin::call(router.clone(), client, request);
-                listen::serve(listener, phases, &log, answer).await;
+                let host = Host::new(Office { router }, limits, None);
+                listen::serve(listener, phases, &log, host).await;
             })?;
         }
         let watching = Builder::new().name("splitway-ttl".to_owned());
@@ -368,23 +407,25 @@ impl Start {
 
     /// Starts the threads that take traffic.
     fn finish(self) -> Result<Server, StartError> {
-        let Self { mut server, listeners, tls, overrides, store, fronts, secret, log } = self;
-        let port = server.listen_addr.port();
+        let Self { mut server, listeners, options, certificate, .. } = self;
+        let Self { trust, overrides, store, fronts, secret, log, .. } = self;
+        let door = Door::new(&options, server.listen_addr.port(), certificate.is_some());
+        let threads = options.workers_count();
         let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
         server.lacks_secret = asks && secret.is_none();
         for (number, listener) in listeners.into_iter().enumerate() {
-            let (store, log, tls) = (Arc::clone(&store), log.clone(), tls.clone());
+            let (store, log, trust) = (Arc::clone(&store), log.clone(), trust.clone());
+            let dns = options.dns;
             let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
-            let secret = secret.clone();
+            let (secret, certificate) = (secret.clone(), certificate.clone());
+            let limits = Limits::new(&options.clients, number, threads);
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
-                let upstreams = Upstreams::new(tls, overrides);
-                let effects =
-                    Arc::new(Effects { store, upstreams, log: log.clone(), fronts, secret });
-                let answer = move |client, request| {
-                    reply::answer(Arc::clone(&effects), client, port, request)
-                };
-                listen::serve(listener, phases, &log, answer).await;
+                let dns = Dns::new(dns);
+                let upstreams = Upstreams::new(Connector::new(trust, overrides, dns));
+                let effects = Effects { store, upstreams, log: log.clone(), fronts, secret };
+                let host = Host::new(Traffic { effects, door }, limits, certificate);
+                listen::serve(listener, phases, &log, host).await;
             })?;
         }
         Ok(server)
@@ -392,6 +433,17 @@ impl Start {
 }
 
 impl Server {
+    /// Starts the thread that looks at the files of a certificate.
+    fn watch_pair(&mut self, pair: WatchedPair) -> Result<Current, StartError> {
+        let current = pair.current();
+        let (reload, rings) = WatchedPair::bell();
+        let watching = Builder::new().name("splitway-tls".to_owned());
+        let thread = watching.spawn(move || pair.watch(&rings)).map_err(StartError::System)?;
+        self.threads.push(thread);
+        self.reload = Some(reload);
+        Ok(current)
+    }
+
     /// Starts a thread with a runtime of its own that serves a listener; returns when it runs.
     fn spawn<J>(&mut self, name: String, listener: StdListener, job: J) -> Result<(), StartError>
     where
@@ -428,8 +480,13 @@ fn bind(
     option: &'static str,
     address: SocketAddr,
     count: usize,
+    is_shared: bool,
 ) -> Result<Vec<StdListener>, StartError> {
-    listen::bind(address, count).map_err(|source| StartError::Listen { option, address, source })
+    listen::bind(address, count, is_shared).map_err(|source| StartError::Listen {
+        option,
+        address,
+        source,
+    })
 }
 
 /// The address bound, which differs from the one asked for where that left the port open.

@@ -1,72 +1,221 @@
 //! One attempt: the request to a node, until the head of its response is there.
+//!
+//! Connections are kept in a `pool` for each thread: a `link` takes one HTTP/1.1 request after the other
+//! and is driven by whoever has it, a `channel` takes many HTTP/2 requests at once. What comes back flows
+//! through `flow`, which holds the connection until the response is at its end.
+
+mod channel;
+mod flow;
+mod link;
+mod place;
+mod pool;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Version};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::Body as _;
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
+use hyper::client::conn::TrySendError;
+use hyper::upgrade::OnUpgrade;
 use splitway_core::exchange::Attempt;
 use splitway_core::problem::Failure;
+use tokio::time::timeout;
 
-use crate::connect::{Connector, connector};
+pub(crate) use self::flow::{Flow, Received};
+pub(crate) use self::link::Switched;
+use self::place::{Place, Road};
+use self::pool::Pool;
+use crate::connect::Connector;
 use crate::failure;
-use crate::message::{has_unknown_coding, request_headers, request_uri, say_length};
-use crate::platform::{Received, RequestHead};
-use crate::resolve::Override;
+use crate::listen::ClientBody;
+use crate::message::{
+    has_unknown_coding, multiplexed_headers, multiplexed_uri, origin_uri, request_headers,
+    say_length,
+};
+use crate::platform::RequestHead;
 
-/// How long a connection may wait for its next request, as in APISIX.
-const IDLE: Duration = Duration::from_secs(60);
+/// How many connections of the pool may turn out to be closed before a new one is made.
+const STALE_MAX: u32 = 2;
 
 /// The body of a request: as it comes from the client, or bytes of our own.
-pub(crate) type Upload = Either<Incoming, Full<Bytes>>;
+pub(crate) type Upload = Either<ClientBody, Full<Bytes>>;
 
 /// The connections of one thread to all upstreams.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Upstreams {
-    client: Client<Connector, Upload>,
+    connector: Connector,
+    pool: Arc<Pool>,
+}
+
+/// Why a request has no response.
+struct Unsent {
+    failure: Failure,
+    /// The body, if nothing of the request was sent.
+    body: Option<Upload>,
+}
+
+impl Unsent {
+    fn of(mut error: TrySendError<Request<Upload>>) -> Self {
+        let body = error.take_message().map(Request::into_body);
+        Self { failure: failure::name(error.error()), body }
+    }
+}
+
+impl From<Failure> for Unsent {
+    fn from(failure: Failure) -> Self {
+        Self { failure, body: None }
+    }
 }
 
 impl Upstreams {
-    pub(crate) fn new(tls: ClientConfig, overrides: Arc<[Override]>) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .set_host(false)
-            // One copy of a small body costs less than a scattered write.
-            .http1_writev(false)
-            .build(connector(tls, overrides));
-        Self { client }
+    /// Belongs to the runtime that it is made in.
+    pub(crate) fn new(connector: Connector) -> Self {
+        let pool = Arc::new(Pool::default());
+        Pool::have_swept(&pool);
+        Self { connector, pool }
     }
 
-    /// Makes the attempt. Dropping the future cancels it: the connection is closed.
+    /// Makes the attempt. Dropping the future cancels it: the connection is closed, or the stream reset.
     pub(crate) async fn send(
         &self,
         attempt: &Attempt<'_>,
         head: &RequestHead,
-        body: Upload,
+        mut body: Upload,
     ) -> Result<Received, Failure> {
+        let place = self.pool.place(attempt);
+        let wish = wish(attempt, head);
+        let mut stale_count = 0;
+        loop {
+            let kept = match stale_count < STALE_MAX {
+                true => place.take(attempt.keepalive, wish.is_some()),
+                false => None,
+            };
+            let is_kept = kept.is_some();
+            let road = match kept {
+                Some(road) => road,
+                None => {
+                    let opening = place.open(&self.connector, attempt.keepalive, wish.is_some());
+                    let opened = timeout(attempt.timeouts.connect, opening).await;
+                    opened.unwrap_or(Err(Failure::ConnectionTimeout))?
+                }
+            };
+            let outgoing = Outgoing { attempt, head, wish };
+            match road.send(&place, outgoing, body).await {
+                Ok(received) => return sound(received, wish.is_some()),
+                // It was closed while nobody looked.
+                Err(Unsent { body: Some(unsent), .. }) if is_kept => {
+                    body = unsent;
+                    stale_count += 1;
+                }
+                Err(unsent) => return Err(unsent.failure),
+            }
+        }
+    }
+}
+
+/// The protocol that the client wishes to speak in place of HTTP/1.1, if that may be (RFC 9110, section
+/// 7.8). HTTP/2 in the clear is not among them: whoever speaks it is beyond all rules of the route.
+fn wish<'h>(attempt: &Attempt<'_>, head: &'h RequestHead) -> Option<&'h HeaderValue> {
+    let parts = head.parts();
+    let protocol = parts.headers.get(UPGRADE).filter(|_| attempt.upgrades)?;
+    let is_nominated = parts.headers.get_all(CONNECTION).iter().any(|names| {
+        let mut names = names.as_bytes().split(|byte| *byte == b',');
+        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    let is_http = protocol.as_bytes().to_ascii_lowercase().starts_with(b"h2");
+    let can = is_nominated && !is_http && !attempt.scheme.is_grpc();
+    (can && parts.extensions.get::<OnUpgrade>().is_some()).then_some(protocol)
+}
+
+/// A response that can be relayed.
+fn sound(received: Received, is_asked: bool) -> Result<Received, Failure> {
+    let response = &received.response;
+    let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    match has_unknown_coding(response.headers()) || (is_switch && !is_asked) {
+        true => Err(Failure::HttpProtocolError),
+        false => Ok(received),
+    }
+}
+
+/// What is to be sent, but for its body.
+#[derive(Clone, Copy)]
+struct Outgoing<'o> {
+    attempt: &'o Attempt<'o>,
+    head: &'o RequestHead,
+    wish: Option<&'o HeaderValue>,
+}
+
+impl Outgoing<'_> {
+    /// As HTTP/1.1 has it.
+    fn of_link(self, body: Upload) -> Result<Request<Upload>, Failure> {
         // What a document may name and HTTP cannot is not to be had.
-        let uri = request_uri(attempt).map_err(|_| Failure::DestinationUnavailable)?;
-        let method = Method::from_bytes(attempt.method.as_bytes());
-        let mut headers = request_headers(&head.parts().headers, attempt);
+        let uri = origin_uri(self.attempt).map_err(|_| Failure::DestinationUnavailable)?;
+        let mut headers = request_headers(&self.head.parts().headers, self.attempt);
         if let Either::Right(bytes) = &body {
             say_length(&mut headers, bytes.size_hint().lower());
         }
+        if let Some(protocol) = self.wish {
+            headers.insert(UPGRADE, protocol.clone());
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        let mut request = self.request(body)?;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// As HTTP/2 has it.
+    fn of_channel(self, body: Upload) -> Result<Request<Upload>, Failure> {
+        let uri = multiplexed_uri(self.attempt).map_err(|_| Failure::DestinationUnavailable)?;
+        let mut headers = multiplexed_headers(&self.head.parts().headers, self.attempt);
+        if let Either::Right(bytes) = &body {
+            say_length(&mut headers, bytes.size_hint().lower());
+        }
+        let mut request = self.request(body)?;
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    fn request(self, body: Upload) -> Result<Request<Upload>, Failure> {
+        let method = Method::from_bytes(self.attempt.method.as_bytes());
         let mut request = Request::new(body);
         *request.method_mut() = method.map_err(|_| Failure::HttpRequestError)?;
-        *request.uri_mut() = uri;
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = headers;
-        let response = self.client.request(request).await.map_err(|error| failure::name(&error))?;
-        if has_unknown_coding(response.headers()) {
-            return Err(Failure::HttpProtocolError);
+        Ok(request)
+    }
+}
+
+impl Road {
+    async fn send(
+        self,
+        place: &Arc<Place>,
+        outgoing: Outgoing<'_>,
+        body: Upload,
+    ) -> Result<Received, Unsent> {
+        match self {
+            Self::Link(mut link) => {
+                let (response, switched) = link.send(outgoing.of_link(body)?).await?;
+                let keepalive = *outgoing.attempt.keepalive;
+                let flow = |incoming| Flow::of_link(incoming, link, Arc::clone(place), keepalive);
+                Ok(Received { response: response.map(flow), switched })
+            }
+            Self::Channel(mut channel) => {
+                match channel.send(outgoing.of_channel(body)?).await {
+                    Ok((response, lease)) => {
+                        let flow = |incoming| Flow::of_channel(incoming, lease);
+                        Ok(Received { response: response.map(flow), switched: None })
+                    }
+                    Err(unsent) => {
+                        if unsent.body.is_some() {
+                            place.let_go(&channel);
+                        }
+                        Err(unsent)
+                    }
+                }
+            }
         }
-        Ok(Received(response))
     }
 }

@@ -62,6 +62,8 @@ pub enum Problem {
     BadRequest,
     /// The plugin `api-breaker` of the route lets nothing through.
     CircuitOpen,
+    /// The head of the request is larger than it may be, in bytes or in headers.
+    HeadTooLarge,
     /// The method is for proxies that Splitway is none of (CONNECT).
     MethodNotAllowed,
     /// There is no configuration to decide by.
@@ -79,13 +81,20 @@ pub enum Problem {
     BodyTooLarge,
     /// No rule of the route takes the request, and the route has no upstream of its own.
     NoUpstream,
-    /// The body of the request took longer than it may.
+    /// So many requests are under way that this one would have to wait for too long.
+    Overloaded,
+    /// The request did not come to its end in time.
     RequestTimeout,
     /// The upstream brought no response.
     Upstream(Failure),
     /// What the route names was deleted while the route still needed it.
     UpstreamGone,
+    /// The target of the request is longer than it may be.
+    UriTooLong,
 }
+
+/// When a client that was turned away for want of room may try again, in seconds.
+const RETRY_AFTER: &str = "1";
 
 impl Problem {
     /// The status of the response.
@@ -95,12 +104,18 @@ impl Problem {
             Self::BodyEncoded => 415,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
-            Self::RequestTimeout => 408,
-            Self::CircuitOpen | Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => 503,
+            Self::HeadTooLarge => 431,
+            Self::CircuitOpen
+            | Self::NoConfiguration
+            | Self::NoUpstream
+            | Self::Overloaded
+            | Self::UpstreamGone => 503,
             Self::NoRoute => 404,
+            Self::RequestTimeout => 408,
             Self::UnknownTransferCoding => 501,
             Self::Upstream(failure) if failure.is_timeout() => 504,
             Self::Upstream(_) => 502,
+            Self::UriTooLong => 414,
         }
     }
 
@@ -111,14 +126,17 @@ impl Problem {
             | Self::BodyEncoded
             | Self::BodyNotJson
             | Self::BodyTooLarge
+            | Self::HeadTooLarge
             | Self::MethodNotAllowed
             | Self::RequestTimeout
-            | Self::UnknownTransferCoding => Failure::HttpRequestError.token(),
+            | Self::UnknownTransferCoding
+            | Self::UriTooLong => Failure::HttpRequestError.token(),
             Self::CircuitOpen => Failure::DestinationUnavailable.token(),
             Self::NoConfiguration | Self::NoUpstream | Self::UpstreamGone => {
                 "proxy_configuration_error"
             }
             Self::NoRoute => "destination_not_found",
+            Self::Overloaded => "http_request_denied",
             Self::Upstream(failure) => failure.token(),
         }
     }
@@ -131,16 +149,19 @@ impl Problem {
             Self::BodyNotJson => "The body of the request is no JSON object",
             Self::BodyTooLarge => "The body of the request is longer than this route can look at",
             Self::CircuitOpen => "The circuit breaker of this route is open",
+            Self::HeadTooLarge => "The head of the request is too large",
             Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
             Self::NoUpstream => "No rule of this route takes this request",
             Self::NoRoute => "No route takes this request",
-            Self::RequestTimeout => "The body of the request took too long",
+            Self::Overloaded => "Too many requests are under way",
+            Self::RequestTimeout => "The request did not come to its end in time",
             Self::UnknownTransferCoding => "The transfer coding of the body is not known here",
             Self::Upstream(Failure::HttpRequestError) => "The body of the request broke off",
             Self::Upstream(failure) if failure.is_timeout() => "The upstream took too long",
             Self::Upstream(_) => "The upstream could not be reached",
             Self::UpstreamGone => "The upstream of this route is gone",
+            Self::UriTooLong => "The target of the request is too long",
         }
     }
 
@@ -153,13 +174,16 @@ impl Problem {
             | Self::BodyNotJson
             | Self::BodyTooLarge
             | Self::CircuitOpen
+            | Self::HeadTooLarge
             | Self::MethodNotAllowed
             | Self::NoConfiguration
             | Self::NoUpstream
+            | Self::Overloaded
             | Self::RequestTimeout
             | Self::UnknownTransferCoding
             | Self::Upstream(_)
-            | Self::UpstreamGone => self.title(),
+            | Self::UpstreamGone
+            | Self::UriTooLong => self.title(),
         }
     }
 
@@ -176,14 +200,14 @@ impl Problem {
             "status": status,
             "error_msg": self.error_msg(),
         });
-        Answer {
-            status,
-            headers: vec![
-                ("content-type".into(), "application/problem+json".to_owned()),
-                ("proxy-status".into(), format!("splitway; error={}", self.token())),
-            ],
-            body: body.to_string(),
+        let mut headers = vec![
+            ("content-type".into(), "application/problem+json".to_owned()),
+            ("proxy-status".into(), format!("splitway; error={}", self.token())),
+        ];
+        if self == Self::Overloaded {
+            headers.push(("retry-after".into(), RETRY_AFTER.to_owned()));
         }
+        Answer { status, headers, body: body.to_string() }
     }
 }
 

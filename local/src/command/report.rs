@@ -66,6 +66,7 @@ pub(crate) fn start_error(out: &mut impl Write, failure: &StartError) -> io::Res
         | StartError::Key(_)
         | StartError::ShortSecret
         | StartError::Trust(_)
+        | StartError::Certificate(_)
         | StartError::System(_) => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ use splitway_local::server::Source;
 use splitway_local::{ServeOptions, Server, StartError, key_path};
 
 use super::{Requests, report};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What the environment alone can say.
 pub(crate) const AFTER_HELP: &str = "\
@@ -18,10 +19,8 @@ Environment:
   SPLITWAY_SECRET          What cookies and override tokens are signed with, from 16 bytes
   SPLITWAY_STORE_PASSWORD  The password of --store-user
 
-The first Ctrl-C or SIGTERM lets requests finish for up to 10 s, the second ends at once.";
-
-/// How long requests may take to finish after the first signal.
-const DRAIN: Duration = Duration::from_secs(10);
+The first Ctrl-C or SIGTERM lets requests finish for up to --drain-time, the second ends at once.
+With --tls-cert, SIGHUP has the certificate and its key read again.";
 
 /// Serves until the first signal, drains until the second or until the time is up.
 pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
@@ -51,21 +50,46 @@ async fn serve(options: ServeOptions, out: &mut impl Write) -> Result<(), StartE
     let mut requests = Requests::new().map_err(StartError::System)?;
     let server = Server::start(options.clone())?;
     let _ = introduce(out, &server, &options);
-    requests.next().await;
+    let until_asked = async |requests: &mut Requests| {
+        tokio::select! {
+            () = requests.next() => {}
+            () = reload_at_hangups(&server) => {}
+        }
+    };
+    until_asked(&mut requests).await;
     server.drain();
     tokio::select! {
         () = server.drained() => {}
-        () = tokio::time::sleep(DRAIN) => {}
-        () = requests.next() => {}
+        () = within(options.clients.drain_time) => {}
+        () = until_asked(&mut requests) => {}
     }
     server.stop();
     Ok(())
 }
 
+/// Waits for so long; of no time, for ever.
+async fn within(time: Duration) {
+    match time.is_zero() {
+        true => std::future::pending().await,
+        false => tokio::time::sleep(time).await,
+    }
+}
+
+/// Has the certificate read again at each `SIGHUP`. Without one, that signal ends the process as ever.
+async fn reload_at_hangups(server: &Server) {
+    let (Some(reload), Ok(mut hangups)) = (server.reload(), signal(SignalKind::hangup())) else {
+        return std::future::pending().await;
+    };
+    while hangups.recv().await.is_some() {
+        reload.now();
+    }
+}
+
 /// Says where the server is to be found and where its configuration comes from.
 fn introduce(out: &mut impl Write, server: &Server, options: &ServeOptions) -> io::Result<()> {
     writeln!(out, "splitway {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  traffic        http://{}", server.listen_addr())?;
+    let scheme = if server.reload().is_some() { "https" } else { "http" };
+    writeln!(out, "  traffic        {scheme}://{}", server.listen_addr())?;
     introduce_source(out, server, options)?;
     if server.lacks_secret() {
         report::warning(

@@ -117,7 +117,7 @@ impl Serving {
 
     fn address(&mut self, label: &str) -> Option<SocketAddr> {
         let line = self.line(|line| line.trim_start().starts_with(label));
-        let (_, url) = line.split_once("http://")?;
+        let (_, url) = line.split_once("://")?;
         url.split('/').next()?.parse().ok()
     }
 

@@ -1,8 +1,8 @@
 //! Upstreams that speak TLS.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 
+use splitway_tests::line::Line;
 use splitway_tests::message::Answer;
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{Act, Reply};
@@ -52,7 +52,7 @@ fn a_certificate_for_another_name_is_refused() {
 #[test]
 fn a_node_that_does_not_speak_tls_is_a_protocol_error() {
     let files = Files::new();
-    let plain = Origin::listening(Act::Close.into(), |mut stream: TcpStream| {
+    let plain = Origin::listening(Act::Close.into(), |mut stream: Line| {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
         // To the end: a connection with unread bytes would be reset before the answer is read.
         stream.read_to_end(&mut Vec::new())?;

@@ -1,0 +1,153 @@
+//! What one connection is busy with, known to all who have a part in it: who reads and writes, who
+//! answers, and who decides that it took too long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::limits::Limits;
+
+/// How long a connection that waits for its next request is left open while the server drains: the
+/// request may be on its way.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// When to look again where nothing is due.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// All of it is touched by one thread at a time.
+#[derive(Debug)]
+pub(crate) struct Attendance {
+    began: Instant,
+    /// Requests whose answers are not complete.
+    inside: AtomicU32,
+    /// Requests so far.
+    entered: AtomicU32,
+    /// Since when it is as it is, in milliseconds from the beginning.
+    since_ms: AtomicU64,
+    /// Whether a head has begun to arrive.
+    is_reading: AtomicBool,
+    is_draining: AtomicBool,
+    /// Whether an answer said that it is the last.
+    is_last: AtomicBool,
+}
+
+/// What is due on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing before this.
+    Nothing(Instant),
+    /// It waited for a request for too long.
+    Idle,
+    /// A head takes too long.
+    Head,
+}
+
+impl Attendance {
+    pub(crate) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            inside: AtomicU32::new(0),
+            entered: AtomicU32::new(0),
+            since_ms: AtomicU64::new(0),
+            is_reading: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            is_last: AtomicBool::new(false),
+        }
+    }
+
+    /// A request is there. It is inside until what this returns is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Presence {
+        self.inside.fetch_add(1, Relaxed);
+        self.entered.fetch_add(1, Relaxed);
+        self.is_reading.store(false, Relaxed);
+        Presence { attendance: Arc::clone(self), place: None }
+    }
+
+    /// Something of a head is there.
+    pub(crate) fn read(&self) {
+        if self.is_quiet() && !self.is_reading.load(Relaxed) {
+            self.is_reading.store(true, Relaxed);
+            self.mark();
+        }
+    }
+
+    /// Whether no request is inside.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.inside.load(Relaxed) == 0
+    }
+
+    /// How many requests entered so far; wraps around.
+    pub(crate) fn entered(&self) -> u32 {
+        self.entered.load(Relaxed)
+    }
+
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Relaxed)
+    }
+
+    /// Whether an answer said that it is the last.
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last.load(Relaxed)
+    }
+
+    /// What is due now.
+    pub(crate) fn due(&self, limits: &Limits, now: Instant) -> Due {
+        if !self.is_quiet() {
+            let patience = limits.idle.unwrap_or(LOOK);
+            let patience = if self.is_draining() { LINGER } else { patience };
+            return Due::Nothing(now + patience);
+        }
+        let (limit, due) = match (self.is_reading.load(Relaxed), self.is_draining()) {
+            (true, _) => (limits.head, Due::Head),
+            (false, true) => (Some(LINGER), Due::Idle),
+            (false, false) => (limits.idle, Due::Idle),
+        };
+        let since = self.began + Duration::from_millis(self.since_ms.load(Relaxed));
+        match limit.map(|limit| since + limit) {
+            Some(until) if until <= now => due,
+            // A head that begins meanwhile is due earlier than what is waited for.
+            Some(until) => Due::Nothing(limits.head.map_or(until, |head| until.min(now + head))),
+            None => Due::Nothing(now + limits.head.unwrap_or(LOOK)),
+        }
+    }
+
+    fn mark(&self) {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since_ms.store(since, Relaxed);
+    }
+}
+
+/// A request that is inside.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    attendance: Arc<Attendance>,
+    /// Its place among all requests, where those are limited.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+}
+
+impl Presence {
+    /// Whether the connection should end soon.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.attendance.is_draining()
+    }
+
+    /// The answer says that it is the last.
+    pub(crate) fn end(&self) {
+        self.attendance.is_last.store(true, Relaxed);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if self.attendance.inside.fetch_sub(1, Relaxed) == 1 {
+            self.attendance.mark();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Bodies on their way through a listener: those of clients, which may not take for ever, and those
+//! of answers, which tell when they are through.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::attendance::Presence;
+
+/// Any error, as bodies made of bodies have it. One of hyper stays one of hyper.
+type AnyError = Box<dyn Error + Send + Sync>;
+
+/// The body of a client's request. If nothing comes of it for too long, whoever answers is told, who
+/// can still say so; if the answer has begun already, the body breaks off.
+#[derive(Debug)]
+pub(crate) struct ClientBody {
+    incoming: Incoming,
+    /// None where there is no limit, and where nothing is to come.
+    patience: Option<Patience>,
+}
+
+#[derive(Debug)]
+struct Patience {
+    timeout: Duration,
+    /// From the first time that nothing is there.
+    timer: Option<Pin<Box<Sleep>>>,
+    is_waiting: bool,
+    /// Whoever answers was told, and drops this.
+    is_told: bool,
+    stalled: Option<oneshot::Sender<()>>,
+}
+
+/// The client sends nothing more of a body that has not ended.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("nothing came of the body of the request for too long")]
+pub(crate) struct Stalled;
+
+impl ClientBody {
+    /// A body, and what resolves when nothing comes of it for as long as `timeout`.
+    pub(crate) fn new(
+        incoming: Incoming,
+        timeout: Option<Duration>,
+    ) -> (Self, Option<oneshot::Receiver<()>>) {
+        let Some(timeout) = timeout.filter(|_| !incoming.is_end_stream()) else {
+            return (Self { incoming, patience: None }, None);
+        };
+        let (stalled, is_stalled) = oneshot::channel();
+        let stalled = Some(stalled);
+        let patience =
+            Some(Patience { timeout, timer: None, is_waiting: false, is_told: false, stalled });
+        (Self { incoming, patience }, Some(is_stalled))
+    }
+}
+
+impl Patience {
+    /// Waits for bytes; ready if that took too long and there is nobody to tell it to.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
+        if !self.is_waiting {
+            self.is_waiting = true;
+            timer.as_mut().reset(Instant::now() + self.timeout);
+        }
+        ready!(timer.as_mut().poll(context));
+        if let Some(stalled) = self.stalled.take() {
+            self.is_told = stalled.send(()).is_ok();
+        }
+        if self.is_told { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = AnyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+        let body = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut body.incoming).poll_frame(context) {
+            if let Some(patience) = &mut body.patience {
+                patience.is_waiting = false;
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(AnyError::from)));
+        }
+        match &mut body.patience {
+            Some(patience) => patience.poll(context).map(|()| Some(Err(AnyError::from(Stalled)))),
+            None => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+pin_project! {
+    /// The body of an answer, with the request that it answers.
+    #[derive(Debug)]
+    pub(crate) struct Attended<B> {
+        #[pin]
+        body: B,
+        // Until the body is sent or given up.
+        presence: Presence,
+    }
+}
+
+impl<B> Attended<B> {
+    pub(crate) fn new(body: B, presence: Presence) -> Self {
+        Self { body, presence }
+    }
+}
+
+impl<B: Body> Body for Attended<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,384 @@
+//! One connection of a client, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1::Parts;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use splitway_core::problem::{Answer, Problem};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::attendance::{Attendance, Due, Presence};
+use super::body::{Attended, ClientBody};
+use super::channel::Channel;
+use super::limits::Limits;
+use super::tls::Current;
+use crate::reply::Handover;
+
+/// What a client of HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much is read to see which HTTP it is.
+const OPENING: usize = 2048;
+
+/// How often a client of HTTP/2 is asked whether it is there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(20);
+
+/// The most streams of a connection that the client has reset before they were looked at, and that
+/// were reset for a fault of the client; more end the connection (CVE-2023-44487).
+const RESET_MAX: usize = 20;
+const FAULTY_MAX: usize = 1024;
+
+/// What a client of HTTP/2 may send ahead of being read: on a stream, and on all of a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// How long, and how much, is read of what a client still sends behind the last answer. To close at
+/// once would reset the connection, and the answer with it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_MAX: usize = 1024 * 1024;
+
+/// Who answers the requests of a listener.
+pub(crate) trait Site: Send + Sync + 'static {
+    /// The body of an answer.
+    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    /// The answer to a request that came from `client`.
+    fn answer(
+        &self,
+        client: IpAddr,
+        request: Request<ClientBody>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// What is told to a client that is not answered further; notes that, too.
+    fn refuse(&self, problem: Problem) -> Answer;
+
+    /// A whole answer.
+    fn whole(answer: Answer) -> Response<Self::Body>;
+}
+
+/// What the connections of a listener have in common.
+pub(crate) struct Host<S> {
+    pub(crate) site: S,
+    pub(crate) limits: Limits,
+    /// Present if the listener speaks TLS.
+    pub(crate) tls: Option<Current>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+/// How HTTP on a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// One of both sides closed it.
+    Closed,
+    /// A head took too long.
+    Late,
+}
+
+impl<S: Site> Host<S> {
+    pub(crate) fn new(site: S, limits: Limits, tls: Option<Current>) -> Self {
+        let mut http1 = http1::Builder::new();
+        // The time it may take is watched here: hyper would close without a word.
+        http1.timer(TokioTimer::new()).header_read_timeout(None);
+        // One copy of a small body costs less than a scattered write.
+        http1.writev(false);
+        http1.max_header_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX));
+        if limits.headers > HEADERS_FREE {
+            http1.max_headers(limits.headers);
+        }
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(limits.header_bytes)
+            .max_pending_accept_reset_streams(RESET_MAX)
+            .max_local_error_reset_streams(FAULTY_MAX)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG);
+        Self { site, limits, tls, http1, http2 }
+    }
+
+    /// Serves a connection until it ends; `draining` becomes true when that should be soon.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        client: IpAddr,
+        mut draining: watch::Receiver<bool>,
+    ) {
+        let talk =
+            Talk { host: Arc::clone(&self), client, attendance: Arc::new(Attendance::new()) };
+        let Some(tls) = &self.tls else {
+            let opening = match opening(&mut stream, &talk, &mut draining).await {
+                Some(opening) => opening,
+                None => return,
+            };
+            return match opening.starts_with(PREFACE) {
+                true => talk.http2(stream, opening, draining).await,
+                false => talk.http1(stream, opening, draining).await,
+            };
+        };
+        let handshake = TlsAcceptor::from(tls.load_full()).accept(stream);
+        let shaken = match self.limits.tls {
+            Some(limit) => timeout(limit, handshake).await,
+            None => Ok(handshake.await),
+        };
+        // A client that does not come to terms ends its own connection only.
+        let Ok(Ok(stream)) = shaken else { return };
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => talk.http2(stream, Bytes::new(), draining).await,
+            Some(_) | None => talk.http1(stream, Bytes::new(), draining).await,
+        }
+    }
+}
+
+/// So many headers hyper has room for without an allocation for each request.
+const HEADERS_FREE: usize = 100;
+
+/// One connection and whom it is with.
+struct Talk<S> {
+    host: Arc<Host<S>>,
+    client: IpAddr,
+    attendance: Arc<Attendance>,
+}
+
+impl<S: Site> Talk<S> {
+    async fn http1<T>(self, stream: T, opening: Bytes, draining: watch::Receiver<bool>)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { host, client, attendance } = self;
+        let channel = Channel::http1(stream, opening, Arc::clone(&attendance));
+        let tunnel = Mutex::new(None);
+        let service = service_fn(async |request| {
+            let response = attend(&host, client, attendance.enter(), request).await?;
+            if let Some(handover) = response.extensions().get::<Handover>() {
+                *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = handover.take();
+            }
+            Ok::<_, Infallible>(response)
+        });
+        let mut connection = host.http1.serve_connection(TokioIo::new(channel), service);
+        let ended = watch_over(&mut connection, &attendance, &host.limits, draining, false).await;
+        let Parts { io, read_buf, .. } = connection.into_parts();
+        let (stream, refused) = io.into_inner().into_parts();
+        if let Some(tunnel) = tunnel.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return tunnel.join(stream, read_buf).await;
+        }
+        let problem = match ended {
+            End::Closed => refused,
+            End::Late => Some(Problem::RequestTimeout),
+        };
+        if problem.is_none() && !attendance.is_last() {
+            return;
+        }
+        let farewell = problem.map(|problem| written(&host.site.refuse(problem)));
+        // A client that does not take it has had its chance.
+        let _ = timeout(LINGER, part(stream, farewell.unwrap_or_default())).await;
+    }
+
+    async fn http2<T>(self, stream: T, opening: Bytes, draining: watch::Receiver<bool>)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { host, client, attendance } = self;
+        let channel = Channel::http2(stream, opening, Arc::clone(&attendance));
+        let presence = Arc::clone(&attendance);
+        let of_stream = Arc::clone(&host);
+        let service = service_fn(move |request| {
+            let (host, presence) = (Arc::clone(&of_stream), presence.enter());
+            async move { attend(&host, client, presence, request).await }
+        });
+        let mut connection = host.http2.serve_connection(TokioIo::new(channel), service);
+        watch_over(&mut connection, &attendance, &host.limits, draining, true).await;
+    }
+}
+
+/// The first bytes of a client, enough to see which HTTP it speaks; nothing if none come.
+async fn opening<S: Site>(
+    stream: &mut TcpStream,
+    talk: &Talk<S>,
+    draining: &mut watch::Receiver<bool>,
+) -> Option<Bytes> {
+    let mut bytes = BytesMut::with_capacity(OPENING);
+    let limits = &talk.host.limits;
+    let mut timer = pin!(sleep_until(Instant::now()));
+    loop {
+        tokio::select! {
+            biased;
+            count = stream.read_buf(&mut bytes) => {
+                if count.ok()? == 0 {
+                    return None;
+                }
+                talk.attendance.read();
+                let known = bytes.len().min(PREFACE.len());
+                if known == PREFACE.len() || bytes.get(..known) != PREFACE.get(..known) {
+                    return Some(bytes.freeze());
+                }
+            }
+            _ = draining.wait_for(|is| *is), if !talk.attendance.is_draining() => {
+                talk.attendance.drain();
+                timer.as_mut().reset(Instant::now());
+            }
+            () = timer.as_mut() => match talk.attendance.due(limits, Instant::now()) {
+                Due::Nothing(until) => timer.as_mut().reset(until),
+                Due::Idle | Due::Head => return None,
+            },
+        }
+    }
+}
+
+/// Lets a connection go on until it ends, is idle for too long, or has no head in time.
+async fn watch_over<C: GracefulConnection + Unpin>(
+    connection: &mut C,
+    attendance: &Attendance,
+    limits: &Limits,
+    mut draining: watch::Receiver<bool>,
+    is_http2: bool,
+) -> End {
+    let mut connection = Pin::new(connection);
+    let mut timer = pin!(sleep_until(first_look(attendance, limits)));
+    loop {
+        tokio::select! {
+            biased;
+            // A client that breaks off or does not speak HTTP ends its own connection only.
+            _ = connection.as_mut() => return End::Closed,
+            _ = draining.wait_for(|is| *is), if !attendance.is_draining() => {
+                attendance.drain();
+                if is_http2 {
+                    // Says so to the client (GOAWAY), whose next requests take another connection.
+                    connection.as_mut().graceful_shutdown();
+                }
+                timer.as_mut().reset(Instant::now());
+            }
+            () = timer.as_mut() => match attendance.due(limits, Instant::now()) {
+                Due::Nothing(until) => timer.as_mut().reset(until),
+                Due::Head => return End::Late,
+                Due::Idle => {
+                    connection.as_mut().graceful_shutdown();
+                    timer.as_mut().reset(Instant::now() + LINGER);
+                }
+            },
+        }
+    }
+}
+
+fn first_look(attendance: &Attendance, limits: &Limits) -> Instant {
+    let now = Instant::now();
+    match attendance.due(limits, now) {
+        Due::Nothing(until) => until,
+        Due::Idle | Due::Head => now,
+    }
+}
+
+/// Has the site answer a request, unless there is no place for it or its body does not come.
+async fn attend<S: Site>(
+    host: &Host<S>,
+    client: IpAddr,
+    mut presence: Presence,
+    request: Request<Incoming>,
+) -> Result<Response<Attended<S::Body>>, Infallible> {
+    let is_http2 = request.version() == Version::HTTP_2;
+    let refused = match &host.limits.gate {
+        None => None,
+        Some(gate) => pass(gate, host.limits.wait, &mut presence).await.err(),
+    };
+    let mut response = match refused {
+        Some(problem) => S::whole(host.site.refuse(problem)),
+        None => answer(host, client, request).await,
+    };
+    if !is_http2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if presence.is_draining() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        } else if response.headers().contains_key(CONNECTION) {
+            presence.end();
+        }
+    }
+    Ok(response.map(|body| Attended::new(body, presence)))
+}
+
+/// Takes a place among the requests under way.
+async fn pass(
+    gate: &Arc<Semaphore>,
+    wait: Duration,
+    presence: &mut Presence,
+) -> Result<(), Problem> {
+    let place = match Arc::clone(gate).try_acquire_owned() {
+        Ok(place) => Ok(place),
+        Err(_) => match timeout(wait, Arc::clone(gate).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(Problem::Overloaded),
+        },
+    };
+    presence.place = Some(place?);
+    Ok(())
+}
+
+async fn answer<S: Site>(
+    host: &Host<S>,
+    client: IpAddr,
+    request: Request<Incoming>,
+) -> Response<S::Body> {
+    let (parts, incoming) = request.into_parts();
+    let (body, stalled) = ClientBody::new(incoming, host.limits.body);
+    let answering = host.site.answer(client, Request::from_parts(parts, body));
+    let Some(stalled) = stalled else { return answering.await };
+    tokio::select! {
+        biased;
+        Ok(()) = stalled => last(S::whole(host.site.refuse(Problem::RequestTimeout))),
+        response = answering => response,
+    }
+}
+
+/// The same answer, behind which the connection is closed.
+pub(crate) fn last<B>(mut response: Response<B>) -> Response<B> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// An answer as it stands on the wire, the last of its connection.
+fn written(answer: &Answer) -> Vec<u8> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
+    for (name, value) in &answer.headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let length = answer.body.len();
+    text += &format!("connection: close\r\ncontent-length: {length}\r\ndate: {date}\r\n\r\n");
+    (text + &answer.body).into_bytes()
+}
+
+/// Tells the last there is to tell, and waits until the client has gone or has said enough.
+async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin, farewell: Vec<u8>) {
+    if stream.write_all(&farewell).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut space = [0; 4096];
+    let mut left = LINGER_MAX;
+    while left > 0 {
+        match stream.read(&mut space).await {
+            Ok(count) if count > 0 => left = left.saturating_sub(count),
+            Ok(_) | Err(_) => return,
+        }
+    }
+}

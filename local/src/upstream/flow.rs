@@ -1,0 +1,168 @@
+//! What comes back of an attempt: the head of a response, and its body with the connection that brings
+//! it. A body that is dropped before its end takes its connection or stream along.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use splitway_core::balance::Keepalive;
+use splitway_core::problem::Failure;
+
+use super::channel::Lease;
+use super::link::{Link, Switched};
+use super::place::Place;
+use crate::failure;
+
+/// How long a request may still be sent whose response is complete already.
+const REST: Duration = Duration::from_secs(60);
+
+/// The response of an upstream.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) response: Response<Flow>,
+    /// The connection, where the response is that it is HTTP no more.
+    pub(crate) switched: Option<Switched>,
+}
+
+/// The body of a response.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    incoming: Incoming,
+    /// What was looked at before it is relayed.
+    peeked: VecDeque<Frame<Bytes>>,
+    way: Way,
+}
+
+/// What a body comes by.
+#[derive(Debug)]
+enum Way {
+    Link { link: Link, place: Arc<Place>, keepalive: Keepalive },
+    /// Only to be held.
+    Channel { _lease: Lease },
+    /// Nothing more is to come.
+    Done,
+}
+
+impl Flow {
+    pub(super) fn of_link(
+        incoming: Incoming,
+        link: Link,
+        place: Arc<Place>,
+        keepalive: Keepalive,
+    ) -> Self {
+        Self::new(incoming, Way::Link { link, place, keepalive })
+    }
+
+    pub(super) fn of_channel(incoming: Incoming, lease: Lease) -> Self {
+        Self::new(incoming, Way::Channel { _lease: lease })
+    }
+
+    fn new(incoming: Incoming, way: Way) -> Self {
+        let mut flow = Self { incoming, peeked: VecDeque::new(), way };
+        if flow.incoming.is_end_stream() {
+            flow.finish();
+        }
+        flow
+    }
+
+    /// The next piece of it, or nothing at its end.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        match self.peeked.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => self.poll_incoming(context),
+        }
+    }
+
+    /// The next piece of it that nobody has looked at, which is relayed all the same.
+    pub(crate) async fn peek(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(frame) = poll_fn(|context| self.poll_incoming(context)).await else {
+            return Ok(None);
+        };
+        let frame = frame?;
+        let bytes = frame.data_ref().map(|bytes| bytes.to_vec());
+        self.peeked.push_back(frame);
+        Ok(bytes)
+    }
+
+    /// Whether nothing more is to come.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.peeked.is_empty() && matches!(self.way, Way::Done)
+    }
+
+    /// How much is to come, as far as the upstream says.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let peeked: usize =
+            self.peeked.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let peeked = u64::try_from(peeked).unwrap_or(u64::MAX);
+        match self.incoming.size_hint().exact() {
+            Some(left) => SizeHint::with_exact(left + peeked),
+            None => SizeHint::default(),
+        }
+    }
+
+    /// Gives it up: the connection is closed, or the stream reset.
+    pub(crate) fn cut(&mut self) {
+        self.peeked.clear();
+        self.way = Way::Done;
+    }
+
+    fn poll_incoming(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        if matches!(self.way, Way::Done) {
+            return Poll::Ready(None);
+        }
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(context);
+        if polled.is_pending()
+            && let Way::Link { link, .. } = &mut self.way
+        {
+            link.advance(context);
+            polled = Pin::new(&mut self.incoming).poll_frame(context);
+        }
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                // Whoever is given the last piece need not ask for more.
+                if frame.is_trailers() || self.incoming.is_end_stream() {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.way = Way::Done;
+                Poll::Ready(Some(Err(failure::name(&error))))
+            }
+        }
+    }
+
+    /// Leaves the connection to the next request.
+    fn finish(&mut self) {
+        let way = std::mem::replace(&mut self.way, Way::Done);
+        let Way::Link { mut link, place, keepalive } = way else { return };
+        match link.poll_free(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(true) => place.put(link, &keepalive),
+            Poll::Ready(false) => {}
+            // The node answered before it had all of the request, and may want the rest.
+            Poll::Pending => drop(tokio::spawn(async move {
+                let free = poll_fn(|context| link.poll_free(context));
+                if let Ok(true) = tokio::time::timeout(REST, free).await {
+                    place.put(link, &keepalive);
+                }
+            })),
+        }
+    }
+}
