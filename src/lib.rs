@@ -16,7 +16,8 @@ mod upstream;
 
 use splitway_core::admin::door::Way;
 use splitway_core::problem::Answer;
-use splitway_core::serve::{Reply, serve};
+use splitway_core::serve::{self, Reply, Served, serve};
+use std::rc::Rc;
 use worker::web_sys::{Headers, Request, Response, ResponseInit};
 use worker::{Context, Env, Result, event};
 
@@ -30,8 +31,15 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         Way::Refused(answer) => return give(&answer),
         Way::Past => {}
     }
-    let platform = EdgePlatform::new(env, context);
-    match serve(&platform, &head, EdgeBody::Sent(request)).await {
+    let context = Rc::new(context);
+    let platform = EdgePlatform::new(env, Rc::clone(&context));
+    let Served { reply, shadow } = serve(&platform, &head, EdgeBody::Sent(request)).await;
+    if let Some(copy) = shadow {
+        // A copy goes its way whether or not the client is still there.
+        let head = head.detached();
+        context.wait_until(async move { serve::shadow(&platform, &head, copy).await });
+    }
+    match reply {
         Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
         Reply::Refuse(answer, _) => give(&answer),
     }

@@ -10,6 +10,7 @@ use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use worker::js_sys::{Array, Function, JSON, Reflect, Uint8Array};
@@ -23,11 +24,11 @@ use crate::{store, telemetry, upstream};
 /// The runtime as one request sees it.
 pub(crate) struct EdgePlatform {
     env: Env,
-    context: Context,
+    context: Rc<Context>,
 }
 
 impl EdgePlatform {
-    pub(crate) fn new(env: Env, context: Context) -> Self {
+    pub(crate) fn new(env: Env, context: Rc<Context>) -> Self {
         Self { env, context }
     }
 }
@@ -180,6 +181,8 @@ pub(crate) struct EdgeHead {
     request: JsValue,
     /// The header in which the client's address stands.
     client: &'static str,
+    /// Whether what is done for it goes on without the client.
+    is_detached: bool,
 }
 
 /// The header in which Cloudflare says where a request comes from.
@@ -208,6 +211,7 @@ impl EdgeHead {
             headers: request.headers(),
             request: JsValue::from(request),
             client,
+            is_detached: false,
             url,
         }
     }
@@ -217,9 +221,15 @@ impl EdgeHead {
         &self.headers
     }
 
+    /// The same, and nothing ends with its client.
+    pub(crate) fn detached(self) -> Self {
+        Self { is_detached: true, ..self }
+    }
+
     /// What tells that the client is gone (compatibility flag `enable_request_signal`).
-    pub(crate) fn signal(&self) -> AbortSignal {
-        self.request.unchecked_ref::<Request>().signal()
+    pub(crate) fn signal(&self) -> Option<AbortSignal> {
+        let request: &Request = self.request.unchecked_ref();
+        (!self.is_detached).then(|| request.signal())
     }
 
     fn part(&self, from: usize, to: usize) -> &str {

@@ -5,23 +5,44 @@ use splitway_core::coordinator::Refusal;
 use splitway_core::fault::Report;
 use splitway_core::refresh::Taken;
 use splitway_core::telemetry::Record;
+use std::time::Duration;
 use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
 
-/// A request that Splitway answered by itself; what upstreams answer is not logged here.
+/// A request that Splitway answered by itself, or a copy of one, which nobody hears of otherwise; what
+/// upstreams answer is not logged here.
 pub(crate) fn record(record: &Record<'_>) {
-    let Some(problem) = record.problem else { return };
-    let line = json!({
+    if record.problem.is_none() && record.original.is_none() {
+        return;
+    }
+    let mut line = json!({
         "event": "request",
-        "problem": problem,
+        "problem": record.problem,
         "status": record.status,
         "route": record.route,
         "branch": record.branch,
+        "picked": record.picked,
+        "attempts": record.attempts,
         "revision": record.revision,
-        "duration_ms": record.duration.as_millis() as u64,
+        "duration_ms": millis(record.duration),
     });
-    console_warn!("{line}");
+    match &record.original {
+        None => console_warn!("{line}"),
+        Some(original) => {
+            line["event"] = json!("copy");
+            line["original"] = json!({
+                "branch": original.branch,
+                "status": original.status,
+                "duration_ms": millis(original.duration),
+            });
+            console_log!("{line}");
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the runtime said about a `fetch` that failed.
