@@ -9,6 +9,7 @@
 mod edge;
 mod door;
 mod keeping;
+mod leaving;
 mod miniflare;
 mod publishing;
 mod refresh;
