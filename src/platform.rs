@@ -27,6 +27,11 @@ pub(crate) struct EdgePlatform {
 }
 
 impl EdgePlatform {
+    /// What keeps the runtime going when the answer is there.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     pub(crate) fn new(env: Env, context: Context) -> Self {
         Self { env, context }
     }

@@ -5,7 +5,7 @@ mod relay;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head};
 use splitway_core::problem::Failure;
-use worker::js_sys::{self, Array, Reflect};
+use worker::js_sys::{self, Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{
