@@ -10,7 +10,6 @@ use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use worker::js_sys::{Array, Function, JSON, Reflect, Uint8Array};
@@ -24,11 +23,16 @@ use crate::{store, telemetry, upstream};
 /// The runtime as one request sees it.
 pub(crate) struct EdgePlatform {
     env: Env,
-    context: Rc<Context>,
+    context: Context,
 }
 
 impl EdgePlatform {
-    pub(crate) fn new(env: Env, context: Rc<Context>) -> Self {
+    /// What keeps the runtime going when the answer is there.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(crate) fn new(env: Env, context: Context) -> Self {
         Self { env, context }
     }
 }

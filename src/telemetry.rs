@@ -1,48 +1,30 @@
 //! What the Worker writes to its log: one JSON object a line.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use splitway_core::coordinator::Refusal;
 use splitway_core::fault::Report;
 use splitway_core::refresh::Taken;
-use splitway_core::telemetry::Record;
-use std::time::Duration;
+use splitway_core::telemetry::{Fields, Record};
 use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
 
-/// A request that Splitway answered by itself, or a copy of one, which nobody hears of otherwise; what
-/// upstreams answer is not logged here.
+/// A request of which there is something to tell.
 pub(crate) fn record(record: &Record<'_>) {
-    if record.problem.is_none() && record.original.is_none() {
+    if !record.is_remarkable() {
         return;
     }
-    let mut line = json!({
-        "event": "request",
-        "problem": record.problem,
-        "status": record.status,
-        "route": record.route,
-        "branch": record.branch,
-        "picked": record.picked,
-        "attempts": record.attempts,
-        "revision": record.revision,
-        "duration_ms": millis(record.duration),
-    });
-    match &record.original {
-        None => console_warn!("{line}"),
-        Some(original) => {
-            line["event"] = json!("copy");
-            line["original"] = json!({
-                "branch": original.branch,
-                "status": original.status,
-                "duration_ms": millis(original.duration),
-            });
-            console_log!("{line}");
-        }
-    }
+    let line = Line { event: record.event(), fields: record.fields() };
+    let Ok(line) = serde_json::to_string(&line) else { return };
+    if record.problem.is_some() { console_warn!("{line}") } else { console_log!("{line}") }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+#[derive(Serialize)]
+struct Line<'r> {
+    event: &'static str,
+    #[serde(flatten)]
+    fields: Fields<'r>,
 }
 
 /// What the runtime said about a `fetch` that failed.
