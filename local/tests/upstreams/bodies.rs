@@ -107,7 +107,8 @@ fn trailers_of_http1_pass_where_they_are_announced_and_wanted() {
     let body = "3\r\nabc\r\n0\r\nx-sum: 7\r\nx-other: 8\r\n\r\n";
     let reply = Reply::ok("").header("transfer-encoding", "chunked").header("trailer", "x-sum");
     let (server, _origin) = serving(reply.raw(body), json!({}));
-    let request = |te: &str| format!("GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n{te}\r\n");
+    let request =
+        |te: &str| format!("GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n{te}\r\n");
     let wanted = conversation(&server, &request("te: trailers\r\n"));
     assert!(wanted.ends_with("3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n"), "{wanted}");
     let unwanted = conversation(&server, &request(""));

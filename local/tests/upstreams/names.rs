@@ -105,7 +105,8 @@ async fn answering(at: &[(Ipv4Addr, &'static str)]) -> u16 {
                 while !head.ends_with(b"\r\n\r\n") {
                     head.push(stream.read_u8().await.expect("a head"));
                 }
-                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
                 stream.write_all(answer.as_bytes()).await.expect("an open socket");
             }
         });

@@ -104,7 +104,9 @@ impl Upstream {
     where
         A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
-        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + 'static,
     {
         Self::speaking(move |stream| {
             let answer = answer.clone();
@@ -128,8 +130,7 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let stream = TcpStream::connect(server.listen_addr()).await.expect("the server listens");
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
     tokio::spawn(connection);
     sender
 }

@@ -56,7 +56,11 @@ struct Secured {
 }
 
 impl Secured {
-    async fn start(authority: &Authority, protocols: &[&[u8]], clients: Option<&Authority>) -> Self {
+    async fn start(
+        authority: &Authority,
+        protocols: &[&[u8]],
+        clients: Option<&Authority>,
+    ) -> Self {
         let (certificate, key) = authority.sign("127.0.0.1");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -68,7 +72,8 @@ impl Secured {
             Some(clients) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(clients.certificate.clone()).expect("a root");
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
             }
         };

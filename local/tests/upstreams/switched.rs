@@ -47,13 +47,20 @@ async fn a_websocket_is_joined_with_the_upstream() {
     let (listener, address) = listener().await;
     let server = serving(&address.to_string(), true, json!({}));
     let (asked, mut client, mut node) = switch(&listener, &server).await;
-    for line in ["connection: upgrade\r\n", "upgrade: websocket\r\n", "sec-websocket-version: 13\r\n"] {
+    for line in
+        ["connection: upgrade\r\n", "upgrade: websocket\r\n", "sec-websocket-version: 13\r\n"]
+    {
         assert!(asked.contains(line), "{asked}");
     }
     node.write_all(format!("{SWITCH}hello").as_bytes()).await.expect("an open socket");
     let answer = head(&mut client).await;
     assert!(answer.starts_with("http/1.1 101 "), "{answer}");
-    for line in ["connection: upgrade\r\n", "upgrade: websocket\r\n", "sec-websocket-accept: x\r\n", "x-splitway-route: r\r\n"] {
+    for line in [
+        "connection: upgrade\r\n",
+        "upgrade: websocket\r\n",
+        "sec-websocket-accept: x\r\n",
+        "x-splitway-route: r\r\n",
+    ] {
         assert!(answer.contains(line), "{answer}");
     }
     expect(&mut client, b"hello").await;
