@@ -32,7 +32,8 @@ pub(crate) struct Relayed {
 pub(crate) struct Cut(Failure);
 
 impl Relayed {
-    pub(crate) fn new(flow: Flow, tail: Tail) -> Self {
+    pub(crate) fn new(mut flow: Flow, tail: Tail) -> Self {
+        flow.relay();
         let tail = (!flow.is_at_end()).then_some(tail);
         Self { flow, tail, moved: Instant::now(), cut: None, timer: None }
     }

@@ -53,6 +53,22 @@ fn a_connection_takes_so_many_requests_as_it_may() {
     assert_eq!(earlier_counts(&origin), [0, 1, 0, 1, 0]);
 }
 
+#[test]
+fn a_response_that_is_not_relayed_costs_no_connection() {
+    let failed = Reply::status(503).body("not now").into();
+    let origin = Origin::on_loopback(Script::in_turn([failed], Reply::ok("")));
+    let more = json!({"retries": 1, "retry": {"when": ["5xx"]}});
+    let nodes = json!([{"host": "127.0.0.1", "port": origin.port(), "weight": 1},
+        {"host": "localhost", "port": origin.port(), "weight": 1}]);
+    let mut two = upstream(origin.authority(), more);
+    two["nodes"] = nodes;
+    let server = serve(two);
+    assert_eq!(ask(&server, &Call::get("/")).status, 200);
+    assert_eq!(ask(&server, &Call::get("/")).status, 200);
+    assert_eq!(ask(&server, &Call::get("/")).status, 200);
+    assert_eq!(origin.connections_count(), 2);
+}
+
 /// Reads the head of a request.
 async fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
