@@ -74,6 +74,12 @@ impl Attendance {
         }
     }
 
+    /// What is there is no head.
+    pub(crate) fn forget_read(&self) {
+        self.is_reading.store(false, Relaxed);
+        self.mark();
+    }
+
     /// Whether no request is inside.
     pub(crate) fn is_quiet(&self) -> bool {
         self.inside.load(Relaxed) == 0
@@ -99,10 +105,11 @@ impl Attendance {
 
     /// What is due now.
     pub(crate) fn due(&self, limits: &Limits, now: Instant) -> Due {
+        // What is waited for may change to anything that has a shorter limit.
+        let limits_all = [limits.head, limits.idle, self.is_draining().then_some(LINGER)];
+        let look = now + limits_all.into_iter().flatten().min().unwrap_or(LOOK);
         if !self.is_quiet() {
-            let patience = limits.idle.unwrap_or(LOOK);
-            let patience = if self.is_draining() { LINGER } else { patience };
-            return Due::Nothing(now + patience);
+            return Due::Nothing(look);
         }
         let (limit, due) = match (self.is_reading.load(Relaxed), self.is_draining()) {
             (true, _) => (limits.head, Due::Head),
@@ -112,9 +119,8 @@ impl Attendance {
         let since = self.began + Duration::from_millis(self.since_ms.load(Relaxed));
         match limit.map(|limit| since + limit) {
             Some(until) if until <= now => due,
-            // A head that begins meanwhile is due earlier than what is waited for.
-            Some(until) => Due::Nothing(limits.head.map_or(until, |head| until.min(now + head))),
-            None => Due::Nothing(now + limits.head.unwrap_or(LOOK)),
+            Some(until) => Due::Nothing(until.min(look)),
+            None => Due::Nothing(look),
         }
     }
 
