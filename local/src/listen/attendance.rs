@@ -157,3 +157,60 @@ impl Drop for Presence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::super::options::ListenOptions;
+    use super::*;
+
+    fn limits() -> Limits {
+        let options = ListenOptions {
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            ..ListenOptions::default()
+        };
+        Limits::new(&options, 0, std::num::NonZeroUsize::MIN)
+    }
+
+    /// What is due after so many seconds, and whether another look comes before anything can be.
+    async fn due_after(attendance: &Attendance, seconds: u64) -> Option<Due> {
+        advance(Duration::from_secs(seconds)).await;
+        match attendance.due(&limits(), Instant::now()) {
+            Due::Nothing(until) => {
+                assert!(
+                    until > Instant::now() && until <= Instant::now() + Duration::from_secs(30)
+                );
+                None
+            }
+            due @ (Due::Idle | Due::Head) => Some(due),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_due_from_its_first_byte_and_a_request_from_the_last_answer() {
+        let attendance = Arc::new(Attendance::new());
+        assert_eq!(due_after(&attendance, 74).await, None);
+        attendance.read();
+        assert_eq!(due_after(&attendance, 29).await, None);
+        assert_eq!(due_after(&attendance, 1).await, Some(Due::Head));
+        let presence = attendance.enter();
+        assert_eq!(due_after(&attendance, 1000).await, None);
+        drop(presence);
+        assert_eq!(due_after(&attendance, 74).await, None);
+        assert_eq!(due_after(&attendance, 1).await, Some(Due::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_while_the_server_drains_has_a_second() {
+        let attendance = Arc::new(Attendance::new());
+        drop(attendance.enter());
+        attendance.drain();
+        assert_eq!(due_after(&attendance, 0).await, None);
+        assert_eq!(due_after(&attendance, 1).await, Some(Due::Idle));
+        let presence = attendance.enter();
+        assert_eq!(due_after(&attendance, 10).await, None);
+        drop(presence);
+    }
+}
