@@ -159,7 +159,10 @@ impl Override {
         }
         match facts.header("cookie").and_then(|header| without_tokens(&header, &names)) {
             None => {}
-            Some(kept) if kept.is_empty() => edits.remove.push(Cow::Borrowed("cookie")),
+            // Nothing is left, or what no header can carry and no runtime lets in.
+            Some(kept) if kept.is_empty() || !can_be_sent(&kept) => {
+                edits.remove.push(Cow::Borrowed("cookie"));
+            }
             Some(kept) => edits.set.push((Cow::Borrowed("cookie"), kept)),
         }
         edits
@@ -214,6 +217,11 @@ impl Override {
         Id::parse(&name).ok_or(Denied::Nonsense)?;
         Ok(name)
     }
+}
+
+/// Whether no byte of a value ends a header or the head (RFC 9110, section 5.5).
+fn can_be_sent(value: &str) -> bool {
+    !value.contains(['\r', '\n', '\0'])
 }
 
 /// What is left of the header `Cookie` without the cookies of these names that look like tokens; the others
@@ -354,6 +362,16 @@ mod tests {
         let cookie = sound(&json!({"cookie": "branch", "addresses": ["::1"]}));
         assert_eq!(cookie.header, None);
         assert_eq!(asked(&cookie, &request("h"), None), Ok("c".to_owned()));
+    }
+
+    #[test]
+    fn cookies_that_no_header_can_carry_go_no_further() {
+        let forced = sound(&json!({"cookie": "branch", "tokens": true}));
+        let request = Asked::default().header("cookie", "\0\r\n a; branch=v2~1~*~0");
+        let edits = request.with(Body::Unread, |facts| {
+            Override::removals(std::iter::once(&forced), &facts)
+        });
+        assert_eq!((edits.remove, edits.set), (vec![Cow::Borrowed("cookie")], Vec::new()));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use splitway_tests::chance::environment;
 
-/// So many rounds (`FUZZ_ROUNDS`), or so many seconds (`FUZZ_SECONDS`) where these are given.
+/// So many rounds (`FUZZ_ROUNDS`), so many times as many as by default (`FUZZ_TIMES`), or so many seconds
+/// (`FUZZ_SECONDS`), where these are given.
 #[derive(Debug)]
 pub(crate) enum Budget {
     Rounds(u64),
@@ -14,7 +15,10 @@ pub(crate) enum Budget {
 impl Budget {
     pub(crate) fn new(rounds: u64) -> Self {
         match environment("FUZZ_SECONDS", 0) {
-            0 => Self::Rounds(environment("FUZZ_ROUNDS", rounds)),
+            0 => {
+                let rounds = rounds * environment("FUZZ_TIMES", 1);
+                Self::Rounds(environment("FUZZ_ROUNDS", rounds))
+            }
             seconds => Self::Until(Instant::now() + Duration::from_secs(seconds)),
         }
     }

@@ -37,7 +37,7 @@ Usage: cargo xtask <command>
   schema         write src/core/schema.json anew, from the types that read documents, and
                  tests/DIFFERENCES.md, from the tables that the tests go by
   ci             check the format, the lints and the docs, then do what `test` does, and have the
-                 fuzz targets go on for a minute each and the local server ended 200 times
+                 fuzz targets go on five times as long and the local server ended 200 times
   bench          print what each step of a request takes, in nanoseconds and, counted by
                  valgrind, in instructions
   bench-admin    print figures of the Admin API of the local server
