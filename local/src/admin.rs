@@ -43,7 +43,6 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
 /// The Admin API as what a listener serves.
 pub(crate) struct Office {
     pub(crate) router: Router,
-    pub(crate) door: Door,
 }
 
 impl Site for Office {
@@ -52,7 +51,7 @@ impl Site for Office {
     async fn answer(&self, client: IpAddr, request: http::Request<ClientBody>) -> Response {
         let (mut parts, body) = request.into_parts();
         // Before the router, which takes a target without a path for any other.
-        if let Some(problem) = self.door.fault(&parts).or_else(|| message::fault(&parts)) {
+        if let Some(problem) = message::fault(&parts) {
             return last(Self::whole(problem.answer()));
         }
         parts.extensions.insert(Client(client));

@@ -17,12 +17,17 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// That of the listener at `port`.
+    /// That of the traffic at `port`.
     pub(crate) fn new(options: &ServeOptions, port: u16, is_secure: bool) -> Self {
         let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
         let clients = &options.clients;
         let (headers_max, uri_max) = (size(clients.max_headers), size(clients.max_uri));
         Self { port, is_secure, headers_max, uri_max }
+    }
+
+    /// That of the Admin API, which judges targets by itself.
+    pub(crate) fn of_admin(port: u16) -> Self {
+        Self { port, is_secure: false, headers_max: usize::MAX, uri_max: usize::MAX }
     }
 
     /// Why a request is not let through.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -335,15 +334,15 @@ impl Start {
         let mut listeners = bind("--admin-listen", options.admin_listen, 1, is_shared)?;
         let address = local_address(&listeners, options.admin_listen);
         let coordinator = coordinator.with_secret(self.secret.clone());
-        let door = Door::new(options, address.port(), false);
+        let door = Door::of_admin(address.port());
         let admin = Arc::new(Admin { coordinator, door });
         let router = admin::router(admin);
         if let Some(listener) = listeners.pop() {
             let log = self.log.clone();
             let name = "splitway-admin".to_owned();
-            let limits = Limits::new(&options.clients, 0, NonZeroUsize::MIN).without_gate();
+            let limits = Limits::of_admin(is_shared);
             self.server.spawn(name, listener, async move |listener, phases| {
-                let host = Host::new(Office { router, door }, limits, None);
+                let host = Host::new(Office { router }, limits, None);
                 listen::serve(listener, phases, &log, host).await;
             })?;
         }

@@ -246,3 +246,6 @@ impl<'de> Deserialize<'de> for UpstreamWire {
         deserializer.deserialize_any(WireVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,12 +13,14 @@
 
 mod course;
 mod relay;
+mod shadow;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use self::course::{Course, Once};
 pub use self::relay::{Relay, Tail};
+pub use self::shadow::Shadow;
 use crate::balance::{Ask, Keepalive, Timeouts, Tls, Tried};
 use crate::breaker::{ApiBreaker, Broken};
 use crate::facts::{Body, Draft, Facts, Matched, NeedsBody};
@@ -29,8 +31,8 @@ use crate::problem::{Answer, Failure, Problem};
 use crate::retry::{Event, retry_after};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::{How, Means, Picked, Rule, Section};
-use crate::telemetry::proof;
+use crate::split::{How, Means, Mirror, Picked, Rule, Section};
+use crate::telemetry::{Original, proof};
 
 /// One request to one node.
 #[derive(Debug)]
@@ -113,6 +115,8 @@ struct Decision<'a> {
     draft: Draft<'a>,
     picked: Picked<'a>,
     course: Course<'a>,
+    /// Where a copy goes, if this request is one of those that are copied.
+    mirror: Option<&'a Mirror>,
     /// The method of the attempt that was made last.
     method: Cow<'a, str>,
     /// What the branch changes in the response.
@@ -194,11 +198,27 @@ impl<'a> Exchange<'a> {
         self.decision.as_ref().map_or(0, |decision| decision.course.attempts)
     }
 
-    /// How many bytes of the body are worth keeping for another attempt, should one be made.
+    /// How many bytes of the body are worth keeping for another attempt, should one be made, or a copy.
     pub fn replay_max(&self) -> Option<usize> {
         let decision = self.decision.as_ref().ok()?;
-        let snapshot = self.snapshot.filter(|_| decision.course.can_go_on())?;
-        Some(snapshot.replay_max())
+        let is_kept = decision.course.can_go_on() || decision.mirror.is_some();
+        Some(self.snapshot.filter(|_| is_kept)?.replay_max())
+    }
+
+    /// The copy that is to be sent of a request with this body, which was answered with `status` after
+    /// `duration`.
+    pub fn shadow(
+        &self,
+        head: &'a dyn Head,
+        body: &[u8],
+        (status, duration): (u16, Duration),
+        means: Means<'_>,
+    ) -> Option<Shadow> {
+        let decision = self.decision.as_ref().ok()?;
+        let original = Original { branch: decision.course.branch.name.clone(), status, duration };
+        let mut shadow = decision.shadow(head, body, original, means)?;
+        shadow.revision = self.revision().map(Into::into);
+        Some(shadow)
     }
 
     /// Whether the beginning of the body says whether this response is any good, so that it is read before
@@ -432,8 +452,9 @@ impl<'a> Decision<'a> {
         let removals = Override::removals(overrides, &facts);
         draft.edits.follow(removals);
         let course = Course::new(rule, picked.branch, &picked.how);
+        let mirror = rule.mirror.as_ref().filter(|mirror| mirror.takes(means));
         let (method, response) = (draft.method.clone(), Edits::default());
-        Ok(Ok(Self { route, matched, breakers, draft, picked, course, method, response }))
+        Ok(Ok(Self { route, matched, breakers, draft, picked, course, mirror, method, response }))
     }
 
     /// The node for an attempt, which has begun.

@@ -400,6 +400,77 @@ mod tests {
         assert_eq!(other.state.position.load(Ordering::Relaxed), 3, "not the same choices");
     }
 
+    /// Every window of `total / gcd` picks, wherever it begins, holds each choice as often as it weighs.
+    #[test]
+    fn walks_among_some_choices_are_exact_in_every_window() {
+        let mut seed = 1_u64;
+        let mut draw = |below: u64| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        for round in 0..200 {
+            let count = 2 + draw(6) as usize;
+            let all: Vec<u32> = (0..count).map(|_| 1 + draw(20) as u32).collect();
+            let rotation = rotation(&all, draw(1 << 40));
+            for _ in 0..3 {
+                // In another unit, some of them out and some of them taking less.
+                let weights: Vec<u64> = all
+                    .iter()
+                    .map(|weight| u64::from(*weight) * [0, 64, 256, 256][draw(4) as usize])
+                    .collect();
+                let divisor = weights.iter().copied().fold(0, gcd);
+                let Some(period) = weights.iter().sum::<u64>().checked_div(divisor) else {
+                    assert_eq!(rotation.next_among(|index| weights[index]), None);
+                    continue;
+                };
+                let period = period as usize;
+                let next = || {
+                    let peeked = rotation.peek_among(|index| weights[index]);
+                    let picked = rotation.next_among(|index| weights[index]);
+                    assert_eq!(peeked, picked);
+                    picked.expect("something weighs")
+                };
+                let picks: Vec<usize> = (0..2 * period).map(|_| next()).collect();
+                let mut counts = vec![0; count];
+                for (number, pick) in picks.iter().enumerate() {
+                    counts[*pick] += 1;
+                    if let Some(left) = number.checked_sub(period) {
+                        counts[picks[left]] -= 1;
+                    }
+                    if number + 1 >= period {
+                        let expected: Vec<u64> = weights.iter().map(|it| it / divisor).collect();
+                        assert_eq!(counts, expected, "round {round}: {weights:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn walks_among_choices_of_any_weight_are_near_their_shares() {
+        let walk = Walk::new(3);
+        let weights = [u64::from(u32::MAX) * 256, u64::from(u32::MAX) * 255, 1, 0];
+        let mut counts = [0_u32; 4];
+        for _ in 0..10_000 {
+            counts[walk.next(4, |index| weights[index]).expect("one weighs")] += 1;
+        }
+        assert!(counts[0].abs_diff(5_010) < 10 && counts[1].abs_diff(4_990) < 10, "{counts:?}");
+        assert_eq!(counts[3], 0);
+        assert_eq!(walk.next(0, |_| 1), None);
+        assert_eq!(walk.next(3, |_| 0), None);
+    }
+
+    #[test]
+    fn a_walk_among_some_does_not_move_the_walk_among_all() {
+        let (alone, mixed) = (rotation(&[3, 2, 1], 9), rotation(&[3, 2, 1], 9));
+        for round in 0..20 {
+            assert_eq!(alone.next(), mixed.next());
+            mixed.next_among(|index| (index + round) as u64 % 3);
+        }
+    }
+
     /// How often the second choice is picked while its weight goes through `weights`, and how often it
     /// should be, in picks of `whole`.
     fn rollout(

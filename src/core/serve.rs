@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::exchange::{Exchange, Inquiry, Relay};
+use crate::exchange::{Exchange, Inquiry, Relay, Shadow};
 use crate::facts::{Body, NeedsBody};
 use crate::head::ResponseHead;
 use crate::opening::{OPENING_MAX, Opening, Verdict};
@@ -29,8 +29,21 @@ pub enum Reply<R> {
     Refuse(Answer, Problem),
 }
 
+/// What there is to do for a request.
+#[derive(Debug)]
+pub struct Served<R> {
+    /// What the client gets.
+    pub reply: Reply<R>,
+    /// What is sent beside, once that is on its way, by [`shadow`].
+    pub shadow: Option<Shadow>,
+}
+
 /// Serves one request: decides, sends, relays or refuses, records.
-pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> Reply<P::Response> {
+pub async fn serve<P: Platform>(
+    platform: &P,
+    head: &P::Head,
+    body: P::Body,
+) -> Served<P::Response> {
     let at = platform.now();
     let snapshot = platform.snapshot().await;
     let snapshot = snapshot.as_deref();
@@ -39,7 +52,7 @@ pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> 
         Ok(exchange) => exchange,
         Err(problem) => Exchange::failed(snapshot, problem),
     };
-    let reply = match walk(platform, &mut exchange, head, upload).await {
+    let reply = match walk(platform, &mut exchange, head, &mut upload).await {
         Ok(response) => {
             let relay = exchange.relay(&response);
             Reply::Relay(response, relay)
@@ -50,9 +63,10 @@ pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> 
         Reply::Relay(response, _) => (response.status(), None),
         Reply::Refuse(answer, problem) => (answer.status, Some(problem.token())),
     };
+    let duration = platform.now().since(at);
     platform.record(&Record {
         at,
-        duration: platform.now().since(at),
+        duration,
         route: exchange.route(),
         branch: exchange.branch(),
         picked: exchange.picked(),
@@ -60,8 +74,39 @@ pub async fn serve<P: Platform>(platform: &P, head: &P::Head, body: P::Body) -> 
         revision: exchange.revision(),
         status,
         problem,
+        original: None,
     });
-    reply
+    let chance = || platform.draw();
+    let shadow = match &upload {
+        Upload::Read(bytes) => {
+            exchange.shadow(head, bytes, (status, duration), means(platform, &chance))
+        }
+        Upload::Coming(_) | Upload::Gone => None,
+    };
+    Served { reply, shadow }
+}
+
+/// Sends the copy of a request whose head was this, and records what came of it. The response is of no use.
+pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Shadow) {
+    let at = platform.now();
+    let body = platform.body(std::mem::take(&mut shadow.body));
+    let Some(attempt) = shadow.attempt() else { return };
+    let sending = within(platform.send(&attempt, head, body), platform.sleep(shadow.deadline()));
+    let came = sending.await.unwrap_or(Err(Failure::HttpResponseTimeout));
+    let problem = came.as_ref().err().copied().map(Problem::Upstream);
+    let status = came.as_ref().map_or_else(|it| Problem::Upstream(*it).status(), P::Response::status);
+    platform.record(&Record {
+        at,
+        duration: platform.now().since(at),
+        route: Some(&shadow.route),
+        branch: Some(&shadow.branch),
+        picked: None,
+        attempts: 1,
+        revision: shadow.revision.as_deref(),
+        status,
+        problem: problem.map(Problem::token),
+        original: Some(shadow.original.clone()),
+    });
 }
 
 /// The body of a request: as it comes, or read because something had to look at it or may have to send
@@ -167,7 +212,7 @@ async fn walk<'a, P: Platform>(
     platform: &P,
     exchange: &mut Exchange<'a>,
     head: &'a P::Head,
-    mut upload: Upload<P::Body>,
+    upload: &mut Upload<P::Body>,
 ) -> Result<P::Response, Problem> {
     let chance = || platform.draw();
     let replay_max = exchange.replay_max();
@@ -178,7 +223,7 @@ async fn walk<'a, P: Platform>(
         if exchange.changes_body() {
             upload.read(platform, exchange.body_max()).await?;
         }
-        let (came, event) = attempt(platform, exchange, head, &mut upload, replay_max).await?;
+        let (came, event) = attempt(platform, exchange, head, upload, replay_max).await?;
         let is_kept = matches!(upload, Upload::Read(_));
         let now = means(platform, &chance);
         match (exchange.settle(event.as_ref(), came.as_ref().ok(), head, is_kept, now), came) {

@@ -23,7 +23,7 @@ use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
 use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
 use crate::route::{Conditions, Refusal, Router, RouterKind, Unreached, Witness};
-use crate::split::{self, Scope, Split};
+use crate::split::{self, Mirror, Rule, Scope, Split};
 use crate::wire::{self, Members};
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -159,13 +159,18 @@ impl Snapshot {
 
     /// Every upstream, once, each with a name that no other has: its id, or the first route and branch
     /// that send to it.
-    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (Cow<'_, str>, &Arc<Upstream>)> {
+    pub(crate) fn upstreams<'s>(
+        &'s self,
+    ) -> impl Iterator<Item = (Cow<'s, str>, &'s Arc<Upstream>)> {
         let mut seen: BTreeSet<_> = self.upstreams.values().map(Arc::as_ptr).collect();
         let named = self.upstreams.iter();
         let named = named.map(|(id, upstream)| (Cow::Borrowed(id.as_str()), upstream));
         let branches = self.routes.iter().flat_map(|route| {
             let rules = route.split.rules();
-            rules.flat_map(|rule| rule.branches.list()).map(move |branch| (route, branch))
+            let all = |rule: &'s Rule| {
+                rule.branches.list().iter().chain(rule.mirror.as_ref().and_then(Mirror::own))
+            };
+            rules.flat_map(all).map(move |branch| (route, branch))
         });
         // Rules of one route may have branches of one name.
         let mut names = BTreeSet::new();

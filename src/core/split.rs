@@ -17,6 +17,7 @@
 mod branch;
 mod failover;
 mod follow;
+mod mirror;
 mod pick;
 mod rule;
 
@@ -36,6 +37,7 @@ use crate::rotation::Unpickable;
 
 pub(crate) use branch::{Branch, Branches};
 pub(crate) use failover::OnFailure;
+pub(crate) use mirror::{Mirror, Permit};
 pub(crate) use follow::follow;
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked};
@@ -86,6 +88,8 @@ pub(crate) struct Rule {
     pub(crate) forced: Option<Override>,
     /// What becomes of requests whose branch fails.
     on_failure: Option<OnFailure>,
+    /// Which of its requests are copied, and where to.
+    pub(crate) mirror: Option<Mirror>,
 }
 
 /// Which requests a rule takes.
@@ -131,7 +135,15 @@ impl Rule {
     /// The rule that takes what all others leave.
     fn of_all(branches: Branches) -> Self {
         let condition = Condition::default();
-        Self { number: None, condition, branches, keyed: None, forced: None, on_failure: None }
+        Self {
+            number: None,
+            condition,
+            branches,
+            keyed: None,
+            forced: None,
+            on_failure: None,
+            mirror: None,
+        }
     }
 
     /// Whether it takes a request.

@@ -23,7 +23,7 @@ pub mod proof {
 }
 
 /// One request, answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<'r> {
     /// When the request's head was there.
     pub at: Timestamp,
@@ -39,8 +39,21 @@ pub struct Record<'r> {
     pub attempts: u32,
     /// The revision of the configuration.
     pub revision: Option<&'r str>,
-    /// The status the client got.
+    /// The status the client got; of a copy, the one that it was answered with.
     pub status: u16,
     /// Why Splitway answered by itself, by the error types of RFC 9209; nothing if the upstream did.
     pub problem: Option<&'static str>,
+    /// What became of the request that this is a copy of, if it is one.
+    pub original: Option<Original>,
+}
+
+/// What became of a request of which a copy was sent elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Original {
+    /// The name of the branch that answered it.
+    pub branch: Box<str>,
+    /// The status the client got.
+    pub status: u16,
+    /// How long that took.
+    pub duration: Duration,
 }

@@ -46,7 +46,16 @@ const REASONS: &[&str] = &[
     "expected at most 4096 characters",
     // Numbers too large to be exact, which are whole all the same.
     "expected an integer",
+    // How the keys of consistent hashing and certificates are.
+    "expected `arg_` with a name",
+    "expected letters, digits, `-`, `_`",
+    "APISIX has this variable",
+    "expected PEM",
+    "expected at most 65536 bytes",
     // What is said in two places together.
+    "`key` is missing",
+    "`client_key` is missing",
+    "`client_cert` is missing",
     "`upstream_host` is missing",
     "the port stands here and in `port`",
     "cannot be mixed",
@@ -63,6 +72,7 @@ const REASONS: &[&str] = &[
     // Sums.
     "all weights are 0",
     "the weights add up to more",
+    "consistent hashing would need",
     // Rules with the same `match` are the branches of one split.
     "expected 1 to 256 branches",
 ];

@@ -52,8 +52,8 @@ fn every_fault_of_a_document_is_reported_at_once() {
         }),
         &[
             "/setings: unknown key; did you mean `settings`?",
-            "/upstreams/0/type: APISIX has this type, Splitway does not support it yet",
             "/upstreams/0/nodes: expected at least one node",
+            "/upstreams/0: `key` is missing, `type` \"chash\" needs it",
             "/services/0/scrpt: unknown key; did you mean `script`?",
             "/routes/0/uri: expected a path of up to 4096 bytes that starts with `/`",
             "/routes/0/methods/0: unknown method; did you mean `GET`?",

@@ -13,7 +13,7 @@ use splitway_core::node::Scheme;
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
-use splitway_core::serve::{Reply as Served, serve};
+use splitway_core::serve::{Reply as Served, serve, shadow};
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
@@ -293,7 +293,10 @@ pub(crate) fn edit(headers: &mut Headers, edits: &Edits) {
 pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
     let request = Request::of(call);
     let served = memory.clock.run(serve(memory, &request, call.body.clone()));
-    let mut answer = match served {
+    if let Some(copy) = served.shadow {
+        memory.clock.run(shadow(memory, &request, copy));
+    }
+    let mut answer = match served.reply {
         Served::Relay(response, relay) => memory.clock.run(response.relay(&memory.clock, relay)),
         Served::Refuse(own, _) => {
             let mut headers = Headers::default();

@@ -120,7 +120,8 @@ async fn answer(scene: Rc<Scene>, request: Request, at: Duration) {
     scene.world.sleep(at).await;
     let body = request.body;
     let effects = Effects { scene, request: request.number };
-    match serve(&effects, &request, body).await {
+    let served = serve(&effects, &request, body).await;
+    match served.reply {
         Reply::Relay(_, relay) => drop(relay),
         Reply::Refuse(answer, problem) => assert_eq!(answer.status, problem.status()),
     }

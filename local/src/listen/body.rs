@@ -32,6 +32,8 @@ struct Patience {
     /// From the first time that nothing is there.
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
+    /// Whoever answers was told, and drops this.
+    is_told: bool,
     stalled: Option<oneshot::Sender<()>>,
 }
 
@@ -51,7 +53,8 @@ impl ClientBody {
         };
         let (stalled, is_stalled) = oneshot::channel();
         let stalled = Some(stalled);
-        let patience = Some(Patience { timeout, timer: None, is_waiting: false, stalled });
+        let patience =
+            Some(Patience { timeout, timer: None, is_waiting: false, is_told: false, stalled });
         (Self { incoming, patience }, Some(is_stalled))
     }
 }
@@ -65,11 +68,10 @@ impl Patience {
             timer.as_mut().reset(Instant::now() + self.timeout);
         }
         ready!(timer.as_mut().poll(context));
-        match self.stalled.take().map(|stalled| stalled.send(())) {
-            // Whoever answers drops this.
-            Some(Ok(())) => Poll::Pending,
-            Some(Err(())) | None => Poll::Ready(()),
+        if let Some(stalled) = self.stalled.take() {
+            self.is_told = stalled.send(()).is_ok();
         }
+        if self.is_told { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 

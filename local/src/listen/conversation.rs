@@ -343,8 +343,8 @@ async fn answer<S: Site>(
     let Some(stalled) = stalled else { return answering.await };
     tokio::select! {
         biased;
-        response = answering => response,
         Ok(()) = stalled => last(S::whole(host.site.refuse(Problem::RequestTimeout))),
+        response = answering => response,
     }
 }
 

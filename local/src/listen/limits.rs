@@ -47,9 +47,10 @@ impl Limits {
         }
     }
 
-    /// The same without a limit of requests under way.
-    pub(crate) fn without_gate(self) -> Self {
-        Self { gate: None, ..self }
+    /// Those of the Admin API, which are nobody's to choose.
+    pub(crate) fn of_admin(is_shared: bool) -> Self {
+        let options = ListenOptions { reuse_port: is_shared, ..ListenOptions::default() };
+        Self::new(&options, 0, NonZeroUsize::MIN)
     }
 }
 

@@ -9,6 +9,7 @@ mod crash;
 mod disk;
 mod hostile;
 mod keys;
+mod limits;
 mod tables;
 mod writers;
 mod demo;

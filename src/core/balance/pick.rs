@@ -240,6 +240,6 @@ fn quicker(eligible: &Eligible<'_>, vitals: &[Vital]) -> Option<usize> {
 
 /// A number below `count` from 32 random bits.
 fn below(bits: u64, count: usize) -> usize {
-    let scaled = u128::from(bits) * count as u128 >> 32;
+    let scaled = (u128::from(bits) * count as u128) >> 32;
     usize::try_from(scaled).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// What has been tried, and what is under way.
 pub(super) struct Course<'a> {
-    rule: &'a Rule,
+    pub(super) rule: &'a Rule,
     /// The branch of the attempt that is under way, or else of the next.
     pub(super) branch: &'a Branch,
     /// Branches that failed.

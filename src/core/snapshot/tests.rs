@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{Snapshot, compile_json};
+use crate::balance::{Ask, Balancer, Tried};
 use crate::facts::Facts;
 use crate::facts::fake::Asked;
 use crate::fault::Report;
 use crate::split::Means;
+use crate::time::Timestamp;
 
 fn compile(document: &Value, phase: u64) -> Snapshot {
     let mut report = Report::default();
@@ -19,6 +21,16 @@ fn turn(snapshot: &Snapshot, route: usize) -> String {
     let next = |facts: Facts<'_>| {
         let rule = snapshot.routes()[route].split.rule(&facts, &mut |_, _| {});
         rule.expect("a rule takes it").branches.next(Means::NONE.now).name.to_string()
+    };
+    Asked::default().with(crate::facts::Body::Unread, next)
+}
+
+/// The node whose turn it is.
+fn node(balancer: &Balancer) -> String {
+    let next = |facts: Facts<'_>| {
+        let (now, tried) = (Timestamp::default(), Tried::default());
+        let ask = Ask { facts: &facts, now, chance: &|| 0, tried: &tried, is_trial: false };
+        balancer.node(balancer.pick(&ask).expect("a node")).host().to_owned()
     };
     Asked::default().with(crate::facts::Body::Unread, next)
 }
@@ -135,8 +147,7 @@ fn nodes_of_routes_that_share_a_split_are_walked_by_each() {
     for route in snapshot.routes() {
         let rule = route.split.rules().next().expect("the rule of the service");
         let balancer = &rule.branches.list()[0].balancer;
-        let node = || balancer.next().expect("a node").host().to_owned();
-        assert_eq!([node(), node()], ["c.test", "d.test"]);
+        assert_eq!([node(balancer), node(balancer)], ["c.test", "d.test"]);
     }
 }
 
@@ -165,4 +176,45 @@ fn keys_of_routes_without_an_id_are_warned_of() {
     assert!(warned(Value::Null, json!({"by": ["ip"]})));
     assert!(!warned(Value::Null, json!({"by": ["ip"], "salt": "s"})));
     assert!(!warned(json!("r"), json!({"by": ["ip"]})));
+}
+
+/// What is known of the only node of the upstream of this name.
+fn in_flight(snapshot: &Snapshot, name: &str) -> Option<u32> {
+    let found = snapshot.upstreams().find(|(own, _)| own == name);
+    found.map(|(_, upstream)| upstream.vitals()[0].in_flight())
+}
+
+#[test]
+fn what_is_known_of_nodes_outlives_changes_of_rules_and_of_other_upstreams() {
+    let document = |weight: u32, id: &str, moved: &str, inline: &str| {
+        let list = json!([
+            {"name": "v1", "upstream_id": id},
+            {"name": "v2", "weight": weight, "upstream": inline},
+        ]);
+        let plugins = json!({"traffic-split": {"rules": [{"weighted_upstreams": list}]}});
+        let upstream = |id: &str, node: &str| json!({"id": id, "nodes": {node: 1}});
+        json!({
+            "routes": [{"id": "r", "uri": "/", "upstream_id": "a", "plugins": plugins}],
+            "upstreams": [upstream("a", "a.test:80"), upstream("b", "a.test:80"), upstream("c", moved)],
+        })
+    };
+    let earlier = compile(&document(1, "a", "c.test:80", "http://i.test"), 0);
+    let names: Vec<String> = earlier.upstreams().map(|(name, _)| name.into_owned()).collect();
+    assert_eq!(names, ["a", "b", "c", "r/v2"]);
+    let rule = |snapshot: &Snapshot, branch: usize| {
+        let rule = snapshot.routes()[0].split.rules().next().expect("a rule");
+        rule.branches.list()[branch].balancer.start(0)
+    };
+    let guards = [rule(&earlier, 0), rule(&earlier, 1)];
+    let counts = |snapshot: &Snapshot| {
+        ["a", "b", "c", "r/v2"].map(|name| in_flight(snapshot, name).expect("it is there"))
+    };
+    assert_eq!(counts(&earlier), [1, 0, 0, 1]);
+
+    let later = compile(&document(7, "b", "d.test:80", "http://i.test"), 0).following(&earlier);
+    assert_eq!(counts(&later), [1, 0, 0, 1], "`b` has the node of `a` and is another upstream");
+    let last = compile(&document(7, "b", "a.test:80", "http://j.test"), 0).following(&later);
+    assert_eq!(counts(&last), [1, 0, 0, 0]);
+    drop(guards);
+    assert_eq!([counts(&earlier), counts(&later), counts(&last)], [[0; 4]; 3]);
 }

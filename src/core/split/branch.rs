@@ -310,7 +310,12 @@ impl BranchWire {
         self.upstream_id == other.upstream_id && (self.upstream_id.is_some() || !inline)
     }
 
-    fn upstream(&self, scope: Scope<'_>, at: At<'_>, report: &mut Report) -> Option<Arc<Upstream>> {
+    pub(super) fn upstream(
+        &self,
+        scope: Scope<'_>,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Arc<Upstream>> {
         if let Some(id) = &self.upstream_id {
             if let Some(wire) = &self.upstream {
                 Upstream::check_unused(wire, at.key("upstream"), report);

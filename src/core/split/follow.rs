@@ -119,6 +119,16 @@ impl Origin {
     }
 }
 
+impl Rule {
+    /// Goes on where `earlier`, the same rule, has come to, with or without the walks over nodes.
+    fn follow_walks(&mut self, earlier: &Self, with_nodes: bool) {
+        self.branches.follow_walks(&earlier.branches, with_nodes);
+        if let (Some(own), Some(earlier)) = (&mut self.mirror, &earlier.mirror) {
+            own.follow(earlier);
+        }
+    }
+}
+
 impl Split {
     fn section_of(&self, origin: &Origin) -> Option<&Section> {
         let found = self.sections.iter().find(|section| section.origin.is(origin));
@@ -134,7 +144,7 @@ fn follow_rules(rules: &mut [Rule], earlier: &[Rule], with_nodes: bool) {
     for rule in rules {
         match earlier.get(unchanged) {
             Some(before) if moved.is_empty() && rule.is(before) => {
-                rule.branches.follow_walks(&before.branches, with_nodes);
+                rule.follow_walks(before, with_nodes);
                 unchanged += 1;
             }
             _ => moved.push(rule),
@@ -153,7 +163,7 @@ fn follow_rules(rules: &mut [Rule], earlier: &[Rule], with_nodes: bool) {
     }
     for (rule, before) in moved.into_iter().zip(same) {
         if let Some(before) = before {
-            rule.branches.follow_walks(&before.branches, with_nodes);
+            rule.follow_walks(before, with_nodes);
         }
     }
 }

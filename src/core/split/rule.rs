@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher24;
 
 use super::branch::{BranchWire, Branches, LISTED_MAX, own, warn_of_branches};
 use super::failover::OnFailureWire;
+use super::mirror::MirrorWire;
 use super::pick::Keyed;
 use super::{Condition, Rule, Scope};
 use crate::affinity::StickyWire;
@@ -31,6 +32,7 @@ pub(super) struct RuleWire {
     r#override: Option<OverrideWire>,
     on_failure: Option<OnFailureWire>,
     breaker: Option<BreakerWire>,
+    mirror: Option<MirrorWire>,
     name: Option<Id>,
     weight: Option<u32>,
     upstream: Option<UpstreamWire>,
@@ -108,19 +110,21 @@ struct Extras<'a> {
     r#override: Option<OverrideWire>,
     on_failure: Option<OnFailureWire>,
     breaker: Option<BreakerWire>,
+    mirror: Option<MirrorWire>,
     /// Where it stands.
     at: At<'a>,
 }
 
 impl Extras<'_> {
     /// All of them.
-    const WORDS: &'static str = "`sticky`, `override`, `on_failure` and `breaker`";
+    const WORDS: &'static str = "`sticky`, `override`, `on_failure`, `breaker` and `mirror`";
 
     fn is_said(&self) -> bool {
         self.sticky.is_some()
             || self.r#override.is_some()
             || self.on_failure.is_some()
             || self.breaker.is_some()
+            || self.mirror.is_some()
     }
 
     /// What APISIX does differently with a rule of its own form.
@@ -151,12 +155,15 @@ impl Extras<'_> {
         let on_failure = self.on_failure.as_ref().and_then(|wire| {
             wire.compile(&branches, self.at.key("on_failure"), report)
         });
+        let mirror = self.mirror.and_then(|wire| {
+            wire.compile(&branches, scope, self.at.key("mirror"), report)
+        });
         if let Some(policy) = breaker {
             branches.guard(policy);
         }
         let is_sound = report.faults.len() == faults_before;
         let number = Some(number);
-        is_sound.then_some(Rule { number, condition, branches, keyed, forced, on_failure })
+        is_sound.then_some(Rule { number, condition, branches, keyed, forced, on_failure, mirror })
     }
 
     /// Takes over what another rule of the same split says, of which one may.
@@ -290,16 +297,17 @@ impl RuleWire {
 
     /// The branches of APISIX's form, and what is said of them.
     fn into_list(self, at: At<'_>) -> (Option<Vec<BranchWire>>, Extras<'_>) {
-        let Self { weighted_upstreams, sticky, r#override, on_failure, breaker, .. } = self;
-        (weighted_upstreams, Extras { sticky, r#override, on_failure, breaker, at })
+        let Self { sticky, r#override, on_failure, breaker, mirror, .. } = self;
+        let extras = Extras { sticky, r#override, on_failure, breaker, mirror, at };
+        (self.weighted_upstreams, extras)
     }
 
     fn into_parts(self, at: At<'_>) -> (Option<Vec<MatchWire>>, Extras<'_>, BranchWire) {
         let Self {
             name, weight, upstream, upstream_id, rewrite, headers, response_headers, ..
         } = self;
-        let Self { sticky, r#override, on_failure, breaker, .. } = self;
-        let extras = Extras { sticky, r#override, on_failure, breaker, at };
+        let Self { sticky, r#override, on_failure, breaker, mirror, .. } = self;
+        let extras = Extras { sticky, r#override, on_failure, breaker, mirror, at };
         let branch =
             BranchWire { name, weight, upstream, upstream_id, rewrite, headers, response_headers };
         (self.r#match, extras, branch)

@@ -95,11 +95,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         why: "a name that leads nowhere is a fault where it is written, reached or not",
     },
     Difference {
-        id: "split-edge-031",
-        instead: Refuses("/upstream/scheme: expected \"http\" or \"https\""),
-        why: "gRPC is not supported yet, and is not plain HTTP",
-    },
-    Difference {
         id: "split-edge-038",
         instead: Refuses("/upstream/discovery_type: APISIX has this key, Splitway does not"),
         why: "service discovery is not supported yet; better refused than answered with 500",
@@ -119,11 +114,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         why: "refused when it is written, instead of a 500 for every request",
     },
     Difference { id: "traffic-split-038", instead: GivesUp(502), why: NO_RETRIES_YET },
-    Difference {
-        id: "traffic-split-045",
-        instead: Refuses("/upstream/hash_on: APISIX has this key, Splitway does not"),
-        why: "consistent hashing is not supported yet",
-    },
     Difference { id: "validate-plugin-001", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
     Difference {
         id: "validate-plugin-009",
@@ -135,16 +125,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         id: "validate-route-003",
         instead: Refuses("the route has neither `upstream`, `upstream_id` nor a split"),
         why: "no plugin here answers by itself, so that every request would be answered with 503",
-    },
-    Difference {
-        id: "validate-upstream-025",
-        instead: Refuses("/type: APISIX has this type, Splitway does not support it yet"),
-        why: "consistent hashing is not supported yet",
-    },
-    Difference {
-        id: "validate-upstream-033",
-        instead: Refuses("/keepalive_pool: APISIX has this key, Splitway does not"),
-        why: "connections are the runtime's; a pool of another size cannot be had at the edge",
     },
     Difference {
         id: "validate-upstream-037",

@@ -1,0 +1,116 @@
+//! The copy of a request that goes somewhere else beside.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Attempt, Decision};
+use crate::balance::{Ask, InFlight, Timeouts, Tried, Upstream};
+use crate::facts::{Body, Draft, Facts};
+use crate::head::{Edits, Head, forward, remove_nominated};
+use crate::node::Node;
+use crate::split::{Means, Permit};
+use crate::telemetry::Original;
+
+/// A copy to be sent once the answer is on its way. Nothing waits for it, and nothing depends on it.
+#[derive(Debug)]
+pub struct Shadow {
+    upstream: Arc<Upstream>,
+    /// The position of the node.
+    node: usize,
+    host: String,
+    method: String,
+    target: String,
+    edits: Edits,
+    /// The body, as a whole.
+    pub body: Vec<u8>,
+    timeouts: Timeouts,
+    /// The id of the route.
+    pub route: Box<str>,
+    /// The name of the branch that the copy goes to; `mirror` for an upstream of its own.
+    pub branch: Box<str>,
+    /// The revision of the configuration.
+    pub revision: Option<Box<str>>,
+    /// What became of the request itself.
+    pub original: Original,
+    _in_flight: InFlight,
+    _permit: Permit,
+}
+
+impl Shadow {
+    /// The copy as an attempt.
+    pub fn attempt(&self) -> Option<Attempt<'_>> {
+        Some(Attempt {
+            scheme: self.upstream.scheme,
+            node: self.node()?,
+            host: Cow::Borrowed(&self.host),
+            method: Cow::Borrowed(&self.method),
+            target: Cow::Borrowed(&self.target),
+            edits: self.edits.clone(),
+            body: None,
+            timeouts: self.timeouts,
+            keepalive: &self.upstream.keepalive,
+            tls: &self.upstream.tls,
+            upgrades: false,
+        })
+    }
+
+    /// How long the copy may take until the head of its response is there.
+    pub fn deadline(&self) -> Duration {
+        self.timeouts.until_head()
+    }
+
+    fn node(&self) -> Option<&Node> {
+        self.upstream.nodes().nth(self.node)
+    }
+}
+
+impl<'a> Decision<'a> {
+    /// The copy of the request, if it is to be copied and may be. A request that went to the branch of the
+    /// copies is not copied, and neither is one whose body was not kept.
+    pub(super) fn shadow(
+        &self,
+        head: &'a dyn Head,
+        body: &[u8],
+        original: Original,
+        means: Means<'_>,
+    ) -> Option<Shadow> {
+        let mirror = self.mirror?;
+        let branch = mirror.branch(&self.course.rule.branches);
+        if std::ptr::eq(branch, self.course.branch) {
+            return None;
+        }
+        let permit = mirror.permit()?;
+        let facts = Facts::new(head, &self.draft, Body::Whole(body)).of_route(&self.matched);
+        let Means { now, chance, is_trial, .. } = means;
+        let tried = Tried::default();
+        let balancer = &branch.balancer;
+        let node = balancer.pick(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })?;
+        let mut draft = self.draft.clone();
+        branch.rewrite.apply(&facts, &mut draft).ok()?;
+        let target = draft.target().into_owned();
+        let Draft { method, host, edits: own, body: changed, .. } = draft;
+        let mut edits = Edits::default();
+        remove_nominated(head.header("connection").as_deref(), &mut edits);
+        forward(head, &mut edits);
+        edits.follow(own);
+        let asked = host.unwrap_or(Cow::Borrowed(head.host()));
+        let upstream = Arc::clone(&balancer.upstream);
+        Some(Shadow {
+            host: upstream.host_for(balancer.node(node), asked).into_owned(),
+            timeouts: upstream.timeout.unwrap_or_default(),
+            upstream,
+            node,
+            method: method.into_owned(),
+            target,
+            edits,
+            body: changed.unwrap_or_else(|| body.to_vec()),
+            route: self.route.id.clone(),
+            branch: branch.name.clone(),
+            revision: None,
+            original,
+            _in_flight: balancer.start(node),
+            _permit: permit,
+        })
+    }
+}
