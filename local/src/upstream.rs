@@ -86,6 +86,7 @@ impl Upstreams {
     ) -> Result<Received, Failure> {
         let place = self.pool.place(attempt);
         let wish = wish(attempt, head);
+        let can_repeat = can_repeat(attempt, &body);
         let mut stale_count = 0;
         loop {
             let kept = match stale_count < STALE_MAX {
@@ -104,15 +105,29 @@ impl Upstreams {
             let outgoing = Outgoing { attempt, head, wish };
             match road.send(&place, outgoing, body).await {
                 Ok(received) => return sound(received, wish.is_some()),
-                // It was closed while nobody looked.
+                // It was closed while nobody looked,
                 Err(Unsent { body: Some(unsent), .. }) if is_kept => {
                     body = unsent;
                     stale_count += 1;
+                }
+                // or at that very moment.
+                Err(Unsent { failure: Failure::ConnectionTerminated, .. })
+                    if is_kept && can_repeat =>
+                {
+                    body = Either::Right(Full::default());
+                    stale_count = STALE_MAX;
                 }
                 Err(unsent) => return Err(unsent.failure),
             }
         }
     }
+}
+
+/// Whether a request may be sent again where a kept connection was closed while it was sent, though the
+/// node may have had it (RFC 9112, section 9.3.1).
+fn can_repeat(attempt: &Attempt<'_>, body: &Upload) -> bool {
+    let method = Method::from_bytes(attempt.method.as_bytes());
+    body.is_end_stream() && method.is_ok_and(|method| method.is_idempotent())
 }
 
 /// The protocol that the client wishes to speak in place of HTTP/1.1, if that may be (RFC 9110, section
@@ -202,20 +217,18 @@ impl Road {
                 let flow = |incoming| Flow::of_link(incoming, link, Arc::clone(place), keepalive);
                 Ok(Received { response: response.map(flow), switched })
             }
-            Self::Channel(mut channel) => {
-                match channel.send(outgoing.of_channel(body)?).await {
-                    Ok((response, lease)) => {
-                        let flow = |incoming| Flow::of_channel(incoming, lease);
-                        Ok(Received { response: response.map(flow), switched: None })
-                    }
-                    Err(unsent) => {
-                        if unsent.body.is_some() {
-                            place.let_go(&channel);
-                        }
-                        Err(unsent)
-                    }
+            Self::Channel(mut channel) => match channel.send(outgoing.of_channel(body)?).await {
+                Ok((response, lease)) => {
+                    let flow = |incoming| Flow::of_channel(incoming, lease);
+                    Ok(Received { response: response.map(flow), switched: None })
                 }
-            }
+                Err(unsent) => {
+                    if unsent.body.is_some() {
+                        place.let_go(&channel);
+                    }
+                    Err(unsent)
+                }
+            },
         }
     }
 }

@@ -10,9 +10,15 @@ pub fn sound() -> Value {
         "routes": routes(),
         "upstreams": [{
             "id": "provider", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-            "type": "roundrobin", "scheme": "https", "pass_host": "rewrite", "upstream_host": "h:1",
-            "nodes": [{"host": "a", "port": 1, "weight": 1, "metadata": {"a": 1}}, {"host": "b", "weight": 2}],
-            "timeout": {"connect": 1, "send": 1, "read": 1},
+            "type": "chash", "hash_on": "vars_combinations", "key": "$uri", "scheme": "https", "pass_host": "rewrite", "upstream_host": "h:1",
+            "nodes": [{"host": "a", "port": 1, "weight": 1, "metadata": {"a": 1}}, {"host": "b", "weight": 2, "priority": 1}],
+            "timeout": {"connect": 1, "send": 1, "read": 1, "first_byte": 1, "idle": 1},
+            "retries": 1, "retry_timeout": 1.5, "keepalive_pool": {"size": 1, "idle_timeout": 1, "requests": 1},
+            "tls": {
+                "client_cert": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----",
+                "client_key": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----",
+                "verify": true,
+            },
         }],
         "settings": {"router": "radixtree_uri", "proof_headers": true, "body_max": 65536},
         "services": [{

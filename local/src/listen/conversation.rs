@@ -177,11 +177,14 @@ impl<S: Site> Talk<S> {
             Ok::<_, Infallible>(response)
         });
         let mut connection = host.http1.serve_connection(TokioIo::new(channel), service);
+        // The server waits for whoever has one.
+        let present = draining.clone();
         let ended = watch_over(&mut connection, &attendance, &host.limits, draining, false).await;
         let Parts { io, read_buf, .. } = connection.into_parts();
         let (stream, refused) = io.into_inner().into_parts();
         if let Some(tunnel) = tunnel.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return tunnel.join(stream, read_buf).await;
+            tunnel.join(stream, read_buf).await;
+            return drop(present);
         }
         let problem = match ended {
             End::Closed => refused,

@@ -20,6 +20,8 @@ pub(crate) struct Relayed {
     tail: Option<Tail>,
     /// When something came last.
     moved: Instant,
+    /// Why it is cut as soon as what came before is sent.
+    cut: Option<Cut>,
     /// From the first time that nothing is there; not set anew with each piece.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -30,9 +32,10 @@ pub(crate) struct Relayed {
 pub(crate) struct Cut(Failure);
 
 impl Relayed {
-    pub(crate) fn new(flow: Flow, tail: Tail) -> Self {
+    pub(crate) fn new(mut flow: Flow, tail: Tail) -> Self {
+        flow.relay();
         let tail = (!flow.is_at_end()).then_some(tail);
-        Self { flow, tail, moved: Instant::now(), timer: None }
+        Self { flow, tail, moved: Instant::now(), cut: None, timer: None }
     }
 
     /// Ready when nothing came for too long.
@@ -51,14 +54,22 @@ impl Relayed {
     }
 
     /// Ends a body of which something is missing.
-    fn break_off(&mut self, failure: Failure) -> Option<Result<Frame<Bytes>, Cut>> {
+    fn break_off(
+        &mut self,
+        failure: Failure,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let has_length = self.flow.size_hint().exact().is_some();
         self.flow.cut();
         let tail = self.tail.take().filter(|_| !has_length);
-        Some(match tail.and_then(|tail| tail.farewell(failure)) {
-            Some(farewell) => Ok(Frame::data(farewell.into())),
-            None => Err(Cut(failure)),
-        })
+        if let Some(farewell) = tail.and_then(|tail| tail.farewell(failure)) {
+            return Poll::Ready(Some(Ok(Frame::data(farewell.into()))));
+        }
+        // An error takes along what hyper has not written yet, the head even; it writes when it is told
+        // to wait.
+        self.cut = Some(Cut(failure));
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -71,6 +82,9 @@ impl Body for Relayed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let body = &mut *self;
+        if let Some(cut) = body.cut.take() {
+            return Poll::Ready(Some(Err(cut)));
+        }
         match body.flow.poll(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 body.moved = Instant::now();
@@ -79,20 +93,20 @@ impl Body for Relayed {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(failure))) => Poll::Ready(body.break_off(failure)),
+            Poll::Ready(Some(Err(failure))) => body.break_off(failure, context),
             Poll::Ready(None) => {
                 body.tail = None;
                 Poll::Ready(None)
             }
             Poll::Pending => {
                 ready!(body.poll_pause(context));
-                Poll::Ready(body.break_off(Failure::HttpResponseTimeout))
+                body.break_off(Failure::HttpResponseTimeout, context)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.flow.is_at_end()
+        self.cut.is_none() && self.flow.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -19,6 +19,11 @@ use crate::failure;
 /// After how long a node that says nothing at all to a request that is then given up may be gone.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// What a node may send of one response ahead of being read, and of all on a connection: so many that slow
+/// clients do not keep the others waiting.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+
 /// A connection that takes many requests at once. The connection ends with the last clone and the last
 /// request.
 #[derive(Clone)]
@@ -47,7 +52,10 @@ impl Channel {
         let vital = Arc::new(Vital::default());
         stream.count(Arc::clone(&vital.heard));
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new());
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
         let opened = builder.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = opened.map_err(|error| failure::name(&error))?;
         vital.streams_max.store(connection.current_max_send_streams(), Ordering::Relaxed);

@@ -19,6 +19,9 @@ use super::link::{Link, Switched};
 use super::place::Place;
 use crate::failure;
 
+/// How long a connection may take to get over a response that nobody wants.
+const UNWANTED: Duration = Duration::from_secs(1);
+
 /// How long a request may still be sent whose response is complete already.
 const REST: Duration = Duration::from_secs(60);
 
@@ -36,15 +39,23 @@ pub(crate) struct Flow {
     incoming: Incoming,
     /// What was looked at before it is relayed.
     peeked: VecDeque<Frame<Bytes>>,
+    /// Whether somebody wanted to have it.
+    is_relayed: bool,
     way: Way,
 }
 
 /// What a body comes by.
 #[derive(Debug)]
 enum Way {
-    Link { link: Link, place: Arc<Place>, keepalive: Keepalive },
+    Link {
+        link: Link,
+        place: Arc<Place>,
+        keepalive: Keepalive,
+    },
     /// Only to be held.
-    Channel { _lease: Lease },
+    Channel {
+        _lease: Lease,
+    },
     /// Nothing more is to come.
     Done,
 }
@@ -64,11 +75,16 @@ impl Flow {
     }
 
     fn new(incoming: Incoming, way: Way) -> Self {
-        let mut flow = Self { incoming, peeked: VecDeque::new(), way };
+        let mut flow = Self { incoming, peeked: VecDeque::new(), is_relayed: false, way };
         if flow.incoming.is_end_stream() {
             flow.finish();
         }
         flow
+    }
+
+    /// Says that it is relayed. If it is dropped now, somebody went away.
+    pub(crate) fn relay(&mut self) {
+        self.is_relayed = true;
     }
 
     /// The next piece of it, or nothing at its end.
@@ -100,8 +116,7 @@ impl Flow {
 
     /// How much is to come, as far as the upstream says.
     pub(crate) fn size_hint(&self) -> SizeHint {
-        let peeked: usize =
-            self.peeked.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let peeked: usize = self.peeked.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
         let peeked = u64::try_from(peeked).unwrap_or(u64::MAX);
         match self.incoming.size_hint().exact() {
             Some(left) => SizeHint::with_exact(left + peeked),
@@ -157,12 +172,31 @@ impl Flow {
             Poll::Ready(true) => place.put(link, &keepalive),
             Poll::Ready(false) => {}
             // The node answered before it had all of the request, and may want the rest.
-            Poll::Pending => drop(tokio::spawn(async move {
-                let free = poll_fn(|context| link.poll_free(context));
-                if let Ok(true) = tokio::time::timeout(REST, free).await {
-                    place.put(link, &keepalive);
-                }
-            })),
+            Poll::Pending => await_free(link, place, keepalive, REST),
+        }
+    }
+}
+
+/// Leaves a connection to the next request when it is done with this one.
+fn await_free(mut link: Link, place: Arc<Place>, keepalive: Keepalive, limit: Duration) {
+    // Where the runtime is gone, so is the connection.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        let free = poll_fn(|context| link.poll_free(context));
+        if let Ok(true) = tokio::time::timeout(limit, free).await {
+            place.put(link, &keepalive);
+        }
+    });
+}
+
+impl Drop for Flow {
+    /// A response that nobody wants, as of a failed attempt, costs no connection if all of it is there.
+    fn drop(&mut self) {
+        if self.is_relayed {
+            return;
+        }
+        if let Way::Link { link, place, keepalive } = std::mem::replace(&mut self.way, Way::Done) {
+            await_free(link, place, keepalive, UNWANTED);
         }
     }
 }
