@@ -51,7 +51,18 @@ impl Connector {
         port: u16,
         config: Arc<ClientConfig>,
     ) -> Result<Stream, Failure> {
-        let name = ServerName::try_from(bare(host).to_owned());
+        self.tls_as(host, host, port, config).await
+    }
+
+    /// The same where `host` has to prove that it is `name`.
+    pub(crate) async fn tls_as(
+        &self,
+        name: &str,
+        host: &str,
+        port: u16,
+        config: Arc<ClientConfig>,
+    ) -> Result<Stream, Failure> {
+        let name = ServerName::try_from(bare(name).to_owned());
         let name = name.map_err(|_| Failure::TlsCertificateError)?;
         let tcp = self.tcp(host, port).await?;
         let tls = TlsConnector::from(config).connect(name, tcp).await;

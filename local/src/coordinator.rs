@@ -8,6 +8,7 @@ use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use splitway_core::access::{Access, Caller};
+use splitway_core::checkup::{self, UpstreamHealth};
 use splitway_core::coordinator::{Command, Coordinator, Done, Outcome, Refusal};
 use splitway_core::fault::Report;
 use splitway_core::ledger::Ledger;
@@ -35,6 +36,8 @@ pub(crate) struct Handle {
     times: mpsc::Sender<()>,
     /// What this server signs with.
     secret: Option<Secret>,
+    /// What this server serves by.
+    store: Arc<Store>,
 }
 
 /// Reads the ledger for the first time; as often as that fails.
@@ -95,10 +98,11 @@ impl Handle {
         log: Log,
     ) -> (Self, Expiry) {
         let ledger = Held::Away(begin, why);
+        let serving = Arc::clone(&store);
         let owner = Arc::new(Mutex::new(Owner { ledger, store, served, log }));
         let (times, changed) = mpsc::channel();
         let expiry = Expiry { owner: Arc::clone(&owner), times: changed };
-        (Self { owner, times, secret: None }, expiry)
+        (Self { owner, times, secret: None, store: serving }, expiry)
     }
 
     /// The same, where requests are explained with what the server signs with.
@@ -284,6 +288,12 @@ impl Control for Handle {
 
     fn secret(&self) -> Option<&Secret> {
         self.secret.as_ref()
+    }
+
+    fn health(&self) -> Option<Vec<UpstreamHealth>> {
+        let snapshot = self.store.snapshot();
+        // Where nothing is served there are no nodes.
+        Some(snapshot.map(|it| checkup::health(&it, telemetry::now())).unwrap_or_default())
     }
 
     async fn buffer(&self, body: Body, limit: usize) -> Option<Vec<u8>> {

@@ -19,6 +19,11 @@
 //! is in `etcd`, `member` makes a server one of it, and `last_good` is what it starts with while etcd
 //! is away. [`import`] makes documents of the configurations of others.
 //!
+//! ## What goes on beside
+//!
+//! `checks` probes the nodes of upstreams that ask for it, from a thread of its own; requests and probes
+//! share what is known of a node.
+//!
 //! ## The road of a command
 //!
 //! The commands that talk to a server, this one or one at the edge, do so through [`client`].
@@ -31,6 +36,7 @@ pub mod options;
 pub mod resolve;
 pub mod server;
 mod admin;
+mod checks;
 mod connect;
 mod coordinator;
 mod database;

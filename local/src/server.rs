@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin, Office};
+use crate::checks;
 use crate::connect::{Connector, Trust, TrustError};
 use crate::coordinator::{Expiry, Handle};
 use crate::database::{Database, DatabaseError};
@@ -129,6 +130,8 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     /// Dropping it ends the thread that watches the file.
     watch: Option<mpsc::Sender<()>>,
+    /// Dropping it ends the thread that probes nodes.
+    checks: Option<watch::Sender<()>>,
     /// Dropping it ends everything that waits for etcd.
     fleet: Option<watch::Sender<()>>,
     writer: Option<Writer>,
@@ -208,6 +211,7 @@ impl Server {
     fn end(&mut self) {
         self.advance(Phase::Stopped);
         self.watch = None;
+        self.checks = None;
         self.fleet = None;
         self.reload = None;
         for thread in self.threads.drain(..) {
@@ -268,6 +272,7 @@ impl Start {
             phases: watch::Sender::new(Phase::Serving),
             threads: Vec::new(),
             watch: None,
+            checks: None,
             fleet: None,
             writer: Some(writer),
         };
@@ -413,6 +418,12 @@ impl Start {
         let threads = options.workers_count();
         let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
         server.lacks_secret = asks && secret.is_none();
+        let (dns, own) = (options.dns, (trust.clone(), Arc::clone(&overrides)));
+        let connector = move || Connector::new(own.0, own.1, Dns::new(dns));
+        let checks = checks::start(Arc::clone(&store), log.clone(), connector);
+        let (end, thread) = checks.map_err(StartError::System)?;
+        server.threads.push(thread);
+        server.checks = Some(end);
         for (number, listener) in listeners.into_iter().enumerate() {
             let (store, log, trust) = (Arc::clone(&store), log.clone(), trust.clone());
             let dns = options.dns;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use splitway_core::snapshot::Snapshot;
+use tokio::sync::watch;
 
 /// The last good configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     current: ArcSwapOption<Snapshot>,
+    news: watch::Sender<()>,
 }
 
 impl Store {
@@ -25,5 +27,11 @@ impl Store {
             None => snapshot,
         };
         self.current.store(Some(Arc::new(snapshot)));
+        self.news.send_replace(());
+    }
+
+    /// Says when another snapshot serves, from here on.
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 }

@@ -32,6 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Timestamp;
 pub(crate) use api::{ApiBreaker, ApiBreakerWire, Broken, PLUGIN};
 use gate::{Epoch, Gate};
@@ -54,8 +56,9 @@ pub(crate) enum Outcome {
 }
 
 /// What a breaker lets through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
     /// Everything.
     Closed,
     /// Nothing.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::statuses::Statuses;
 
-pub use health::{Change, Health, Phase, Probe};
+pub use health::{Change, Counts, Health, Phase, Probe};
 pub use schedule::Schedule;
 pub(crate) use wire::ChecksWire;
 
@@ -57,7 +57,7 @@ pub struct Active {
 }
 
 /// What a probe speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -90,6 +90,17 @@ pub enum Method {
     Delete,
     /// `OPTIONS`.
     Options,
+}
+
+impl Protocol {
+    /// The name that documents have for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+        }
+    }
 }
 
 impl Method {

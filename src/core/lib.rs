@@ -113,6 +113,7 @@ mod consumer;
 mod shape;
 pub mod schema;
 pub mod snapshot;
+pub mod checkup;
 pub mod survey;
 pub mod impact;
 pub mod refresh;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Caller;
+use crate::checkup::UpstreamHealth;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
@@ -104,6 +105,11 @@ pub trait Control {
 
     /// What this deployment signs with, if it was given something.
     fn secret(&self) -> Option<&Secret>;
+
+    /// How the nodes are that requests are sent to; `None` where others serve, who know about that.
+    fn health(&self) -> Option<Vec<UpstreamHealth>> {
+        None
+    }
 
     /// The whole body, or `None` if it is longer than `limit` bytes or breaks off.
     async fn buffer(&self, body: Self::Body, limit: usize) -> Option<Vec<u8>>;

@@ -1,5 +1,5 @@
-//! The whole document, its past, the keys, and what would become of a request: what APISIX's Admin API
-//! has no words for.
+//! The whole document, its past, the keys, how nodes are, and what would become of a request: what
+//! APISIX's Admin API has no words for.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -63,6 +63,9 @@ pub(super) async fn answer<C: Control>(
         Ok(is_yaml) => is_yaml,
         Err(refused) => return refused,
     };
+    if is_about_health(&call) {
+        return health(control, &call, is_yaml);
+    }
     let is_about_keys = call.path.first().is_some_and(|first| first == "keys");
     let mut form = Form { is_yaml, is_trial: call.query.is_set("dry_run"), compared: None };
     let command = match command(&call, head, &body, &form, control.secret()) {
@@ -81,6 +84,35 @@ pub(super) async fn answer<C: Control>(
         }
         Err(refusal) => tell_refusal(refusal),
     }
+}
+
+fn is_about_health(call: &Call<'_>) -> bool {
+    matches!(call.path.as_slice(), [only] if only == "health")
+}
+
+/// How the nodes are that whoever is asked sends requests to.
+fn health<C: Control>(control: &C, call: &Call<'_>, is_yaml: bool) -> Answer {
+    if call.method != "GET" {
+        return method_not_allowed();
+    }
+    let Some(upstreams) = control.health() else {
+        let title = "How nodes are is not known here";
+        let detail = "Every isolate that serves knows it for itself, and none of them can be asked";
+        return problem(501, "health_unknown", title, json!({"detail": detail}));
+    };
+    told(&json!({"upstreams": upstreams}), is_yaml)
+}
+
+/// An answer as it is wanted.
+fn told(value: &Value, is_yaml: bool) -> Answer {
+    match is_yaml {
+        true => say::text(200, "application/yaml", yaml::write(value)),
+        false => say::json(200, value),
+    }
+}
+
+fn method_not_allowed() -> Answer {
+    problem(405, "method_not_allowed", "This method is not for here", json!({}))
 }
 
 fn command(
@@ -122,7 +154,7 @@ fn command(
             Ok(Command::Look(Look::Explain(question, secret.cloned())))
         }
         (_, ["config" | "explain"] | ["revisions", ..] | ["keys", ..]) => {
-            Err(problem(405, "method_not_allowed", "This method is not for here", json!({})))
+            Err(method_not_allowed())
         }
         _ => Err(problem(404, "not_found", "There is nothing here", json!({}))),
     }
@@ -294,11 +326,7 @@ fn tell(done: Done, form: &Form) -> Answer {
         }
         Done::Deleted(name) => say::json(200, &json!({"deleted": name.as_str()})),
         Done::Explained(explanation) => {
-            let told = serde_json::to_value(explanation).unwrap_or_default();
-            match form.is_yaml {
-                true => say::text(200, "application/yaml", yaml::write(&told)),
-                false => say::json(200, &told),
-            }
+            told(&serde_json::to_value(explanation).unwrap_or_default(), form.is_yaml)
         }
         Done::Found(..) | Done::Listed(..) => say::error(404, "not found"),
     }

@@ -21,6 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Active, Limits, Passive};
 
 /// What came of a probe, or of a request.
@@ -46,7 +48,8 @@ pub enum Change {
 }
 
 /// What is known of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// It is up.
     Healthy,
@@ -75,6 +78,19 @@ impl Phase {
     }
 }
 
+/// What counts towards another phase, by the names that APISIX's control API has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Results that speak for the node.
+    pub success: u8,
+    /// Statuses that speak against it.
+    pub http_failure: u8,
+    /// Failures without a response.
+    pub tcp_failure: u8,
+    /// What took too long.
+    pub timeout_failure: u8,
+}
+
 /// The health of one node; healthy at first. A clone is the health of the same node.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<AtomicU64>);
@@ -93,6 +109,19 @@ impl Health {
     /// What is known of the node.
     pub fn phase(&self) -> Phase {
         State::unpack(self.0.load(Ordering::Relaxed)).phase
+    }
+
+    /// What counts towards another phase.
+    pub fn counts(&self) -> Counts {
+        let state = State::unpack(self.0.load(Ordering::Relaxed));
+        let [success, http_failure, tcp_failure, timeout_failure] = state.counts;
+        Counts { success, http_failure, tcp_failure, timeout_failure }
+    }
+
+    /// A number that clones have in common and nobody else has as long as one of them lives: which node
+    /// this is about.
+    pub fn mark(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// Counts the result of a probe.

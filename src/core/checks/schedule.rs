@@ -23,6 +23,13 @@ impl Schedule {
         Self(vec![Slot { last: now, is_probed: false }; nodes])
     }
 
+    /// Goes on with a node where `earlier` is with one that it has at `place`.
+    pub fn follow(&mut self, node: usize, earlier: &Self, place: usize) {
+        if let (Some(slot), Some(earlier)) = (self.0.get_mut(node), earlier.0.get(place)) {
+            *slot = *earlier;
+        }
+    }
+
     /// Takes the nodes that are due, by their places in `healths`, those first that wait longest; with
     /// those that are being probed not more than `concurrency`. Of each [`Schedule::done`] must be told.
     pub fn due(&mut self, active: &Active, healths: &[Health], now: Timestamp) -> Vec<usize> {
@@ -127,6 +134,22 @@ mod tests {
             seen.extend(due);
         }
         assert_eq!(seen, [2, 3, 4, 1, 2, 3, 4, 1]);
+    }
+
+    #[test]
+    fn nodes_that_stay_wait_no_longer_and_are_probed_once() {
+        let active = active(&json!({"active": {"healthy": {"interval": 10}}}));
+        let healths = [Health::default(), Health::default()];
+        let mut earlier = Schedule::new(2, at(0));
+        assert_eq!(earlier.due(&active, &healths[..1], at(10)), [0]);
+        let mut schedule = Schedule::new(2, at(15));
+        schedule.follow(0, &earlier, 1);
+        schedule.follow(1, &earlier, 0);
+        schedule.follow(2, &earlier, 0);
+        schedule.follow(0, &earlier, 2);
+        assert_eq!(schedule.due(&active, &healths, at(15)), [0], "the other is being probed");
+        schedule.done(1);
+        assert_eq!(schedule.due(&active, &healths, at(20)), [1]);
     }
 
     #[test]
