@@ -17,7 +17,6 @@ mod upstream;
 use splitway_core::admin::door::Way;
 use splitway_core::problem::Answer;
 use splitway_core::serve::{Reply, serve};
-use worker::wasm_bindgen::JsCast;
 use worker::web_sys::{Headers, Request, Response, ResponseInit};
 use worker::{Context, Env, Result, event};
 
@@ -33,15 +32,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     }
     let platform = EdgePlatform::new(env, context);
     match serve(&platform, &head, EdgeBody::Sent(request)).await {
-        Reply::Relay(response, edits) => {
-            // `new Response(body, response)` keeps status, reason, headers and the body as it is.
-            let response = response.native();
-            let init = response.unchecked_ref::<ResponseInit>();
-            let body = response.body();
-            let relayed = Response::new_with_opt_readable_stream_and_init(body.as_ref(), init)?;
-            upstream::edit(&relayed.headers(), &edits)?;
-            Ok(relayed)
-        }
+        Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
         Reply::Refuse(answer, _) => give(&answer),
     }
 }

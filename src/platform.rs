@@ -1,7 +1,7 @@
 //! The effects of Cloudflare's runtime, as the core asks for them.
 
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Head, Place, ResponseHead};
+use splitway_core::head::{Head, Place};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use worker::js_sys::{Array, Function, JSON, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader, Request};
+use worker::web_sys::{AbortSignal, Headers, ReadableStream, ReadableStreamDefaultReader, Request};
 use worker::{Context, Date, Delay, Env};
 
 use crate::{store, telemetry, upstream};
@@ -84,7 +84,9 @@ pub(crate) async fn buffer(body: Option<ReadableStream>, limit: usize) -> Result
 }
 
 /// The next piece of a body, unless it is at its end.
-async fn chunk(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
+pub(crate) async fn chunk(
+    reader: &ReadableStreamDefaultReader,
+) -> Result<Option<Uint8Array>, JsValue> {
     let next = JsFuture::from(reader.read()).await?;
     if Reflect::get(&next, &"done".into())?.is_truthy() {
         return Ok(None);
@@ -134,6 +136,17 @@ impl Platform for EdgePlatform {
         upstream::send(attempt, head, &body).await
     }
 
+    fn size(&self, head: &EdgeHead, body: &EdgeBody) -> Option<u64> {
+        let told = || head.header("content-length")?.parse().ok();
+        match body {
+            EdgeBody::Bytes(bytes) => Some(bytes.length().into()),
+            EdgeBody::Sent(request) if upstream::is_empty(request, head) => Some(0),
+            // The runtime sends such a body only as long as nobody has read it.
+            EdgeBody::Sent(_) if matches!(head.method(), "GET" | "HEAD") => None,
+            EdgeBody::Sent(_) => told(),
+        }
+    }
+
     async fn buffer(&self, body: EdgeBody, limit: usize) -> Result<Vec<u8>, Unread> {
         match body {
             EdgeBody::Sent(request) => buffer(request.body(), limit).await,
@@ -143,6 +156,10 @@ impl Platform for EdgePlatform {
 
     fn body(&self, bytes: Vec<u8>) -> EdgeBody {
         EdgeBody::Bytes(Uint8Array::from(bytes.as_slice()))
+    }
+
+    async fn peek(&self, response: &mut Self::Response) -> Result<Option<Vec<u8>>, Failure> {
+        response.peek().await
     }
 
     fn record(&self, record: &Record<'_>) {
@@ -200,6 +217,11 @@ impl EdgeHead {
         &self.headers
     }
 
+    /// What tells that the client is gone (compatibility flag `enable_request_signal`).
+    pub(crate) fn signal(&self) -> AbortSignal {
+        self.request.unchecked_ref::<Request>().signal()
+    }
+
     fn part(&self, from: usize, to: usize) -> &str {
         self.url.get(from..to).unwrap_or_default()
     }
@@ -252,15 +274,5 @@ impl Head for EdgeHead {
 
     fn is_fronted(&self) -> bool {
         true
-    }
-}
-
-impl ResponseHead for upstream::EdgeResponse {
-    fn status(&self) -> u16 {
-        self.native().status()
-    }
-
-    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.native().headers().get(name).ok().flatten().map(Cow::Owned)
     }
 }

@@ -1,15 +1,19 @@
 //! One attempt at the edge: one `fetch`, its failure named by an error type of RFC 9209.
 
+mod relay;
+
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head};
 use splitway_core::problem::Failure;
-use worker::js_sys::{self, Reflect};
+use worker::js_sys::{self, Array, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{
-    AbortController, Headers, Request, RequestInit, RequestRedirect, Response, WorkerGlobalScope,
+    AbortController, AbortSignal, Headers, Request, RequestInit, RequestRedirect, Response,
+    WorkerGlobalScope,
 };
 
+pub(crate) use self::relay::EdgeResponse;
 use crate::platform::{EdgeBody, EdgeHead};
 use crate::telemetry;
 
@@ -18,22 +22,16 @@ use crate::telemetry;
 const LEFT_BY_RUNTIME: [&str; 5] =
     ["expect", "proxy-authenticate", "proxy-authorization", "proxy-connection", "upgrade"];
 
-/// An upstream's response.
-pub(crate) struct EdgeResponse(Response);
-
-impl EdgeResponse {
-    /// The response as the runtime has it.
-    pub(crate) fn native(&self) -> &Response {
-        &self.0
-    }
-}
-
 /// Makes one attempt. Dropping the future aborts the `fetch`.
 pub(crate) async fn send(
     attempt: &Attempt<'_>,
     head: &EdgeHead,
     body: &EdgeBody,
 ) -> Result<EdgeResponse, Failure> {
+    if attempt.scheme.is_grpc() {
+        telemetry::failure("gRPC ends with trailers, and a Worker gets none");
+        return Err(Failure::DestinationUnavailable);
+    }
     // With such a method only a request that came in so can carry a body, as long as nobody reads it.
     let is_carried = match body {
         EdgeBody::Sent(request) => is_empty(request, head) || head.method() == attempt.method,
@@ -42,12 +40,20 @@ pub(crate) async fn send(
     if takes_no_body(attempt) && !is_carried {
         return Err(Failure::HttpRequestError);
     }
-    let controller = AbortController::new().map_err(name)?;
-    let promise = start(attempt, head, body, &controller).map_err(name)?;
-    let aborting = Aborting::new(controller);
-    let response = JsFuture::from(promise).await.map_err(name)?;
+    let controller = AbortController::new().map_err(unsent)?;
+    let client = head.signal();
+    // The client's own signal stays with the response: whoever leaves ends its body, too.
+    let signals: Array = [&client, &controller.signal()].into_iter().collect();
+    let promise = start(attempt, head, body, &AbortSignal::any(&signals)).map_err(unsent)?;
+    let aborting = Aborting(Some(controller));
+    let response = JsFuture::from(promise).await.map_err(|error| match client.aborted() {
+        true => Failure::HttpRequestError,
+        false => name(error),
+    })?;
     aborting.disarm();
-    Ok(EdgeResponse(response.unchecked_into()))
+    let response: Response = response.unchecked_into();
+    let response = EdgeResponse::new(response);
+    if response.is_sound() { Ok(response) } else { Err(Failure::HttpProtocolError) }
 }
 
 /// The `fetch`, under way. `Host` is what the URL says: the runtime takes no other.
@@ -55,12 +61,12 @@ fn start(
     attempt: &Attempt<'_>,
     head: &EdgeHead,
     body: &EdgeBody,
-    controller: &AbortController,
+    signal: &AbortSignal,
 ) -> Result<js_sys::Promise, JsValue> {
     let url = [attempt.scheme.as_str(), "://", attempt.node.authority(), &attempt.target].concat();
     let global: WorkerGlobalScope = js_sys::global().unchecked_into();
     let init = RequestInit::new();
-    init.set_signal(Some(&controller.signal()));
+    init.set_signal(Some(signal));
     if let EdgeBody::Sent(request) = body
         && takes_no_body(attempt)
         && !is_empty(request, head)
@@ -73,6 +79,9 @@ fn start(
     }
     let headers = Headers::new_with_headers(head.headers())?;
     edit(&headers, &attempt.edits)?;
+    if attempt.upgrades && wants_web_socket(head) {
+        headers.set("upgrade", WEB_SOCKET)?;
+    }
     init.set_method(&attempt.method);
     init.set_headers(&headers);
     init.set_redirect(RequestRedirect::Manual);
@@ -91,8 +100,16 @@ fn start(
     Ok(global.fetch_with_str_and_init(&url, &init))
 }
 
+/// The one protocol that the runtime switches to; what else a client asks for, it may go without
+/// (RFC 9110, section 7.8).
+const WEB_SOCKET: &str = "websocket";
+
+fn wants_web_socket(head: &EdgeHead) -> bool {
+    head.header("upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case(WEB_SOCKET))
+}
+
 /// Whether nothing comes after the head. Of a body of no bytes the runtime makes a stream all the same.
-fn is_empty(request: &Request, head: &EdgeHead) -> bool {
+pub(crate) fn is_empty(request: &Request, head: &EdgeHead) -> bool {
     request.body().is_none() || head.header("content-length").as_deref() == Some("0")
 }
 
@@ -119,21 +136,26 @@ pub(crate) fn edit(headers: &Headers, edits: &Edits) -> Result<(), JsValue> {
     Ok(())
 }
 
-/// Names a failure. The runtime tells little: a connection that was lost, or nothing at all.
-fn name(error: JsValue) -> Failure {
-    let is_lost = Reflect::get(&error, &"retryable".into()).is_ok_and(|value| value.is_truthy());
+/// A `fetch` that was not even begun.
+fn unsent(error: JsValue) -> Failure {
     telemetry::failure(&telemetry::message(&error));
-    if is_lost { Failure::ConnectionTerminated } else { Failure::DestinationUnavailable }
+    Failure::DestinationUnavailable
+}
+
+/// Names a failure. The runtime tells little: that a connection was lost, be it before there was one, or
+/// that there was an error. Neither says whether the request was executed, so it may have been.
+fn name(error: JsValue) -> Failure {
+    if error.is_instance_of::<js_sys::TypeError>() {
+        return unsent(error);
+    }
+    telemetry::failure(&telemetry::message(&error));
+    Failure::ConnectionTerminated
 }
 
 /// Aborts a `fetch` when dropped, unless disarmed.
 struct Aborting(Option<AbortController>);
 
 impl Aborting {
-    fn new(controller: AbortController) -> Self {
-        Self(Some(controller))
-    }
-
     /// The head of the response is there; the body has its own life.
     fn disarm(mut self) {
         self.0 = None;

@@ -97,7 +97,7 @@ impl Platform for Effects {
 }
 
 /// The head of a client's request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RequestHead {
     parts: Parts,
     /// The target after normalisation, where that changed it.

@@ -4,6 +4,7 @@ mod body;
 mod tunnel;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use splitway_core::exchange::{Exchange, Relay};
 use splitway_core::head::Head;
 use splitway_core::platform::Platform;
 use splitway_core::problem::{Answer, Problem};
-use splitway_core::serve::{Reply, serve};
+use splitway_core::serve::{Reply, serve, shadow};
 use splitway_core::telemetry::Record;
 
 use crate::door::Door;
@@ -32,7 +33,7 @@ pub(crate) type ReplyBody = Either<Relayed, Full<Bytes>>;
 /// The traffic of one thread as what a listener serves.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    pub(crate) effects: Effects,
+    pub(crate) effects: Arc<Effects>,
     pub(crate) door: Door,
 }
 
@@ -43,7 +44,12 @@ impl Site for Traffic {
         let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
         head.frame(!body.is_end_stream());
-        match serve(&self.effects, &head, Either::Left(body)).await {
+        let served = serve(&*self.effects, &head, Either::Left(body)).await;
+        if let Some(copy) = served.shadow {
+            let (effects, head) = (Arc::clone(&self.effects), head.clone());
+            tokio::spawn(async move { shadow(&*effects, &head, copy).await });
+        }
+        match served.reply {
             Reply::Relay(received, how) => relay(&head, received, how),
             // What follows a request that HTTP forbids is not to be trusted either.
             Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
@@ -64,6 +70,7 @@ impl Site for Traffic {
             revision: exchange.revision(),
             status: problem.status(),
             problem: Some(problem.token()),
+            original: None,
         });
         exchange.refuse(problem)
     }

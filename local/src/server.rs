@@ -423,7 +423,8 @@ impl Start {
             server.spawn(name, listener, async move |listener, phases| {
                 let dns = Dns::new(dns);
                 let upstreams = Upstreams::new(Connector::new(trust, overrides, dns));
-                let effects = Effects { store, upstreams, log: log.clone(), fronts, secret };
+                let effects =
+                    Arc::new(Effects { store, upstreams, log: log.clone(), fronts, secret });
                 let host = Host::new(Traffic { effects, door }, limits, certificate);
                 listen::serve(listener, phases, &log, host).await;
             })?;

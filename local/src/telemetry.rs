@@ -63,17 +63,6 @@ struct Line<'l, F> {
     fields: F,
 }
 
-#[derive(Serialize)]
-struct Request<'r> {
-    status: u16,
-    route: Option<&'r str>,
-    branch: Option<&'r str>,
-    revision: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<&'static str>,
-    duration_ms: u128,
-}
-
 impl Log {
     /// A log, and the thread that writes it.
     pub(crate) fn start(
@@ -97,19 +86,11 @@ impl Log {
 
     /// Tells of an answered request, if it is one to tell of.
     pub(crate) fn record(&self, record: &Record<'_>) {
-        if record.problem.is_none() && !self.tells_every_request {
+        if !record.is_remarkable() && !self.tells_every_request {
             return;
         }
         let level = if record.problem.is_some() { Level::Warn } else { Level::Info };
-        let fields = Request {
-            status: record.status,
-            route: record.route,
-            branch: record.branch,
-            revision: record.revision,
-            problem: record.problem,
-            duration_ms: record.duration.as_millis(),
-        };
-        self.tell_at(record.at, level, "request", fields);
+        self.tell_at(record.at, level, record.event(), record.fields());
     }
 
     fn tell_at(&self, at: Timestamp, level: Level, event: &str, fields: impl Serialize) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::time::Timestamp;
 
 /// Names of the response headers that prove who served.
@@ -56,4 +58,61 @@ pub struct Original {
     pub status: u16,
     /// How long that took.
     pub duration: Duration,
+}
+
+impl<'r> Record<'r> {
+    /// Whether it is told of where not every request is: those that Splitway answered by itself, that
+    /// another branch answered than the one that was picked, and copies.
+    pub fn is_remarkable(&self) -> bool {
+        self.problem.is_some() || self.picked.is_some() || self.original.is_some()
+    }
+
+    /// The name of the event in a log.
+    pub fn event(&self) -> &'static str {
+        if self.original.is_some() { "copy" } else { "request" }
+    }
+
+    /// The fields of a line in a log.
+    pub fn fields(&self) -> Fields<'r> {
+        let original = self.original.as_ref();
+        Fields {
+            status: self.status,
+            route: self.route,
+            branch: self.branch,
+            picked: self.picked,
+            attempts: Some(self.attempts).filter(|attempts| *attempts > 1),
+            revision: self.revision,
+            problem: self.problem,
+            duration_ms: millis(self.duration),
+            original_branch: original.map(|original| original.branch.clone()),
+            original_status: original.map(|original| original.status),
+            original_duration_ms: original.map(|original| millis(original.duration)),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A [`Record`] as it is written into a log.
+#[derive(Debug, Serialize)]
+pub struct Fields<'r> {
+    status: u16,
+    route: Option<&'r str>,
+    branch: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picked: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    revision: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'static str>,
+    duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_branch: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_duration_ms: Option<u64>,
 }

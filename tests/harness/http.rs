@@ -82,7 +82,7 @@ impl<S: Read> Reader<S> {
     pub fn body(&mut self, framing: Framing, mut piece: impl FnMut(&[u8])) -> io::Result<()> {
         match framing {
             Framing::None => Ok(()),
-            Framing::Length(length) => self.bytes(length, &mut piece),
+            Framing::Length(length) => self.pieces(length, &mut piece),
             Framing::Chunked => {
                 while let Some(chunk) = self.chunk()? {
                     piece(&chunk);
@@ -108,7 +108,7 @@ impl<S: Read> Reader<S> {
             return Ok(None);
         }
         let mut chunk = Vec::with_capacity(size);
-        self.bytes(size, &mut |piece| chunk.extend_from_slice(piece))?;
+        self.pieces(size, &mut |piece| chunk.extend_from_slice(piece))?;
         match self.line()?.is_empty() {
             true => Ok(Some(chunk)),
             false => Err(broken("a chunk longer than its size")),
@@ -127,7 +127,14 @@ impl<S: Read> Reader<S> {
         }
     }
 
-    fn bytes(&mut self, count: usize, piece: &mut impl FnMut(&[u8])) -> io::Result<()> {
+    /// So many bytes.
+    pub fn bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(count);
+        self.pieces(count, &mut |piece| bytes.extend_from_slice(piece))?;
+        Ok(bytes)
+    }
+
+    fn pieces(&mut self, count: usize, piece: &mut impl FnMut(&[u8])) -> io::Result<()> {
         let mut missing = count;
         while missing > 0 {
             if self.buffer.is_empty() && !self.fill()? {

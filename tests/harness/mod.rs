@@ -12,6 +12,7 @@
 //! | [`events`]        | streams of events, as they are and as they fail                             |
 //! | [`line`]          | a connection of an upstream, to be ended in every way                       |
 //! | [`origin`]        | such an upstream, which remembers what it received                          |
+//! | [`websocket`]     | WebSocket on a stream, for both sides                                        |
 //! | [`tls`]           | the same behind TLS, with a certificate authority of its own                |
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
@@ -37,6 +38,7 @@
 pub mod message;
 pub mod http;
 pub mod script;
+pub mod websocket;
 pub mod plan;
 pub mod events;
 pub mod line;

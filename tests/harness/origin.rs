@@ -12,6 +12,7 @@ use crate::http::{Framing, Head, Reader};
 use crate::line::Line;
 use crate::plan::{Step, steps};
 use crate::script::{DEADLINE, Door, End, Received, Script};
+use crate::websocket;
 
 /// An upstream: an address, a script, and the record of what came.
 #[derive(Debug)]
@@ -326,6 +327,10 @@ fn perform<S: Read + Write>(
             Step::RepeatUntilGone(bytes) => loop {
                 send(reader, &bytes)?;
             },
+            Step::EchoFrames => {
+                websocket::echo(reader)?;
+                return Ok(Some(End::Close));
+            }
             Step::End(end) => return Ok(Some(end)),
         }
     }

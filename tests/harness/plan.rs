@@ -20,6 +20,8 @@ pub enum Step {
     WaitUntilGone,
     /// Send these bytes again and again until the other side goes away.
     RepeatUntilGone(Vec<u8>),
+    /// Send back every frame of WebSocket until one closes, then close.
+    EchoFrames,
     /// End the connection; no other step follows.
     End(End),
 }
@@ -44,7 +46,10 @@ fn answer(reply: &Reply, is_head: bool) -> Vec<Step> {
     let mut steps: Vec<Step> = interim.collect();
     let mut headers = reply.headers.clone();
     match &reply.body {
-        ReplyBody::None | ReplyBody::UntilClose(_) | ReplyBody::Raw(_) => {}
+        ReplyBody::None
+        | ReplyBody::UntilClose(_)
+        | ReplyBody::Raw(_)
+        | ReplyBody::EchoedFrames => {}
         ReplyBody::Whole(body) => headers.push("Content-Length", body.len().to_string()),
         ReplyBody::Pieces(_) => headers.push("Transfer-Encoding", "chunked"),
     }
@@ -80,6 +85,7 @@ fn chunk(bytes: &[u8]) -> Vec<u8> {
 fn body(body: &ReplyBody) -> Vec<Step> {
     match body {
         ReplyBody::None => Vec::new(),
+        ReplyBody::EchoedFrames => vec![Step::EchoFrames],
         ReplyBody::Whole(bytes) | ReplyBody::Raw(bytes) => vec![Step::Send(bytes.clone())],
         ReplyBody::UntilClose(bytes) => vec![Step::Send(bytes.clone()), Step::End(End::Close)],
         ReplyBody::Pieces(pieces) => {
@@ -114,7 +120,7 @@ fn broken_off_after(steps: Vec<Step>, (bytes, end): (usize, End)) -> Vec<Step> {
                 return kept;
             }
             Step::Send(ref sent) => left -= sent.len(),
-            Step::RepeatUntilGone(_) | Step::End(_) => break,
+            Step::RepeatUntilGone(_) | Step::EchoFrames | Step::End(_) => break,
             Step::Wait(_) | Step::Pause(_) | Step::WaitUntilGone => {}
         }
         kept.push(step);

@@ -191,6 +191,8 @@ pub enum ReplyBody {
     Whole(Vec<u8>),
     /// In chunks.
     Pieces(Vec<Piece>),
+    /// None: the protocol is WebSocket from then on, and every frame is sent back.
+    EchoedFrames,
     /// As it is: what frames it, or does not, stands among the header lines.
     Raw(Vec<u8>),
 }
@@ -262,6 +264,12 @@ impl Reply {
     /// Gives it a body without a framing of its own.
     pub fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = ReplyBody::Raw(body.into());
+        self
+    }
+
+    /// Sends back every frame of WebSocket behind it.
+    pub fn echoing_frames(mut self) -> Self {
+        self.body = ReplyBody::EchoedFrames;
         self
     }
 

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use crate::message::{Answer, Call};
 use crate::origin::Origin;
@@ -59,6 +61,16 @@ pub trait Target: Sync + Sized {
     /// A connection to send and to read piece by piece on.
     fn dial(&self) -> Connection {
         Connection::open(self.address())
+    }
+
+    /// The time as it passes for the target.
+    fn time(&self) -> Duration {
+        SystemTime::UNIX_EPOCH.elapsed().expect("it is later than 1970")
+    }
+
+    /// Lets time pass for the target.
+    fn pass(&self, time: Duration) {
+        thread::sleep(time);
     }
 
     /// The port that clients speak to, as far as the target can know it.

@@ -8,6 +8,7 @@ use socket2::{Domain, Socket, Type};
 use crate::http::{Framing, Head, Reader, write_chunk, write_head};
 use crate::message::{Answer, Call};
 use crate::script::DEADLINE;
+use crate::websocket::{Frame, Side};
 
 /// A connection of a client.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl Connection {
     fn next_start(&mut self) -> Option<Start> {
         loop {
             let start = self.next_head()?;
-            if start.status >= 200 {
+            if start.status >= 200 || start.status == 101 {
                 return Some(start);
             }
         }
@@ -131,20 +132,6 @@ impl Connection {
         self.reader.chunk().expect("a chunk in time")
     }
 
-    /// Reads chunks until the connection ends; whether it does before the last chunk.
-    pub fn breaks_off(&mut self) -> bool {
-        loop {
-            match self.reader.chunk() {
-                Ok(Some(_)) => {}
-                Ok(None) => return false,
-                Err(error) => {
-                    assert_ne!(error.kind(), ErrorKind::WouldBlock, "it did not end in time");
-                    return true;
-                }
-            }
-        }
-    }
-
     /// Reads chunks until all of `expected` is there.
     pub fn expect_bytes(&mut self, expected: &[u8]) {
         let mut bytes = Vec::new();
@@ -152,6 +139,22 @@ impl Connection {
             bytes.extend(self.chunk().expect("the body goes on"));
         }
         assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(expected));
+    }
+
+    /// Sends a frame, on a connection that speaks WebSocket.
+    pub fn send_frame(&mut self, frame: &Frame) {
+        frame.write(Side::Client, self.reader.stream()).expect("it is read");
+    }
+
+    /// Reads the next frame, on a connection that speaks WebSocket.
+    pub fn frame(&mut self) -> Frame {
+        Frame::read(&mut self.reader).expect("a frame in time")
+    }
+
+    /// Waits until the other side has closed the connection.
+    pub fn wait_for_end(&mut self) {
+        let error = self.reader.wait_for_end();
+        assert_ne!(error.kind(), ErrorKind::WouldBlock, "it did not end in time");
     }
 
     /// Reads a whole response.

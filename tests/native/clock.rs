@@ -9,14 +9,19 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 /// The time of one request, and the timers that are running.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Clock {
     now: RefCell<Duration>,
     timers: RefCell<Vec<(Duration, Waker)>>,
 }
 
 impl Clock {
-    /// The time since the clock was made.
+    /// A clock that shows this time.
+    pub(crate) fn at(now: Duration) -> Self {
+        Self { now: RefCell::new(now), timers: RefCell::default() }
+    }
+
+    /// The time.
     pub(crate) fn now(&self) -> Duration {
         *self.now.borrow()
     }

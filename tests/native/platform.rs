@@ -238,13 +238,13 @@ impl Platform for Memory<'_> {
 
 /// What comes before HTTP, in the words that RFC 9209 has for its failures.
 fn shake_hands(scheme: Scheme, speech: Speech) -> Result<(), Failure> {
-    match (scheme, speech) {
-        (_, Speech::AsAsked)
-        | (Scheme::Http, Speech::Plain)
-        | (Scheme::Https, Speech::Tls(Certificate::Sound)) => Ok(()),
-        (Scheme::Http, Speech::Tls(_)) => Err(Failure::HttpProtocolError),
-        (Scheme::Https, Speech::Plain) => Err(Failure::TlsProtocolError),
-        (Scheme::Https, Speech::Tls(_)) => Err(Failure::TlsCertificateError),
+    match (scheme.is_tls(), speech) {
+        (_, Speech::AsAsked) | (false, Speech::Plain) | (true, Speech::Tls(Certificate::Sound)) => {
+            Ok(())
+        }
+        (false, Speech::Tls(_)) => Err(Failure::HttpProtocolError),
+        (true, Speech::Plain) => Err(Failure::TlsProtocolError),
+        (true, Speech::Tls(_)) => Err(Failure::TlsCertificateError),
     }
 }
 
@@ -300,7 +300,7 @@ pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
         Served::Relay(response, relay) => memory.clock.run(response.relay(&memory.clock, relay)),
         Served::Refuse(own, _) => {
             let mut headers = Headers::default();
-            own.headers.iter().for_each(|(name, value)| headers.push(name, value));
+            own.headers.iter().for_each(|(name, value)| headers.push(name.as_bytes(), value));
             headers.push("content-length", own.body.len().to_string());
             Answer { status: own.status, headers, body: own.body.into_bytes(), complete: true }
         }

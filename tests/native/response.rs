@@ -103,7 +103,9 @@ impl Incoming {
                 // Whoever could open it is the one who waits here.
                 Step::Wait(_) => {}
                 Step::Pause(duration) => clock.sleep(duration).await,
-                Step::WaitUntilGone | Step::RepeatUntilGone(_) => return News::Silence,
+                Step::WaitUntilGone | Step::RepeatUntilGone(_) | Step::EchoFrames => {
+                    return News::Silence;
+                }
                 Step::End(end) => return News::End(end),
             }
         }

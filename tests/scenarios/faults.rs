@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::document::{everything_to, routes, upstream};
 use crate::events;
@@ -67,7 +67,7 @@ fn serve_each(
 ) -> Vec<Origin> {
     let origins: Vec<Origin> = scripts.into_iter().map(|script| target.origin(script)).collect();
     let third = f64::from(millis) / 3000.0;
-    let timeout = json!({"connect": third, "send": third, "read": third});
+    let timeout = json!({"connect": third, "send": third, "read": third, "idle": 60});
     let route = |(number, origin): (usize, &Origin)| {
         let (id, uri) = (format!("fault-{number}"), format!("/{number}"));
         json!({"id": id, "uri": uri, "upstream": upstream(origin), "timeout": timeout})
@@ -457,18 +457,46 @@ pub(crate) fn streams_of_events_are_relayed_as_they_are(target: &mut impl Target
     assert!(origins.iter().all(|origin| origin.count() == 1));
 }
 
-/// A stream of events that breaks off does not end as if it were whole.
-pub(crate) fn a_stream_of_events_that_breaks_off_is_seen_to(target: &mut impl Target) {
+/// The event that tells why there are no more of them.
+#[track_caller]
+fn check_farewell(text: &str, told: &str, code: &str) {
+    let farewell = text.strip_prefix(told).unwrap_or_else(|| panic!("{told:?} in {text:?}"));
+    let event = farewell.trim_start().strip_prefix("event: error\ndata: ");
+    let data = event.and_then(|data| data.strip_suffix("\n\n"));
+    let data: Value = serde_json::from_str(data.unwrap_or_default()).unwrap_or_default();
+    assert_eq!(data["error"]["code"], code, "{farewell:?}");
+}
+
+/// A stream of events that breaks off says so, as its clients understand it, and ends.
+pub(crate) fn a_stream_of_events_that_breaks_off_says_so(target: &mut impl Target) {
     let told = [events::DELTA, events::DELTA];
-    let replies = [events::then_cut(&told), events::then_reset(&told), events::then_cut(&[])];
+    // What came before a reset may be lost with it.
+    let replies = [events::then_cut(&told), events::then_cut(&[]), events::then_reset(&[])];
     let origins = serve_each(target, replies.map(Script::from), 60_000);
     for (number, origin) in origins.iter().enumerate() {
-        check_broken_off(target, &format!("/{number}"), "events", &told.concat());
+        let answer = target.call(&Call::post(&format!("/{number}"), r#"{"stream":true}"#));
+        assert_eq!((answer.status, answer.complete), (200, true), "{number}");
+        let told = if number == 0 { told.concat() } else { String::new() };
+        check_farewell(&answer.text(), &told, "connection_terminated");
         assert_eq!(origin.count(), 1);
     }
 }
 
-/// What was said before a stream of events breaks off is with the client, and that it does.
+/// So does one that pauses for too long, and its upstream is let go.
+pub(crate) fn a_stream_of_events_that_stalls_says_so(target: &mut impl Target) {
+    let origin = target.origin(events::then_stall(&[events::DELTA, events::COMMENT]));
+    let mut route = json!({"id": "r", "uri": "/*", "upstream": upstream(&origin)});
+    route["timeout"] = json!({"connect": 60, "send": 60, "read": 60, "idle": 0.5});
+    target.start(&routes(&[route]));
+
+    let answer = target.call(&Call::post("/x", r#"{"stream":true}"#));
+    assert_eq!((answer.status, answer.complete), (200, true), "{}", answer.text());
+    let told = [events::DELTA, events::COMMENT].concat();
+    check_farewell(&answer.text(), &told, "http_response_timeout");
+    origin.wait_until("it is let go", |requests| requests[0].gone);
+}
+
+/// What was said before a stream of events breaks off is with the client at once.
 pub(crate) fn events_before_a_break_arrive(target: &mut impl Target) {
     let gate = Gate::default();
     let then = [Piece::Wait(gate.clone()), Piece::Cut];
@@ -480,7 +508,16 @@ pub(crate) fn events_before_a_break_arrive(target: &mut impl Target) {
     assert_eq!(connection.start().status, 200);
     connection.expect_bytes(events::DELTA.repeat(2).as_bytes());
     gate.open();
-    assert!(connection.breaks_off());
+    let rest: Vec<u8> = std::iter::from_fn(|| connection.chunk()).flatten().collect();
+    check_farewell(&String::from_utf8_lossy(&rest), "", "connection_terminated");
+}
+
+/// A stream whose events nobody here can read, for they are compressed, can only be cut off.
+pub(crate) fn a_compressed_stream_that_breaks_off_is_seen_to(target: &mut impl Target) {
+    let reply = events::then_cut(&[events::DELTA]).header("Content-Encoding", "zstd");
+    let origins = serve_each(target, [Script::from(reply)], 60_000);
+    check_broken_off(target, "/0", "compressed", events::DELTA);
+    assert_eq!(origins[0].count(), 1);
 }
 
 /// What was said before a stream of events stalls is with the client.

@@ -29,6 +29,9 @@ mod hops;
 mod bodies;
 mod streams;
 mod connections;
+mod upgrades;
+mod failover;
+mod breakers;
 mod changes;
 mod openai;
 pub mod guide;
@@ -220,7 +223,9 @@ macro_rules! scenarios {
                 an_answer_before_the_body_is_relayed
                 an_answer_before_the_body_does_not_wait_for_it
                 streams_of_events_are_relayed_as_they_are
-                a_stream_of_events_that_breaks_off_is_seen_to
+                a_stream_of_events_that_breaks_off_says_so
+                a_stream_of_events_that_stalls_says_so
+                a_compressed_stream_that_breaks_off_is_seen_to
                 events_before_a_break_arrive
                 events_before_a_stall_arrive
             }
@@ -274,6 +279,43 @@ macro_rules! scenarios {
                 a_request_with_two_framings_goes_up_with_one
                 a_response_with_two_lengths_is_a_502_problem
                 a_request_must_name_one_host
+            }
+            upgrades {
+                frames_pass_both_ways
+                a_client_that_leaves_ends_what_it_switched_to
+                an_upstream_may_decline
+                routes_that_do_not_say_so_do_not_switch
+            }
+            failover {
+                each_word_sends_on_what_it_stands_for
+                all_words_are_meant_where_none_is_said
+                no_word_sends_on_anything_else
+                whatever_was_never_sent_goes_on
+                a_refused_connection_goes_on
+                the_other_branch_rewrites_what_the_client_sent
+                bodies_go_on_byte_for_byte
+                a_body_too_long_to_be_kept_is_sent_once
+                nothing_is_executed_twice_that_must_not_be
+                so_many_branches_are_tried_as_are_to_be
+                others_are_those_with_a_weight
+                a_branch_that_was_asked_for_by_name_has_the_last_word
+                a_stream_that_was_looked_into_arrives_whole
+                a_stream_that_was_looked_into_flows
+                a_response_that_is_given_up_is_ended
+                another_node_is_asked
+                statuses_are_retried_where_it_is_said
+                an_upstream_that_asks_for_time_has_it
+                retries_have_a_budget
+            }
+            breakers {
+                a_branch_that_fails_is_left_out
+                a_branch_that_does_not_answer_is_left_out
+                only_failures_in_a_row_count
+                a_branch_that_is_well_again_comes_back
+                a_probe_that_fails_leaves_it_out
+                one_probe_is_under_way_at_a_time
+                weight_0_stays_without_a_share
+                failures_that_were_made_good_count
             }
             changes {
                 a_new_document_takes_over

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 
 use serde_json::Value;
 use splitway_tests::document;
+use splitway_tests::line::Line;
 use splitway_tests::message::{Answer, Call};
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{Act, DEADLINE, Gate, Piece, Reply, Script};
@@ -151,7 +152,7 @@ fn a_body_must_go_on() {
 #[test]
 fn a_body_that_stalls_behind_the_answer_ends_the_connection() {
     // It answers before it has read all, and would go on answering for ever.
-    let early = Origin::listening(Act::Close.into(), |mut stream: TcpStream| {
+    let early = Origin::listening(Act::Close.into(), |mut stream: Line| {
         use std::io::Write;
         let mut space = [0; 1024];
         let mut head = Vec::new();

@@ -12,6 +12,9 @@ pub(crate) fn build(kit: &Kit) -> Outcome {
         .arg("--release")
         // A fifth smaller than for speed; the Worker spends its time in the runtime, not in here.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
+        // What a client leaves behind is put in order: an attempt that is under way ends, and whoever
+        // counts it is told. The runtime would else forget the request where it waits.
+        .env("RUN_TO_COMPLETION", "1")
         .env("WASM_BINDGEN_BIN", &kit.wasm_bindgen)
         .env("WASM_OPT_BIN", kit.node_bin("wasm-opt"))
         .env("ESBUILD_BIN", kit.node_bin("esbuild"));
