@@ -126,11 +126,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         instead: Refuses("the route has neither `upstream`, `upstream_id` nor a split"),
         why: "no plugin here answers by itself, so that every request would be answered with 503",
     },
-    Difference {
-        id: "validate-upstream-037",
-        instead: Refuses("/checks: APISIX has this key, Splitway does not"),
-        why: "health checks are not supported yet",
-    },
 ];
 
 const NO_PLUGIN: Instead = Refuses("APISIX has this plugin, Splitway does not support it yet");
