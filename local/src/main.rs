@@ -41,6 +41,8 @@ enum Command {
     /// Tell what would become of a request, and why: route, rule, branch, and what would be sent
     #[command(after_help = command::explain::AFTER_HELP)]
     Explain(Box<command::explain::Arguments>),
+    /// Show how the nodes are that a server sends requests to: what checks found, what is under way
+    Health(command::health::Arguments),
     /// Make a document the configuration of a server, after a look at what that changes
     #[command(after_help = AFTER_HELP)]
     Push(command::push::Arguments),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Pull(arguments) => command::pull::run(&arguments),
         Command::Diff(arguments) => command::diff::run(&arguments),
         Command::Explain(arguments) => command::explain::run(&arguments),
+        Command::Health(arguments) => command::health::run(&arguments),
         Command::Push(arguments) => command::push::run(&arguments),
         Command::Revisions(arguments) => command::revisions::run(&arguments),
         Command::Rollback(arguments) => command::rollback::run(&arguments),

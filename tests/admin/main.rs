@@ -154,6 +154,20 @@ fn wrong_keys_make_their_address_wait_longer_each_time_and_no_other() {
 }
 
 #[test]
+fn how_nodes_are_is_not_known_where_nobody_serves() {
+    let admin = Memory::new();
+    let told = admin.own("GET /health", &Value::Null);
+    assert_eq!(told.header("content-type").as_deref(), Some("application/problem+json"));
+    let told = told.json();
+    assert_eq!((&told["status"], &told["type"]), (&json!(501), &json!("urn:splitway:problem:health_unknown")));
+    for (line, status) in [("PUT /health", 405), ("DELETE /health", 405), ("GET /health/x", 404)] {
+        assert_eq!(admin.own(line, &json!({})).status, status, "{line}");
+    }
+    let nobody = admin.ask(&Call::get("/splitway/v1/health"));
+    assert_eq!(nobody.status, 401);
+}
+
+#[test]
 fn a_prefix_stands_before_all_paths() {
     let admin = Memory::new().behind("/ops");
     let ask = |target: &str| admin.ask(&Call::get(target).header("x-api-key", KEY)).status;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use splitway_core::checkup::UpstreamHealth;
 use splitway_core::explain::Explanation;
 
 use super::error::ClientError;
@@ -163,6 +164,15 @@ impl Client {
     pub fn explain(&self, question: &Value) -> Result<Explanation, ClientError> {
         let (method, body) = (Method::POST, Some(question));
         self.read(&self.ask(&Question { method, path: EXPLAIN, if_match: None, body })?)
+    }
+
+    /// How the nodes of every upstream are.
+    pub fn health(&self) -> Result<Vec<UpstreamHealth>, ClientError> {
+        #[derive(Deserialize)]
+        struct Health {
+            upstreams: Vec<UpstreamHealth>,
+        }
+        self.read::<Health>(&self.get("/health")?).map(|health| health.upstreams)
     }
 
     /// All keys but the one that the server was started with.

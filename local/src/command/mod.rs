@@ -11,6 +11,7 @@ pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod explain;
 mod explanation;
+pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod key;
 mod load;

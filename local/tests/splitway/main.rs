@@ -17,6 +17,7 @@ mod demo;
 mod end;
 mod failures;
 mod file;
+mod health;
 mod import;
 mod process;
 mod secure;

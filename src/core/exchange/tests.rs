@@ -107,3 +107,5 @@ fn what_opens_a_branch_goes_no_further_whichever_rule_takes_the_request() {
         assert_eq!(head.sent("cookie", &sent(&route, &head)), [""; 0], "{by}");
     }
 }
+
+mod checks;
