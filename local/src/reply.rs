@@ -19,10 +19,10 @@ use splitway_core::problem::{Answer, Problem};
 use splitway_core::serve::{Reply, serve, shadow};
 use splitway_core::telemetry::Record;
 
+use self::body::Relayed;
+pub(crate) use self::tunnel::{Handover, Tunnel};
 use crate::door::Door;
 use crate::listen::{ClientBody, Site, last};
-pub(crate) use self::tunnel::{Handover, Tunnel};
-use self::body::Relayed;
 use crate::message::{forwarded, takes_trailers};
 use crate::platform::{Effects, RequestHead};
 use crate::upstream::Received;

@@ -202,20 +202,18 @@ impl Road {
                 let flow = |incoming| Flow::of_link(incoming, link, Arc::clone(place), keepalive);
                 Ok(Received { response: response.map(flow), switched })
             }
-            Self::Channel(mut channel) => {
-                match channel.send(outgoing.of_channel(body)?).await {
-                    Ok((response, lease)) => {
-                        let flow = |incoming| Flow::of_channel(incoming, lease);
-                        Ok(Received { response: response.map(flow), switched: None })
-                    }
-                    Err(unsent) => {
-                        if unsent.body.is_some() {
-                            place.let_go(&channel);
-                        }
-                        Err(unsent)
-                    }
+            Self::Channel(mut channel) => match channel.send(outgoing.of_channel(body)?).await {
+                Ok((response, lease)) => {
+                    let flow = |incoming| Flow::of_channel(incoming, lease);
+                    Ok(Received { response: response.map(flow), switched: None })
                 }
-            }
+                Err(unsent) => {
+                    if unsent.body.is_some() {
+                        place.let_go(&channel);
+                    }
+                    Err(unsent)
+                }
+            },
         }
     }
 }

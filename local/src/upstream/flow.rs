@@ -42,9 +42,15 @@ pub(crate) struct Flow {
 /// What a body comes by.
 #[derive(Debug)]
 enum Way {
-    Link { link: Link, place: Arc<Place>, keepalive: Keepalive },
+    Link {
+        link: Link,
+        place: Arc<Place>,
+        keepalive: Keepalive,
+    },
     /// Only to be held.
-    Channel { _lease: Lease },
+    Channel {
+        _lease: Lease,
+    },
     /// Nothing more is to come.
     Done,
 }
@@ -100,8 +106,7 @@ impl Flow {
 
     /// How much is to come, as far as the upstream says.
     pub(crate) fn size_hint(&self) -> SizeHint {
-        let peeked: usize =
-            self.peeked.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let peeked: usize = self.peeked.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
         let peeked = u64::try_from(peeked).unwrap_or(u64::MAX);
         match self.incoming.size_hint().exact() {
             Some(left) => SizeHint::with_exact(left + peeked),

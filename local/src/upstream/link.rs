@@ -74,12 +74,14 @@ impl Link {
         }
         let ended = match ended {
             Some(ended) => Some(ended),
-            None => poll_fn(|context| match self.drive(context) {
-                Some(ended) => Poll::Ready(Some(ended)),
-                None if self.connection.is_none() => Poll::Ready(None),
-                None => Poll::Pending,
-            })
-            .await,
+            None => {
+                poll_fn(|context| match self.drive(context) {
+                    Some(ended) => Poll::Ready(Some(ended)),
+                    None if self.connection.is_none() => Poll::Ready(None),
+                    None => Poll::Pending,
+                })
+                .await
+            }
         };
         let parts = ended.ok_or(Failure::ConnectionTerminated)?.into_parts();
         let switched = Switched { stream: parts.io.into_inner(), read: parts.read_buf };
