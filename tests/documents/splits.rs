@@ -185,9 +185,7 @@ fn keys_and_choices_need_branches() {
         let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
         assert_eq!(
             faults,
-            [format!(
-                "{AT}/rules/0: {WORDS} stand here without branches to choose among"
-            )]
+            [format!("{AT}/rules/0: {WORDS} stand here without branches to choose among")]
         );
     }
 }
