@@ -26,7 +26,9 @@ const CONCURRENCY_MAX: u32 = 1000;
 const HOST_MAX: usize = 253;
 
 /// The statuses that can count, as in APISIX.
+#[cfg(feature = "schema")]
 const STATUS_MIN: u16 = 200;
+#[cfg(feature = "schema")]
 const STATUS_MAX: u16 = 599;
 
 /// How often the edge can probe, in seconds: its timer rings once a minute.
