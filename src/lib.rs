@@ -14,9 +14,11 @@ mod store;
 mod telemetry;
 mod upstream;
 
+use std::rc::Rc;
+
 use splitway_core::admin::door::Way;
 use splitway_core::problem::Answer;
-use splitway_core::serve::{Reply, serve};
+use splitway_core::serve::{Reply, serve, shadow};
 use worker::web_sys::{Headers, Request, Response, ResponseInit};
 use worker::{Context, Env, Result, event};
 
@@ -30,8 +32,14 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         Way::Refused(answer) => return give(&answer),
         Way::Past => {}
     }
-    let platform = EdgePlatform::new(env, context);
-    match serve(&platform, &head, EdgeBody::Sent(request)).await {
+    let platform = Rc::new(EdgePlatform::new(env, context));
+    let served = serve(&*platform, &head, EdgeBody::Sent(request)).await;
+    if let Some(copy) = served.shadow {
+        // It goes its way whether or not the client is still there.
+        let (behind, head) = (Rc::clone(&platform), head.detached());
+        platform.context().wait_until(async move { shadow(&*behind, &head, copy).await });
+    }
+    match served.reply {
         Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
         Reply::Refuse(answer, _) => give(&answer),
     }

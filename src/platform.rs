@@ -27,6 +27,11 @@ pub(crate) struct EdgePlatform {
 }
 
 impl EdgePlatform {
+    /// What keeps the runtime going when the answer is there.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     pub(crate) fn new(env: Env, context: Context) -> Self {
         Self { env, context }
     }
@@ -180,6 +185,8 @@ pub(crate) struct EdgeHead {
     request: JsValue,
     /// The header in which the client's address stands.
     client: &'static str,
+    /// Whether what is done for it goes on without the client.
+    is_detached: bool,
 }
 
 /// The header in which Cloudflare says where a request comes from.
@@ -208,6 +215,7 @@ impl EdgeHead {
             headers: request.headers(),
             request: JsValue::from(request),
             client,
+            is_detached: false,
             url,
         }
     }
@@ -217,9 +225,15 @@ impl EdgeHead {
         &self.headers
     }
 
+    /// The same, and nothing ends with its client.
+    pub(crate) fn detached(self) -> Self {
+        Self { is_detached: true, ..self }
+    }
+
     /// What tells that the client is gone (compatibility flag `enable_request_signal`).
-    pub(crate) fn signal(&self) -> AbortSignal {
-        self.request.unchecked_ref::<Request>().signal()
+    pub(crate) fn signal(&self) -> Option<AbortSignal> {
+        let request: &Request = self.request.unchecked_ref();
+        (!self.is_detached).then(|| request.signal())
     }
 
     fn part(&self, from: usize, to: usize) -> &str {

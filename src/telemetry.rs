@@ -1,27 +1,30 @@
 //! What the Worker writes to its log: one JSON object a line.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use splitway_core::coordinator::Refusal;
 use splitway_core::fault::Report;
 use splitway_core::refresh::Taken;
-use splitway_core::telemetry::Record;
+use splitway_core::telemetry::{Fields, Record};
 use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
 
-/// A request that Splitway answered by itself; what upstreams answer is not logged here.
+/// A request of which there is something to tell.
 pub(crate) fn record(record: &Record<'_>) {
-    let Some(problem) = record.problem else { return };
-    let line = json!({
-        "event": "request",
-        "problem": problem,
-        "status": record.status,
-        "route": record.route,
-        "branch": record.branch,
-        "revision": record.revision,
-        "duration_ms": record.duration.as_millis() as u64,
-    });
-    console_warn!("{line}");
+    if !record.is_remarkable() {
+        return;
+    }
+    let line = Line { event: record.event(), fields: record.fields() };
+    let Ok(line) = serde_json::to_string(&line) else { return };
+    if record.problem.is_some() { console_warn!("{line}") } else { console_log!("{line}") }
+}
+
+#[derive(Serialize)]
+struct Line<'r> {
+    event: &'static str,
+    #[serde(flatten)]
+    fields: Fields<'r>,
 }
 
 /// What the runtime said about a `fetch` that failed.

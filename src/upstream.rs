@@ -5,7 +5,7 @@ mod relay;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head};
 use splitway_core::problem::Failure;
-use worker::js_sys::{self, Array, Reflect};
+use worker::js_sys::{self, Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{
@@ -43,10 +43,11 @@ pub(crate) async fn send(
     let controller = AbortController::new().map_err(unsent)?;
     let client = head.signal();
     // The client's own signal stays with the response: whoever leaves ends its body, too.
-    let signals: Array = [&client, &controller.signal()].into_iter().collect();
+    let signals: Array = client.iter().chain([&controller.signal()]).collect();
     let promise = start(attempt, head, body, &AbortSignal::any(&signals)).map_err(unsent)?;
     let aborting = Aborting(Some(controller));
-    let response = JsFuture::from(promise).await.map_err(|error| match client.aborted() {
+    let is_gone = || client.as_ref().is_some_and(AbortSignal::aborted);
+    let response = JsFuture::from(promise).await.map_err(|error| match is_gone() {
         true => Failure::HttpRequestError,
         false => name(error),
     })?;

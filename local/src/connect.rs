@@ -66,11 +66,7 @@ impl Connector {
         let name = name.map_err(|_| Failure::TlsCertificateError)?;
         let tcp = self.tcp(host, port).await?;
         let tls = TlsConnector::from(config).connect(name, tcp).await;
-        let tls = tls.map_err(|error| match failure::name(&error) {
-            // Nothing was said of why.
-            Failure::ConnectionTerminated => Failure::TlsProtocolError,
-            failure => failure,
-        })?;
+        let tls = tls.map_err(|error| failure::name(&error))?;
         Ok(Stream::tls(tls))
     }
 

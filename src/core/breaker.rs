@@ -86,11 +86,13 @@ enum Way {
 
 impl Pass {
     /// Whether the breaker let the request through. One that is sent all the same does not count.
+    #[cfg(test)]
     pub(crate) fn is_admitted(self) -> bool {
         self.way != Way::Forced
     }
 
     /// Whether the request is a probe.
+    #[cfg(test)]
     pub(crate) fn is_probe(self) -> bool {
         matches!(self.way, Way::Probe { .. })
     }

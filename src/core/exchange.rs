@@ -458,12 +458,7 @@ impl<'a> Decision<'a> {
     }
 
     /// The node for an attempt, which has begun.
-    fn begin(
-        &mut self,
-        head: &'a dyn Head,
-        body: Body<'_>,
-        means: Means<'_>,
-    ) -> Option<&'a Node> {
+    fn begin(&mut self, head: &'a dyn Head, body: Body<'_>, means: Means<'_>) -> Option<&'a Node> {
         let facts = Facts::new(head, &self.draft, body).of_route(&self.matched);
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();

@@ -233,7 +233,8 @@ impl Request {
             method: attempt.method.to_string(),
             url: format!("{}://{authority}{}", attempt.scheme.as_str(), attempt.target),
             host: attempt.host.to_string(),
-            timeout_ms: u64::try_from(attempt.timeouts.until_head().as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: u64::try_from(attempt.timeouts.until_head().as_millis())
+                .unwrap_or(u64::MAX),
             headers,
             body: attempt.body.as_ref().map(told),
             body_bytes: attempt.body.as_ref().map(Vec::len),

@@ -94,7 +94,8 @@ pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Shado
     let sending = within(platform.send(&attempt, head, body), platform.sleep(shadow.deadline()));
     let came = sending.await.unwrap_or(Err(Failure::HttpResponseTimeout));
     let problem = came.as_ref().err().copied().map(Problem::Upstream);
-    let status = came.as_ref().map_or_else(|it| Problem::Upstream(*it).status(), P::Response::status);
+    let status =
+        came.as_ref().map_or_else(|it| Problem::Upstream(*it).status(), P::Response::status);
     platform.record(&Record {
         at,
         duration: platform.now().since(at),

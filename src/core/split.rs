@@ -37,8 +37,8 @@ use crate::rotation::Unpickable;
 
 pub(crate) use branch::{Branch, Branches};
 pub(crate) use failover::OnFailure;
-pub(crate) use mirror::{Mirror, Permit};
 pub(crate) use follow::follow;
+pub(crate) use mirror::{Mirror, Permit};
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked};
 use rule::RuleWire;

@@ -103,7 +103,7 @@ impl Memory {
 
 fn answered(call: &Call, told: splitway_core::problem::Answer) -> Answer {
     let mut headers = Headers::default();
-    told.headers.iter().for_each(|(name, value)| headers.push(name, value));
+    told.headers.iter().for_each(|(name, value)| headers.push(&**name, value));
     let body = if call.method == "HEAD" { Vec::new() } else { told.body.into_bytes() };
     Answer { status: told.status, headers, body, complete: true }
 }

@@ -52,6 +52,11 @@ const REASONS: &[&str] = &[
     "APISIX has this variable",
     "expected PEM",
     "expected at most 65536 bytes",
+    // How probes are.
+    "expected a header as `Name: value`",
+    "what a probe asks for as `Host`",
+    // Which failures there are where: the schema has the words of both places.
+    "unknown word",
     // What is said in two places together.
     "`key` is missing",
     "`client_key` is missing",
@@ -66,9 +71,15 @@ const REASONS: &[&str] = &[
     "has neither `upstream`",
     "expected the `username`",
     "this header belongs to the connection",
+    "this header proves who served",
+    "expected at least as many seconds as `open`",
+    "it would never trip",
+    "is longer than `max`",
+    "expected `branch` alone",
     // Names of branches, of which some have a meaning, and none may stand twice.
     "is what responses of no branch say",
     "another branch of this split is named",
+    "no branch is named",
     // Sums.
     "all weights are 0",
     "the weights add up to more",

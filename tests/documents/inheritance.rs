@@ -116,7 +116,6 @@ fn faults_of_services_are_said_once() {
             ],
         }),
         &[
-            "/services/0/enable_websocket: APISIX has this key, Splitway does not support it yet",
             "/services/0/script: APISIX runs Lua here, which Splitway does not: `vars` can say much of it",
             "/services/0/hosts: expected at least one",
             "/services/1/upstream/nodes: expected at least one node",

@@ -7,6 +7,9 @@ use splitway_core::snapshot::compile_json;
 
 use crate::{AT, check, route_with_split, upstream};
 
+/// What a rule says of its branches together.
+const WORDS: &str = "`sticky`, `override`, `on_failure`, `breaker` and `mirror`";
+
 #[test]
 fn the_rule_form_compiles_with_a_warning() {
     let rule = |uri: &str| json!({"weight": 50, "upstream": upstream(), "rewrite": {"uri": uri}});
@@ -159,7 +162,7 @@ fn who_asks_is_said_once_for_all_branches_of_a_split() {
     check(
         &route_with_split(&json!({"rules": [rule, forced]})),
         &[&format!(
-            "{AT}/rules/1: `sticky` and `override` are for all rules with this `match` together: they stand on one of them"
+            "{AT}/rules/1: {WORDS} are for all rules with this `match` together: they stand on one of them"
         )],
         &[&format!(
             "{AT}/rules: APISIX ignores `weight`, `upstream` and `rewrite` of a rule and sends 100 % to the route's upstream, unrewritten"
@@ -169,16 +172,20 @@ fn who_asks_is_said_once_for_all_branches_of_a_split() {
 
 #[test]
 fn keys_and_choices_need_branches() {
-    for (key, value) in [("sticky", json!({"by": ["ip"]})), ("override", json!({"tokens": true}))] {
+    for (key, value) in [
+        ("sticky", json!({"by": ["ip"]})),
+        ("override", json!({"tokens": true})),
+        ("on_failure", json!({})),
+        ("breaker", json!({})),
+        ("mirror", json!({"upstream": "http://a.test"})),
+    ] {
         let mut report = Report::default();
         let document = route_with_split(&json!({"rules": [{key: value}]}));
         assert!(compile_json(&document.to_string(), 0, &mut report).is_none());
         let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
         assert_eq!(
             faults,
-            [format!(
-                "{AT}/rules/0: `sticky` and `override` stand here without branches to choose among"
-            )]
+            [format!("{AT}/rules/0: {WORDS} stand here without branches to choose among")]
         );
     }
 }

@@ -19,13 +19,22 @@ pub fn sound() -> Value {
                 "client_key": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----",
                 "verify": true,
             },
+            "retry": {
+                "when": ["connect", "timeout", "reset", "5xx", "429", 404], "non_idempotent": true,
+                "backoff": {"base": 0.1, "max": 2}, "budget": {"percent": 50, "burst": 3},
+            },
+            "breaker": breaker(), "checks": checks(),
         }],
-        "settings": {"router": "radixtree_uri", "proof_headers": true, "body_max": 65536},
+        "settings": {
+            "router": "radixtree_uri", "proof_headers": true, "body_max": 65536, "replay_max": 4096,
+        },
         "services": [{
             "id": "s", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-            "hosts": ["s.example.com"], "upstream_id": "provider", "upstream": {"nodes": {"a:1": 1, "b": 2}},
+            "hosts": ["s.example.com"], "enable_websocket": true, "upstream_id": "provider", "upstream": {"nodes": {"a:1": 1, "b": 2}},
             "plugins": {
-                "traffic-split": {"rules": [{"weighted_upstreams": [{"weight": 1}]}]},
+                "traffic-split": {"rules": [{
+                    "weighted_upstreams": [{"weight": 1}], "mirror": {"upstream": {"nodes": {"m": 1}}},
+                }]},
                 "proxy-rewrite": {
                     "uri": "/a/$uri", "headers": {"set": {"a": "$1"}, "add": {"c": [1]}, "remove": ["e"]},
                     "use_real_request_uri_unsafe": false, "_meta": {"disable": false},
@@ -87,7 +96,7 @@ fn routes() -> Value {
             "remote_addrs": ["127.0.0.0/8", "::1"],
             "vars": [["OR", ["arg_v", "==", "2"], ["uri", "~~", "^/chat"]]],
             "timeout": {"connect": 1, "send": 2.5, "read": 3},
-            "upstream_id": "provider",
+            "upstream_id": "provider", "enable_websocket": false,
             "plugins": {"traffic-split": {"_meta": {"disable": false}, "rules": listed()}},
         },
         {"id": "plain", "uri": "/x", "upstream": "http://a:1"},
@@ -117,6 +126,15 @@ fn listed() -> Value {
                 },
             },
             "weighted_upstreams": branches(),
+            "on_failure": {
+                "to": "v1", "attempts": 2, "non_idempotent": false,
+                "when": ["5xx", "429", "connect", "timeout", "reset", "empty", "first_event_error", 404],
+            },
+            "breaker": breaker(),
+            "mirror": {
+                "upstream_id": "provider", "percent": 0.5, "in_flight": 7,
+                "rewrite": {"uri": "/shadow"}, "headers": {"set": {"x-copy": "1"}},
+            },
         },
         {"weighted_upstreams": [{"weight": 1, "rewrite": {"body": {"model": "y"}}}]},
     ])
@@ -144,13 +162,45 @@ fn rule_form() -> Value {
             "weight": 1, "upstream_id": "provider", "sticky": {"cookie": {}}, "override": {"tokens": true},
             "headers": {"set": {"x-uri": "$uri"}}, "response_headers": {"remove": ["server"]},
         },
-        {"weight": 50, "rewrite": {"uri": "/v1"}, "upstream": {"nodes": {"[::1]:80": 1}}},
+        {
+            "weight": 50, "rewrite": {"uri": "/v1"}, "upstream": {"type": "least_conn", "nodes": {"[::1]:80": 1}},
+            "on_failure": {}, "breaker": {"failures": 3}, "mirror": {"branch": "two"},
+        },
         {"weight": 50, "rewrite": {"uri": "/v2"}, "name": "two"},
     ])
 }
 
+/// What keeps requests away from who fails.
+fn breaker() -> Value {
+    json!({
+        "failures": 3, "percent": 50, "window": 10, "min_samples": 5, "open": 1.5, "open_max": 60,
+        "probes": 2, "successes": 2, "slow_start": 30,
+    })
+}
+
+/// Checks of nodes.
+fn checks() -> Value {
+    json!({
+        "active": {
+            "type": "https", "timeout": 0.5, "concurrency": 2, "host": "h", "port": 1, "http_path": "/health",
+            "https_verify_certificate": false, "req_headers": ["A: b"], "http_method": "POST",
+            "http_req_body": "{}",
+            "healthy": {"interval": 60, "http_statuses": [200], "successes": 1},
+            "unhealthy": {
+                "interval": 60, "http_statuses": [500, 503],
+                "http_failures": 1, "tcp_failures": 2, "timeouts": 3,
+            },
+        },
+        "passive": {
+            "type": "http",
+            "healthy": {"http_statuses": [200, 302], "successes": 1},
+            "unhealthy": {"http_statuses": [500], "http_failures": 1, "tcp_failures": 2, "timeouts": 3},
+        },
+    })
+}
+
 /// Texts that mean something in one place and are odd in all others.
-pub const TEXTS: [&str; 28] = [
+pub const TEXTS: [&str; 34] = [
     "",
     "/",
     "*",
@@ -181,6 +231,14 @@ pub const TEXTS: [&str; 28] = [
     "ip",
     "10.0.0.0/8",
     "v1~99999999999~*~00",
+    // Of failures, and where requests go then.
+    "5xx",
+    "empty",
+    "others",
+    "two",
+    // Of how nodes are picked.
+    "chash",
+    "header",
 ];
 
 /// A value that nobody should write here.
@@ -229,7 +287,7 @@ pub fn mutate(value: &mut Value, chance: &mut Chance) {
 
 fn rename(members: &mut Map<String, Value>, key: &str, chance: &mut Chance) {
     let value = members.remove(key).unwrap();
-    const KNOWN: [&str; 24] = [
+    const KNOWN: [&str; 32] = [
         "rules",
         "weight",
         "upstream",
@@ -254,6 +312,14 @@ fn rename(members: &mut Map<String, Value>, key: &str, chance: &mut Chance) {
         "set",
         "add",
         "body",
+        "when",
+        "to",
+        "branch",
+        "breaker",
+        "failures",
+        "key",
+        "active",
+        "timeout",
     ];
     members.insert(chance.one_of(&KNOWN).to_owned(), value);
 }

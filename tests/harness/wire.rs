@@ -1,6 +1,6 @@
 //! A client that sends exactly what it is told and shows exactly what comes back.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
@@ -171,6 +171,22 @@ impl Connection {
             assert_ne!(error.kind(), ErrorKind::WouldBlock, "the body did not end in time");
         }
         Answer { status, headers: head.headers, body, complete: read.is_ok() }
+    }
+
+    /// Reads a frame of HTTP/2 and checks its kind.
+    pub fn expect_frame(&mut self, kind: u8) {
+        let stream = self.reader.stream();
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).expect("a frame in time");
+        assert_eq!(head[3], kind, "{head:?}");
+        let length = u64::from(u32::from_be_bytes([0, head[0], head[1], head[2]]));
+        io::copy(&mut stream.take(length), &mut io::sink()).expect("its payload in time");
+    }
+
+    /// Reads to the end of the connection, whatever comes before.
+    pub fn expect_end(&mut self) {
+        let end = self.reader.wait_for_end();
+        assert_ne!(end.kind(), ErrorKind::WouldBlock, "the connection did not end in time");
     }
 
     /// Sends no more, and reads on.

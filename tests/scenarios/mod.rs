@@ -32,6 +32,7 @@ mod connections;
 mod upgrades;
 mod failover;
 mod breakers;
+mod mirrors;
 mod changes;
 mod openai;
 pub mod guide;
@@ -316,6 +317,11 @@ macro_rules! scenarios {
                 one_probe_is_under_way_at_a_time
                 weight_0_stays_without_a_share
                 failures_that_were_made_good_count
+            }
+            mirrors {
+                a_copy_is_rewritten_by_itself
+                what_becomes_of_a_copy_harms_nobody
+                so_many_are_copied_as_are_to_be
             }
             changes {
                 a_new_document_takes_over

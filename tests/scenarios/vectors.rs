@@ -4,11 +4,12 @@
 //! of differences holds what Splitway does instead. Each vector is played as it is or as its
 //! difference says. Not compared are: defaults that APISIX writes into a resource, the exact texts
 //! of its errors, the scheme and the kind of the branch (the nodes show them), the parameters of a path
-//! (the core's own tests do).
+//! (the core's own tests do). Which node a request goes to first is played by the core's own tests, too
+//! (`src/core/balance/tests`).
 
 mod differences;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use splitway_core::fault::{Fault, Report};
@@ -71,6 +72,8 @@ fn all() -> Vec<Value> {
         include_str!("vectors/services.json"),
         include_str!("vectors/route-match.json"),
         include_str!("vectors/proxy-rewrite.json"),
+        include_str!("vectors/retries.json"),
+        include_str!("vectors/api-breaker.json"),
     ];
     files.into_iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap()).collect()
 }
@@ -107,10 +110,12 @@ fn play(target: &mut impl Target, vector: &Value) {
         Some(Instead::Steps(steps)) => {
             check_steps(target, id, &document, &serde_json::from_str(steps).unwrap());
         }
-        Some(Instead::GivesUp(status)) => check_gives_up(target, id, &document, vector, status),
         None if vector["kind"] == "validate" => {
             let faults = faults(&document);
             assert_eq!(faults.is_empty(), vector["expect"]["ok"] == true, "{id}: {faults:?}");
+        }
+        None if vector["steps"].to_string().contains(r#""attempts"#) => {
+            check_attempts(target, id, &document, &vector["steps"][0]);
         }
         None => check_steps(target, id, &document, &vector["steps"]),
     }
@@ -157,15 +162,28 @@ fn check_refused(id: &str, document: &Value, why: &str) {
 }
 
 /// All nodes of a document, each an upstream of its own.
-fn origins(target: &mut impl Target, document: &Value, script: &Script) -> Vec<Origin> {
-    let mut nodes = Vec::new();
+fn origins(
+    target: &mut impl Target,
+    document: &Value,
+    script: impl Fn(&str) -> Script,
+) -> Vec<Origin> {
+    let mut nodes = BTreeSet::new();
     collect_nodes(document, &mut nodes);
-    nodes.sort();
-    nodes.dedup();
-    nodes.iter().map(|node| target.origin_named(node, script.clone())).collect()
+    nodes.iter().map(|node| target.origin_named(node, script(node))).collect()
 }
 
-fn collect_nodes(value: &Value, nodes: &mut Vec<String>) {
+/// Answers with the status that the request asks for, else with 200.
+fn as_asked() -> Script {
+    Script::new(|request| {
+        let status = request.header(STATUS).map_or(200, |status| status.parse().unwrap());
+        Reply::status(status).body("").into()
+    })
+}
+
+/// With this header a vector says which status its upstream answers with.
+const STATUS: &str = "x-mini-upstream-status";
+
+fn collect_nodes(value: &Value, nodes: &mut BTreeSet<String>) {
     let listed = |node: &Value| format!("{}:{}", node["host"].as_str().unwrap(), node["port"]);
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect_nodes(item, nodes)),
@@ -194,7 +212,7 @@ fn call(request: &Value) -> Call {
 }
 
 fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Value) {
-    let origins = origins(target, document, &Reply::ok("").into());
+    let origins = origins(target, document, |_| as_asked());
     target.start(&document.to_string());
 
     for step in steps.as_array().unwrap() {
@@ -213,7 +231,8 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
             received.extend(requests.drain(before..));
         }
         let expect: &Map<String, Value> = step["expect"].as_object().unwrap();
-        let expected = expect.get("status").map_or(200, |status| status.as_u64().unwrap());
+        let asked = call.headers.one(STATUS).map_or(200, |status| status.parse().unwrap());
+        let expected = expect.get("status").map_or(asked, |status| status.as_u64().unwrap());
         let is_expected = |status: &u16| u64::from(*status) == expected;
         assert!(statuses.iter().all(is_expected), "{id}: {statuses:?} {step}");
         for (key, expected) in expect {
@@ -238,6 +257,12 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
                 "route" => answers.iter().for_each(|it| {
                     assert_eq!(json!(it.header("x-splitway-route")), *expected, "{id} {step}");
                 }),
+                "body" => {
+                    answers.iter().for_each(|it| assert_eq!(json!(it.text()), *expected, "{id}"));
+                }
+                "response_headers" => {
+                    answers.iter().for_each(|it| check_headers(id, &it.headers, expected));
+                }
                 "status" | "branch" | "scheme" | "params" => {}
                 other => panic!("{id} expects something of `{other}`"),
             }
@@ -261,17 +286,40 @@ fn check_headers(id: &str, headers: &Headers, expected: &Value) {
     }
 }
 
-/// All nodes fail; the first of them is the last.
-fn check_gives_up(
-    target: &mut impl Target,
-    id: &str,
-    document: &Value,
-    vector: &Value,
-    status: u16,
-) {
-    let origins = origins(target, document, &Act::Close.into());
+/// All nodes fail, but for the one that is expected to answer in the end.
+fn check_attempts(target: &mut impl Target, id: &str, document: &Value, step: &Value) {
+    let expect = &step["expect"];
+    let last = expect["final_node"].as_str();
+    let script = |node: &str| if Some(node) == last { as_asked() } else { Act::Close.into() };
+    let all = origins(target, document, script);
+    // The route's own upstream is another one.
+    let mut nodes = BTreeSet::new();
+    collect_nodes(document.get("upstreams").unwrap_or(&Value::Null), &mut nodes);
+    let nodes = if nodes.is_empty() { all.len() } else { nodes.len() };
     target.start(&document.to_string());
 
-    assert_eq!(target.call(&call(&vector["steps"][0]["request"])).status, status, "{id}");
-    assert_eq!(origins.iter().map(Origin::count).sum::<usize>(), 1, "{id}");
+    let ask = |target: &mut dyn FnMut() -> Answer| {
+        let before: usize = all.iter().map(Origin::count).sum();
+        let answer = target();
+        (answer, all.iter().map(Origin::count).sum::<usize>() - before)
+    };
+    let call = call(&step["request"]);
+    let (mut answer, mut attempts) = ask(&mut || target.call(&call));
+    match (last, expect["attempts_max"].as_u64()) {
+        (None, Some(most)) => {
+            assert_eq!((answer.status, attempts), (502, nodes), "{id}");
+            assert!(attempts as u64 <= most, "{id}");
+        }
+        (Some(last), None) => {
+            if attempts == 1 {
+                // It began with the other one, which has its turn once in a thousand.
+                (answer, attempts) = ask(&mut || target.call(&call));
+            }
+            assert_eq!((answer.status, json!(attempts)), (200, expect["attempts"].clone()), "{id}");
+            let origin = all.iter().find(|origin| origin.authority() == last).unwrap();
+            let request = origin.requests().pop().unwrap();
+            assert_eq!(json!(request.header("host")), expect["host"], "{id}");
+        }
+        _ => panic!("{id} expects something else of attempts: {expect}"),
+    }
 }

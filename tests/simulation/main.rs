@@ -29,7 +29,6 @@ use splitway_tests::chance::{Chance, environment};
 use platform::{Effects, Request, Scene};
 use setting::Setting;
 use weather::Climate;
-use world::World;
 
 /// How long the weather changes.
 const STORM: Duration = Duration::from_secs(20);

@@ -9,6 +9,7 @@
 mod edge;
 mod door;
 mod keeping;
+mod leaving;
 mod miniflare;
 mod publishing;
 mod refresh;
@@ -84,20 +85,6 @@ const SKIPS: &[Skip] = &[
     Skip {
         scenario: "faults::a_node_that_proves_who_it_is_is_called_over_tls",
         reason: "a Worker trusts the public authorities and cannot be told of one of a test",
-    },
-    Skip {
-        scenario: "faults::interim_responses_are_not_the_answer",
-        reason: "the HTTP client of workerd (kj) knows no interim responses: it takes the first head \
-                 for the answer; read in its source, not measured",
-    },
-    Skip {
-        scenario: "faults::a_body_without_its_last_line_is_seen_to_break_off",
-        reason: "kj takes the chunk without bytes for the end and does not wait for the line behind \
-                 it; read in its source, not measured",
-    },
-    Skip {
-        scenario: "faults::a_client_that_asks_whether_to_go_on_has_its_answer",
-        reason: "the same, where the upstream says 100",
     },
     Skip {
         scenario: "failover::whatever_was_never_sent_goes_on",

@@ -1,11 +1,13 @@
 // Runs the built Worker in workerd, for tests/workerd.
 //
 // Standard input, one JSON value a line: first what to start with, {"document", "vars",
-// "coordinator", "kv", "folder"}, of which each may be missing: a document for KV, variables and
+// "coordinator", "kv", "folder", "leaving"}, of which each may be missing: a document for KV, variables and
 // secrets, whether the Durable Object and KV are bound (only KV is, unless said otherwise; "throws" and
-// "hangs" bind one that does nothing else), and where both are kept. Then commands: {"put": document} into KV, {"get": true} what is in KV. Its end ends
-// everything. Standard output, one JSON object a line: {"url"} when the Worker listens, {"done": true}
-// after each put, {"value"} after each get, {"log"} for what the Worker logs.
+// "hangs" bind one that does nothing else), and where both are kept; with "leaving" there is a Worker in
+// front that breaks a request off so many ms after its begin as its header X-Leave-After says. Then
+// commands: {"put": document} into KV, {"get": true} what is in KV. Its end ends everything. Standard
+// output, one JSON object a line: {"url"} when the Worker listens, {"done": true} after each put,
+// {"value"} after each get, {"log"} for what the Worker logs.
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -22,7 +24,7 @@ const next = async () => {
 const wrangler = readFileSync("wrangler.toml", "utf8");
 const setting = (name) => new RegExp(`^${name} = (.*)$`, "m").exec(wrangler)?.[1];
 
-const { document, vars, coordinator = false, kv: hasKv = true, folder } = await next();
+const { document, vars, coordinator = false, kv: hasKv = true, folder, leaving = false } = await next();
 
 const broken = {
   name: "broken",
@@ -53,9 +55,32 @@ const splitway = {
   durableObjects: objects[coordinator],
   bindings: { SPLITWAY_REFRESH_SECONDS: "1", ...vars },
 };
+const front = {
+  name: "front",
+  compatibilityDate: JSON.parse(setting("compatibility_date")),
+  modules: true,
+  script: `
+    export default {
+      async fetch(request, { SPLITWAY }) {
+        const time = request.headers.get("x-leave-after");
+        if (time === null) return SPLITWAY.fetch(request);
+        const signal = AbortSignal.timeout(Number(time));
+        try {
+          const response = await SPLITWAY.fetch(request, { signal });
+          for await (const chunk of response.body);
+          return new Response("stayed");
+        } catch {
+          return new Response("left");
+        }
+      },
+    };`,
+  serviceBindings: { SPLITWAY: "splitway" },
+};
+const workers = [...(leaving ? [front] : []), splitway];
+if (typeof coordinator === "string") workers.push(broken);
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
-    workers: typeof coordinator === "string" ? [splitway, broken] : [splitway],
+    workers,
     resourcePersistencePath: folder,
     cf: false,
     handleStructuredLogs: ({ message }) => say({ log: message }),

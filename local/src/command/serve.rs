@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use splitway_local::fleet::Footing;
 use splitway_local::server::Source;
-use splitway_local::{ServeOptions, Server, StartError, key_path};
+use splitway_local::{Reload, ServeOptions, Server, StartError, key_path};
 
 use super::{Requests, report};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the environment alone can say.
 pub(crate) const AFTER_HELP: &str = "\
@@ -48,20 +48,21 @@ pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
 async fn serve(options: ServeOptions, out: &mut impl Write) -> Result<(), StartError> {
     // Whoever reads where it listens may end it at once.
     let mut requests = Requests::new().map_err(StartError::System)?;
+    let mut hangups = match options.clients.tls_cert {
+        Some(_) => Some(signal(SignalKind::hangup()).map_err(StartError::System)?),
+        None => None,
+    };
     let server = Server::start(options.clone())?;
     let _ = introduce(out, &server, &options);
-    let until_asked = async |requests: &mut Requests| {
-        tokio::select! {
-            () = requests.next() => {}
-            () = reload_at_hangups(&server) => {}
-        }
-    };
-    until_asked(&mut requests).await;
+    tokio::select! {
+        () = requests.next() => {}
+        () = reload_at(hangups.as_mut(), server.reload()) => {}
+    }
     server.drain();
     tokio::select! {
         () = server.drained() => {}
         () = within(options.clients.drain_time) => {}
-        () = until_asked(&mut requests) => {}
+        () = requests.next() => {}
     }
     server.stop();
     Ok(())
@@ -76,13 +77,13 @@ async fn within(time: Duration) {
 }
 
 /// Has the certificate read again at each `SIGHUP`. Without one, that signal ends the process as ever.
-async fn reload_at_hangups(server: &Server) {
-    let (Some(reload), Ok(mut hangups)) = (server.reload(), signal(SignalKind::hangup())) else {
-        return std::future::pending().await;
-    };
-    while hangups.recv().await.is_some() {
-        reload.now();
+async fn reload_at(hangups: Option<&mut Signal>, reload: Option<Reload>) {
+    if let (Some(hangups), Some(reload)) = (hangups, reload) {
+        while hangups.recv().await.is_some() {
+            reload.now();
+        }
     }
+    std::future::pending().await
 }
 
 /// Says where the server is to be found and where its configuration comes from.

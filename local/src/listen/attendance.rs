@@ -74,6 +74,12 @@ impl Attendance {
         }
     }
 
+    /// What is there is no head.
+    pub(crate) fn forget_read(&self) {
+        self.is_reading.store(false, Relaxed);
+        self.mark();
+    }
+
     /// Whether no request is inside.
     pub(crate) fn is_quiet(&self) -> bool {
         self.inside.load(Relaxed) == 0
@@ -99,10 +105,11 @@ impl Attendance {
 
     /// What is due now.
     pub(crate) fn due(&self, limits: &Limits, now: Instant) -> Due {
+        // What is waited for may change to anything that has a shorter limit.
+        let limits_all = [limits.head, limits.idle, self.is_draining().then_some(LINGER)];
+        let look = now + limits_all.into_iter().flatten().min().unwrap_or(LOOK);
         if !self.is_quiet() {
-            let patience = limits.idle.unwrap_or(LOOK);
-            let patience = if self.is_draining() { LINGER } else { patience };
-            return Due::Nothing(now + patience);
+            return Due::Nothing(look);
         }
         let (limit, due) = match (self.is_reading.load(Relaxed), self.is_draining()) {
             (true, _) => (limits.head, Due::Head),
@@ -112,9 +119,8 @@ impl Attendance {
         let since = self.began + Duration::from_millis(self.since_ms.load(Relaxed));
         match limit.map(|limit| since + limit) {
             Some(until) if until <= now => due,
-            // A head that begins meanwhile is due earlier than what is waited for.
-            Some(until) => Due::Nothing(limits.head.map_or(until, |head| until.min(now + head))),
-            None => Due::Nothing(now + limits.head.unwrap_or(LOOK)),
+            Some(until) => Due::Nothing(until.min(look)),
+            None => Due::Nothing(look),
         }
     }
 
@@ -149,5 +155,62 @@ impl Drop for Presence {
         if self.attendance.inside.fetch_sub(1, Relaxed) == 1 {
             self.attendance.mark();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::super::options::ListenOptions;
+    use super::*;
+
+    fn limits() -> Limits {
+        let options = ListenOptions {
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            ..ListenOptions::default()
+        };
+        Limits::new(&options, 0, std::num::NonZeroUsize::MIN)
+    }
+
+    /// What is due after so many seconds, and whether another look comes before anything can be.
+    async fn due_after(attendance: &Attendance, seconds: u64) -> Option<Due> {
+        advance(Duration::from_secs(seconds)).await;
+        match attendance.due(&limits(), Instant::now()) {
+            Due::Nothing(until) => {
+                assert!(
+                    until > Instant::now() && until <= Instant::now() + Duration::from_secs(30)
+                );
+                None
+            }
+            due @ (Due::Idle | Due::Head) => Some(due),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_due_from_its_first_byte_and_a_request_from_the_last_answer() {
+        let attendance = Arc::new(Attendance::new());
+        assert_eq!(due_after(&attendance, 74).await, None);
+        attendance.read();
+        assert_eq!(due_after(&attendance, 29).await, None);
+        assert_eq!(due_after(&attendance, 1).await, Some(Due::Head));
+        let presence = attendance.enter();
+        assert_eq!(due_after(&attendance, 1000).await, None);
+        drop(presence);
+        assert_eq!(due_after(&attendance, 74).await, None);
+        assert_eq!(due_after(&attendance, 1).await, Some(Due::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_while_the_server_drains_has_a_second() {
+        let attendance = Arc::new(Attendance::new());
+        drop(attendance.enter());
+        attendance.drain();
+        assert_eq!(due_after(&attendance, 0).await, None);
+        assert_eq!(due_after(&attendance, 1).await, Some(Due::Idle));
+        let presence = attendance.enter();
+        assert_eq!(due_after(&attendance, 10).await, None);
+        drop(presence);
     }
 }

@@ -51,11 +51,12 @@ impl<S> Channel<S> {
             && self.attendance.entered() == self.flushed
             && bytes.starts_with(VERSION);
         let status = bytes.get(VERSION.len() + 2..VERSION.len() + 5);
-        is_own.then(|| match status {
+        let problem = match status {
             Some(b"414") => Problem::UriTooLong,
             Some(b"431") => Problem::HeadTooLarge,
             Some(_) | None => Problem::BadRequest,
-        })
+        };
+        is_own.then_some(problem)
     }
 }
 

@@ -203,6 +203,7 @@ impl<S: Site> Talk<S> {
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { host, client, attendance } = self;
+        attendance.forget_read();
         let channel = Channel::http2(stream, opening, Arc::clone(&attendance));
         let presence = Arc::clone(&attendance);
         let of_stream = Arc::clone(&host);

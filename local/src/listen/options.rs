@@ -131,8 +131,8 @@ pub struct ListenOptions {
     )]
     pub drain_time: Duration,
 
-    /// Share the port with other processes that are told the same, so that one can take over from
-    /// another
+    /// Share the ports with other processes, so that one can take over from another that ends; both
+    /// are to be told
     #[arg(
         long,
         env = "SPLITWAY_REUSE_PORT",

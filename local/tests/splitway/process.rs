@@ -100,8 +100,13 @@ impl Serving {
     }
 
     /// Starts one with these options.
-    pub(crate) fn start(mut command: Command, arguments: &[&str]) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+    pub(crate) fn start(command: Command, arguments: &[&str]) -> Self {
+        Self::start_at(command, &[&["--listen", "127.0.0.1:0"], arguments].concat())
+    }
+
+    /// Starts one with these options, which say where it listens.
+    pub(crate) fn start_at(mut command: Command, arguments: &[&str]) -> Self {
+        command.arg("serve").args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("splitway runs");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (sender, lines) = channel();

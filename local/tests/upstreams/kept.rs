@@ -133,6 +133,32 @@ async fn a_connection_that_the_node_closed_costs_no_request() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_that_ends_under_a_request_costs_only_what_may_not_be_repeated() {
+    for (method, status) in [("GET", 200), ("POST", 502)] {
+        let (listener, address) = listener().await;
+        let server = serve(upstream(&address.to_string(), json!({"retries": 0})));
+        let ask = |method: &'static str| {
+            let address = server.listen_addr();
+            tokio::task::spawn_blocking(move || wire::call(address, &Call::new(method, "/")))
+        };
+        let first = ask("GET");
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        read_head(&mut stream).await;
+        stream.write_all(OK).await.expect("an open socket");
+        assert_eq!(first.await.expect("an answer").status, 200);
+        let second = ask(method);
+        read_head(&mut stream).await;
+        drop(stream);
+        if status == 200 {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            assert!(read_head(&mut stream).await.starts_with(method));
+            stream.write_all(OK).await.expect("an open socket");
+        }
+        assert_eq!(second.await.expect("an answer").status, status, "{method}");
+    }
+}
+
 #[test]
 fn what_an_upstream_says_unasked_is_no_answer_to_the_next_request() {
     let smuggled = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";

@@ -65,9 +65,7 @@ impl Balancer {
     /// nothing, it counts no more: better a node that may be down than none.
     pub(crate) fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
         let vitals = self.upstream.vitals();
-        let share = |index: usize| {
-            vitals.get(index).map_or(WHOLE, |vital| vital.share(ask.now))
-        };
+        let share = |index: usize| vitals.get(index).map_or(WHOLE, |vital| vital.share(ask.now));
         let by_health = self.tiers.iter().enumerate();
         let by_health = by_health.map(|(number, tier)| self.pick_in(number, tier, ask, &share));
         let whatever = self.tiers.iter().enumerate();

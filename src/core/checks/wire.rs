@@ -25,6 +25,12 @@ const CONCURRENCY_MAX: u32 = 1000;
 /// The most characters of a host name (RFC 1035, section 2.3.4, without the root).
 const HOST_MAX: usize = 253;
 
+/// The statuses that can count, as in APISIX.
+#[cfg(feature = "schema")]
+const STATUS_MIN: u16 = 200;
+#[cfg(feature = "schema")]
+const STATUS_MAX: u16 = 599;
+
 /// How often the edge can probe, in seconds: its timer rings once a minute.
 const EDGE_INTERVAL: u32 = 60;
 
@@ -71,6 +77,10 @@ struct ActiveWire {
 struct ActiveHealthyWire {
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = SECS_MAX)))]
     interval: Option<u32>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1), inner(range(min = STATUS_MIN, max = STATUS_MAX)))
+    )]
     http_statuses: Option<Vec<u16>>,
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = COUNT_MAX)))]
     successes: Option<u8>,
@@ -82,6 +92,10 @@ struct ActiveHealthyWire {
 struct ActiveUnhealthyWire {
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = SECS_MAX)))]
     interval: Option<u32>,
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1), inner(range(min = STATUS_MIN, max = STATUS_MAX)))
+    )]
     http_statuses: Option<Vec<u16>>,
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = COUNT_MAX)))]
     http_failures: Option<u8>,
@@ -104,6 +118,10 @@ struct PassiveWire {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct PassiveHealthyWire {
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1), inner(range(min = STATUS_MIN, max = STATUS_MAX)))
+    )]
     http_statuses: Option<Vec<u16>>,
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = COUNT_MAX)))]
     successes: Option<u8>,
@@ -113,6 +131,10 @@ struct PassiveHealthyWire {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct PassiveUnhealthyWire {
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1), inner(range(min = STATUS_MIN, max = STATUS_MAX)))
+    )]
     http_statuses: Option<Vec<u16>>,
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = COUNT_MAX)))]
     http_failures: Option<u8>,

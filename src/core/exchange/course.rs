@@ -81,7 +81,8 @@ impl<'a> Course<'a> {
         let vital = balancer.vital(index);
         let breakers = [self.branch.breaker.as_ref(), vital.breaker()];
         self.going = Some(Going {
-            passes: breakers.map(|breaker| breaker.map(|breaker| (breaker, breaker.enter(ask.now)))),
+            passes: breakers
+                .map(|breaker| breaker.map(|breaker| (breaker, breaker.enter(ask.now)))),
             vital,
             passive: balancer.upstream.care.passive(),
             in_flight: Some(balancer.start(index)),
@@ -128,10 +129,10 @@ impl<'a> Course<'a> {
         // Another node may well be there at once; only the upstream itself can ask for more time.
         let asked = once.retry_after.unwrap_or_default();
         let pause = backoff.max(asked);
-        let is_late = upstream.retry_timeout.is_some_and(|most| {
-            means.now.since(self.since) + pause > most
-        });
-        (asked <= policy.backoff.longest() && !is_late && upstream.budget().withdraw()).then_some(pause)
+        let is_late =
+            upstream.retry_timeout.is_some_and(|most| means.now.since(self.since) + pause > most);
+        (asked <= policy.backoff.longest() && !is_late && upstream.budget().withdraw())
+            .then_some(pause)
     }
 
     /// Goes over to another branch, without a pause, if there is one that the request may be sent to.

@@ -176,7 +176,11 @@ fn rotation(percent: f64, phase: u64) -> Option<Rotation> {
     if !(percent > 0.0 && percent <= 100.0) {
         return None;
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100,000")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 0 to 100,000"
+    )]
     let copied = ((percent * 1000.0).round() as u32).max(1);
     Rotation::new(&[Weight(copied), Weight(WHOLE - copied)], phase).ok()
 }

@@ -144,20 +144,22 @@ impl Extras<'_> {
         report: &mut Report,
     ) -> Option<Rule> {
         let faults_before = report.faults.len();
-        let forced = self.r#override.and_then(|wire| {
-            Override::compile(&wire, self.at.key("override"), report)
-        });
+        let forced = self
+            .r#override
+            .and_then(|wire| Override::compile(&wire, self.at.key("override"), report));
         let breaker = self.breaker.map(|wire| wire.compile(self.at.key("breaker"), report));
         let mut branches = branches?;
-        let keyed = self.sticky.as_ref().and_then(|wire| {
-            Keyed::compile(wire, &branches, scope, self.at.key("sticky"), report)
-        });
-        let on_failure = self.on_failure.as_ref().and_then(|wire| {
-            wire.compile(&branches, self.at.key("on_failure"), report)
-        });
-        let mirror = self.mirror.and_then(|wire| {
-            wire.compile(&branches, scope, self.at.key("mirror"), report)
-        });
+        let keyed = self
+            .sticky
+            .as_ref()
+            .and_then(|wire| Keyed::compile(wire, &branches, scope, self.at.key("sticky"), report));
+        let on_failure = self
+            .on_failure
+            .as_ref()
+            .and_then(|wire| wire.compile(&branches, self.at.key("on_failure"), report));
+        let mirror = self
+            .mirror
+            .and_then(|wire| wire.compile(&branches, scope, self.at.key("mirror"), report));
         if let Some(policy) = breaker {
             branches.guard(policy);
         }

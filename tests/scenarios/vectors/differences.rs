@@ -18,8 +18,6 @@ pub(super) enum Instead {
     Refuses(&'static str),
     /// These steps hold in the place of the vector's.
     Steps(&'static str),
-    /// All nodes fail: one attempt, then this status.
-    GivesUp(u16),
 }
 
 impl Instead {
@@ -28,14 +26,11 @@ impl Instead {
         match self {
             Self::Refuses(what) => format!("refused: `{what}`"),
             Self::Steps(_) => "another route, node, share or header".to_owned(),
-            Self::GivesUp(status) => format!("one attempt, then {status}"),
         }
     }
 }
 
-use Instead::{GivesUp, Refuses, Steps};
-
-const NO_RETRIES_YET: &str = "retries are not supported yet: an attempt that fails is the answer";
+use Instead::{Refuses, Steps};
 
 const NO_REAL_IP_HERE: &str =
     "anybody can send `X-Real-IP`: a client is where its connection comes from";
@@ -107,13 +102,23 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ),
         why: "the name of a node has its port wherever the node is written",
     },
-    Difference { id: "traffic-split-019", instead: GivesUp(502), why: NO_RETRIES_YET },
     Difference {
         id: "traffic-split-020",
         instead: Refuses("/upstream_id: there is no upstream `invalid-id`"),
         why: "refused when it is written, instead of a 500 for every request",
     },
-    Difference { id: "traffic-split-038", instead: GivesUp(502), why: NO_RETRIES_YET },
+    Difference {
+        id: "api-breaker-005",
+        instead: Steps(
+            r#"[{"request": {"method": "GET", "uri": "/a", "headers": {"X-Mini-Upstream-Status": "500"}},
+                 "expect": {"nodes": {"127.0.0.1:1980": 1}}},
+                {"request": {"method": "GET", "uri": "/a"}, "expect": {"status": 599}},
+                {"request": {"method": "GET", "uri": "/b"}, "expect": {"status": 599}},
+                {"request": {"method": "GET", "uri": "/a", "headers": {"Host": "other"}},
+                 "expect": {"status": 599}}]"#,
+        ),
+        why: "each route has one state: an upstream that fails does so on every path, and clients cannot make the memory grow by asking for many",
+    },
     Difference { id: "validate-plugin-001", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
     Difference {
         id: "validate-plugin-009",
@@ -125,11 +130,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         id: "validate-route-003",
         instead: Refuses("the route has neither `upstream`, `upstream_id` nor a split"),
         why: "no plugin here answers by itself, so that every request would be answered with 503",
-    },
-    Difference {
-        id: "validate-upstream-037",
-        instead: Refuses("/checks: APISIX has this key, Splitway does not"),
-        why: "health checks are not supported yet",
     },
 ];
 
