@@ -30,6 +30,8 @@ mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 

@@ -50,7 +50,8 @@ pub(crate) fn check(
 
 /// Notes what a request went through.
 fn count(story: &Story, has_left: bool, seen: &mut Seen) {
-    let mut note = |what: &'static str, is_so: bool| *seen.entry(what).or_default() += usize::from(is_so);
+    let mut note =
+        |what: &'static str, is_so: bool| *seen.entry(what).or_default() += usize::from(is_so);
     let Story { attempts, records, .. } = story;
     let pairs = || attempts.iter().zip(attempts.iter().skip(1));
     note("a client left", has_left && records.is_empty());
