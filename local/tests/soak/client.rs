@@ -50,9 +50,9 @@ impl Client {
         let stream: Box<dyn Stream> = match &pulse.tls {
             None => Box::new(stream),
             Some(config) => {
-                let config = Arc::clone(&config.read().expect("nobody panicked"));
                 let name = ServerName::try_from(NAME).expect("a name");
-                let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+                let session =
+                    ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
                 Box::new(StreamOwned::new(session, stream))
             }
         };

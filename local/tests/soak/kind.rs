@@ -7,7 +7,7 @@ use splitway_tests::http::write_chunk;
 const LARGE: usize = 100_000;
 
 /// What a client asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Get,
     /// With an answer that does not fit into a packet.

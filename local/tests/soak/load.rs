@@ -27,6 +27,8 @@ pub(crate) struct Tally {
     pub(crate) connections: u64,
     /// How long each took, in microseconds.
     pub(crate) micros: Vec<u32>,
+    /// The one that took longest.
+    pub(crate) slowest: Option<(u32, Kind, u64)>,
 }
 
 impl Tally {
@@ -38,6 +40,7 @@ impl Tally {
         self.cut += other.cut;
         self.connections += other.connections;
         self.micros.extend(other.micros);
+        self.slowest = self.slowest.max(other.slowest);
     }
 }
 
@@ -73,9 +76,10 @@ fn ask(pulse: &Pulse, mut chance: Chance) -> Tally {
         let (kind, number) = (Kind::draw(&mut chance), pulse.ledger.draw());
         let (moment, began) = (pulse.now(), Instant::now());
         let (ended, goes_on) = client.ask(kind, number);
-        let micros = began.elapsed().as_micros();
+        let micros = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
         tally.requests += 1;
-        tally.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
+        tally.micros.push(micros);
+        tally.slowest = tally.slowest.max(Some((micros, kind, number)));
         if let Err(what) = judge(pulse, &moment, (kind, number), ended, &mut tally) {
             pulse.ledger.wrong(format!("#{number} {kind:?} after {} ms: {what}", micros / 1000));
         }
@@ -112,11 +116,18 @@ fn judge(
     };
     let status = head.words().get(1).cloned().unwrap_or_default();
     if status != "200" {
-        if status == "502" && kind.is_once() && pulse.killed_since(moment) {
+        // Of a large body nothing is kept that could be sent to another origin.
+        let may_fail = (kind.is_once() && pulse.killed_since(moment))
+            || (kind == Kind::LargePost && pulse.dead_since(moment));
+        if status == "502" && may_fail {
             tally.given_up += 1;
             return Ok(());
         }
         return Err(format!("{} {}", said(&head), String::from_utf8_lossy(&body)));
+    }
+    if kind == Kind::Stream && pulse.killed_since(moment) && is_farewell(&head, &body, number) {
+        tally.cut += 1;
+        return Ok(());
     }
     belongs(&head, &body, kind, number)?;
     if let Some(revision) = pulse.revision_since(moment)
@@ -150,6 +161,16 @@ fn belongs(head: &Head, body: &[u8], kind: Kind, number: u64) -> Result<(), Stri
     }
     let begin = String::from_utf8_lossy(&body[..body.len().min(80)]);
     Err(format!("not its answer: {}; {} bytes: {begin}", said(head), body.len()))
+}
+
+/// Whether it is the begin of a stream, behind which the client is told that it broke off.
+fn is_farewell(head: &Head, body: &[u8], number: u64) -> bool {
+    let whole = Kind::Stream.answer(number, &head.headers.one("x-origin").unwrap_or_default());
+    let body = String::from_utf8_lossy(body);
+    body.split_once("event: error\n").is_some_and(|(begin, error)| {
+        whole.concat().starts_with(begin.trim_end().as_bytes())
+            && error.contains("connection_terminated")
+    })
 }
 
 fn said(head: &Head) -> String {

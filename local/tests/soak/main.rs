@@ -30,7 +30,7 @@ mod world;
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod process;
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use splitway_tests::chance::{Chance, environment};
@@ -153,11 +153,11 @@ impl Soak {
         let options = [&["--workers", "2"][..], &pairs.options()].concat();
         let mut serving = Serving::file(&self.world.path(), &options);
         let mut pulse = Pulse::new(serving.traffic, &self.ledger);
-        pulse.tls = Some(RwLock::new(pairs.trusting()));
+        pulse.tls = Some(pairs.trusting());
         self.row("SIGHUP, TLS", &pulse, |world, chance, deeds| {
             repeat(time, || {
                 linger(chance, 100);
-                pairs.replace(&world.files, &mut serving, &pulse);
+                pairs.replace(&world.files, &mut serving);
                 deeds.successions += 1;
             });
         });

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 use rustls::ClientConfig;
 
@@ -13,10 +13,11 @@ pub(crate) struct Pulse {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) to: SocketAddr,
     /// How to speak TLS, where that is spoken.
-    pub(crate) tls: Option<RwLock<Arc<ClientConfig>>>,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) ends: AtomicBool,
     kills_begun: AtomicU64,
     kills_done: AtomicU64,
+    revivals: AtomicU64,
     /// Odd while the configuration changes.
     turns: AtomicU64,
     revision: Mutex<Option<String>>,
@@ -25,6 +26,7 @@ pub(crate) struct Pulse {
 /// A moment, as far as a request is concerned.
 pub(crate) struct Moment {
     kills_done: u64,
+    revivals: u64,
     turns: u64,
 }
 
@@ -37,6 +39,7 @@ impl Pulse {
             ends: AtomicBool::new(false),
             kills_begun: AtomicU64::new(0),
             kills_done: AtomicU64::new(0),
+            revivals: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             revision: Mutex::default(),
         }
@@ -47,13 +50,22 @@ impl Pulse {
     }
 
     pub(crate) fn now(&self) -> Moment {
-        let kills_done = self.kills_done.load(Ordering::SeqCst);
-        Moment { kills_done, turns: self.turns.load(Ordering::SeqCst) }
+        let read = |count: &AtomicU64| count.load(Ordering::SeqCst);
+        Moment {
+            kills_done: read(&self.kills_done),
+            revivals: read(&self.revivals),
+            turns: read(&self.turns),
+        }
     }
 
     /// Whether an origin was killed since.
     pub(crate) fn killed_since(&self, moment: &Moment) -> bool {
         self.kills_begun.load(Ordering::SeqCst) > moment.kills_done
+    }
+
+    /// Whether an origin was dead at any time since.
+    pub(crate) fn dead_since(&self, moment: &Moment) -> bool {
+        self.kills_begun.load(Ordering::SeqCst) > moment.revivals
     }
 
     /// The revision that must have served whatever began and ended since, if there is just one.
@@ -63,11 +75,17 @@ impl Pulse {
         revision.filter(|_| turns == moment.turns && turns % 2 == 0)
     }
 
-    /// Kills origins.
+    /// Kills origins, which are to be revived before others are killed.
     pub(crate) fn kill(&self, kill: impl FnOnce()) {
         self.kills_begun.fetch_add(1, Ordering::SeqCst);
         kill();
         self.kills_done.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Starts those again that were killed.
+    pub(crate) fn revive(&self, revive: impl FnOnce()) {
+        revive();
+        self.revivals.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Changes the configuration, to what serves then.

@@ -4,26 +4,27 @@ use std::sync::Arc;
 
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::client::NAME;
 use crate::process::{Files, Serving};
-use crate::pulse::Pulse;
 
-/// The files of a certificate, and those that clients trust.
+/// So many certificates take turns.
+const COUNT: usize = 3;
+
+/// Certificates and their keys, and where the server finds those that it is to show.
 pub(crate) struct Pairs {
+    pairs: [CertifiedKey<KeyPair>; COUNT],
+    shown: usize,
     paths: [String; 2],
-    roots: Vec<CertificateDer<'static>>,
-    /// Trusted long before it is shown: a client that is about to ask has what was trusted before.
-    next: CertifiedKey<KeyPair>,
 }
 
 impl Pairs {
     pub(crate) fn new(files: &Files) -> Self {
-        let (first, next) = (draw(), draw());
-        let paths = write(files, &first);
-        Self { paths, roots: vec![first.cert.der().clone(), next.cert.der().clone()], next }
+        let draw = |_| generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
+        let pairs = std::array::from_fn(draw);
+        let paths = write(files, &pairs[0]);
+        Self { pairs, shown: 0, paths }
     }
 
     /// What the server is told.
@@ -31,11 +32,11 @@ impl Pairs {
         ["--tls-cert", &self.paths[0], "--tls-key", &self.paths[1]]
     }
 
-    /// A client that trusts the last certificates and the next.
+    /// A client that trusts them all.
     pub(crate) fn trusting(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
-        for root in &self.roots {
-            roots.add(root.clone()).expect("a certificate");
+        for pair in &self.pairs {
+            roots.add(pair.cert.der().clone()).expect("a certificate");
         }
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -46,22 +47,12 @@ impl Pairs {
     }
 
     /// Has the server show the next certificate.
-    pub(crate) fn replace(&mut self, files: &Files, serving: &mut Serving, pulse: &Pulse) {
-        let shown = std::mem::replace(&mut self.next, draw());
-        write(files, &shown);
+    pub(crate) fn replace(&mut self, files: &Files, serving: &mut Serving) {
+        self.shown = (self.shown + 1) % COUNT;
+        write(files, &self.pairs[self.shown]);
         serving.signal("HUP");
         serving.line(|line| line.contains("certificate_loaded"));
-        self.roots.push(self.next.cert.der().clone());
-        // Those before the last that was shown are shown by nobody.
-        self.roots = self.roots.split_off(self.roots.len().saturating_sub(3));
-        if let Some(config) = &pulse.tls {
-            *config.write().expect("nobody panicked") = self.trusting();
-        }
     }
-}
-
-fn draw() -> CertifiedKey<KeyPair> {
-    generate_simple_self_signed([NAME.to_owned()]).expect("a certificate")
 }
 
 fn write(files: &Files, pair: &CertifiedKey<KeyPair>) -> [String; 2] {

@@ -17,7 +17,7 @@ pub(crate) struct Row {
     pub(crate) wrongs: usize,
 }
 
-const HEAD: [&str; 15] = [
+const HEAD: [&str; 16] = [
     "under load",
     "secs",
     "requests",
@@ -31,6 +31,7 @@ const HEAD: [&str; 15] = [
     "succ.",
     "p50 ms",
     "p99 ms",
+    "max ms",
     "wrong",
     "at rest: RSS KiB, fds",
 ];
@@ -39,11 +40,16 @@ const HEAD: [&str; 15] = [
 pub(crate) fn print(seed: u64, rows: &mut [Row]) {
     eprintln!("SOAK_SEED={seed}");
     line(&HEAD.map(str::to_owned));
-    rows.iter_mut().for_each(|row| line(&row.cells()));
+    for row in rows {
+        line(&row.cells());
+        if let Some((micros, kind, number)) = row.tally.slowest {
+            eprintln!("    the slowest was #{number} {kind:?}: {} ms", micros / 1000);
+        }
+    }
 }
 
 impl Row {
-    fn cells(&mut self) -> [String; 15] {
+    fn cells(&mut self) -> [String; 16] {
         let Self { tally, deeds, .. } = self;
         tally.micros.sort_unstable();
         let secs = self.time.as_secs_f64();
@@ -67,6 +73,7 @@ impl Row {
             deeds.successions.to_string(),
             percentile(&tally.micros, 50),
             percentile(&tally.micros, 99),
+            percentile(&tally.micros, 100),
             self.wrongs.to_string(),
             levels,
         ]
@@ -80,7 +87,7 @@ fn percentile(micros: &[u32], percent: usize) -> String {
     format!("{:.1}", f64::from(micros) / 1000.0)
 }
 
-fn line(cells: &[String; 15]) {
+fn line(cells: &[String; 16]) {
     let [name, numbers @ ..] = cells;
     let numbers: Vec<String> = numbers.iter().map(|cell| format!("{cell:>9}")).collect();
     eprintln!("{name:<12}{}", numbers.join(" "));

@@ -121,7 +121,7 @@ impl World {
             deeds.changes += 1;
         }
         linger(chance, 600);
-        killed.iter().for_each(|(at, which)| self.branches[*at][*which].revive());
+        pulse.revive(|| killed.iter().for_each(|(at, which)| self.branches[*at][*which].revive()));
         linger(chance, 300);
     }
 }
