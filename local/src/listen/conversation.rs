@@ -268,8 +268,7 @@ async fn watch_over<C: GracefulConnection + Unpin>(
     loop {
         tokio::select! {
             biased;
-            // A client that breaks off or does not speak HTTP ends its own connection only.
-            _ = connection.as_mut() => return End::Closed,
+            // First, or an answer that comes at the same moment would not say that it is the last.
             _ = draining.wait_for(|is| *is), if !attendance.is_draining() => {
                 attendance.drain();
                 if is_http2 {
@@ -278,6 +277,8 @@ async fn watch_over<C: GracefulConnection + Unpin>(
                 }
                 timer.as_mut().reset(Instant::now());
             }
+            // A client that breaks off or does not speak HTTP ends its own connection only.
+            _ = connection.as_mut() => return End::Closed,
             () = timer.as_mut() => match attendance.due(limits, Instant::now()) {
                 Due::Nothing(until) => timer.as_mut().reset(until),
                 Due::Head => return End::Late,
