@@ -37,18 +37,19 @@ pub(super) fn read(value: &Value, at: At<'_>, findings: &mut Findings) -> Map<St
             ),
         }
     }
-    let mut retry = json!({"when": when});
+    let mut retry = Map::from_iter([("when".to_owned(), Value::from(when))]);
     if let Some(text) = member(map, "backoff", at, findings) {
         let at = at.key("backoff");
         match parse(text) {
             Some(base) => {
                 let max = base.max(std::time::Duration::from_secs(LONGEST));
-                retry["backoff"] = json!({"base": seconds(base), "max": seconds(max)});
+                let backoff = json!({"base": seconds(base), "max": seconds(max)});
+                retry.insert("backoff".to_owned(), backoff);
                 findings.note(at, "a bound that doubles: each wait is a random time below it");
             }
             None => findings.obstacle(at, "expected a duration such as 10s, 1m30s or 500ms"),
         }
     }
-    upstream.insert("retry".to_owned(), retry);
+    upstream.insert("retry".to_owned(), retry.into());
     upstream
 }
