@@ -1,7 +1,7 @@
 //! One client: a connection that takes one request after the other, and what came of each.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ impl<S: Read + Write + Send> Stream for S {}
 /// A connection.
 pub(crate) struct Client {
     reader: Reader<Box<dyn Stream>>,
+    /// What is below, TLS or not.
+    socket: TcpStream,
     /// When its last answer was complete, if it had any.
     rests_since: Option<Instant>,
 }
@@ -47,6 +49,7 @@ impl Client {
         let stream = TcpStream::connect(pulse.to)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        let socket = stream.try_clone()?;
         let stream: Box<dyn Stream> = match &pulse.tls {
             None => Box::new(stream),
             Some(config) => {
@@ -56,7 +59,7 @@ impl Client {
                 Box::new(StreamOwned::new(session, stream))
             }
         };
-        Ok(Self { reader: Reader::new(stream), rests_since: None })
+        Ok(Self { reader: Reader::new(stream), socket, rests_since: None })
     }
 
     /// Sends a request; its answer, and whether the connection goes on.
@@ -78,6 +81,13 @@ impl Client {
         let ends =
             head.headers.one("connection").is_some_and(|it| it.eq_ignore_ascii_case("close"));
         (Ended::Whole(head, body), !ends)
+    }
+
+    /// Ends the connection; what is answered though nothing was asked.
+    pub(crate) fn end(mut self) -> Option<Head> {
+        // The server may have closed it.
+        drop(self.socket.shutdown(Shutdown::Write));
+        self.reader.head().ok().flatten()
     }
 
     fn send(&mut self, kind: Kind, number: u64) -> io::Result<()> {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::process::PATIENCE;
 
-/// A process that grew by more than this has lost something.
-const GROWTH_MAX_KIB: u64 = 12 * 1024;
+/// A process that grew by more than this has lost something. After a warm-up of a second it still grows by
+/// up to 9 MiB, to what it then keeps.
+const GROWTH_MAX_KIB: u64 = 16 * 1024;
 /// The same for file descriptors.
 const FDS_MORE_MAX: usize = 4;
 

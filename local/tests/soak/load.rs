@@ -25,7 +25,7 @@ pub(crate) struct Tally {
     /// Lost the rest of an answer with its origin.
     pub(crate) cut: u64,
     pub(crate) connections: u64,
-    /// How long each took, in microseconds.
+    /// How long each took, in microseconds, with its connection if that is new.
     pub(crate) micros: Vec<u32>,
     /// The one that took longest.
     pub(crate) slowest: Option<(u32, Kind, u64)>,
@@ -72,9 +72,10 @@ fn ask(pulse: &Pulse, mut chance: Chance) -> Tally {
     let mut tally = Tally::default();
     let mut kept = None;
     while pulse.goes_on() {
+        let began = Instant::now();
         let Some(mut client) = kept.take().or_else(|| open(pulse, &mut tally)) else { continue };
         let (kind, number) = (Kind::draw(&mut chance), pulse.ledger.draw());
-        let (moment, began) = (pulse.now(), Instant::now());
+        let moment = pulse.now();
         let (ended, goes_on) = client.ask(kind, number);
         let micros = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
         tally.requests += 1;
@@ -83,9 +84,21 @@ fn ask(pulse: &Pulse, mut chance: Chance) -> Tally {
         if let Err(what) = judge(pulse, &moment, (kind, number), ended, &mut tally) {
             pulse.ledger.wrong(format!("#{number} {kind:?} after {} ms: {what}", micros / 1000));
         }
-        kept = (goes_on && !chance.one_in(50)).then_some(client);
+        match goes_on {
+            true if !chance.one_in(50) => kept = Some(client),
+            true => end(pulse, client),
+            false => {}
+        }
     }
+    kept.into_iter().for_each(|client| end(pulse, client));
     tally
+}
+
+/// Ends a connection, on which nothing more may come.
+fn end(pulse: &Pulse, client: Client) {
+    if let Some(head) = client.end() {
+        pulse.ledger.wrong(format!("answered and not asked for: {}", said(&head)));
+    }
 }
 
 fn open(pulse: &Pulse, tally: &mut Tally) -> Option<Client> {

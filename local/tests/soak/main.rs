@@ -99,6 +99,10 @@ impl Soak {
 
     fn changes_and_kills(&mut self) {
         let mut serving = Serving::file(&self.world.path(), &["--workers", "2"]);
+        // Whatever is loaded behind this is a change.
+        if !serving.told().contains("configuration_loaded") {
+            serving.line(|line| line.contains("configuration_loaded"));
+        }
         let pulse = Pulse::new(serving.traffic, &self.ledger);
         let (warming, changing, killing) = (self.part(20), self.part(15), self.part(35));
         self.row("warm-up", &pulse, |world, chance, deeds| {

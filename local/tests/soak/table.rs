@@ -24,7 +24,7 @@ const HEAD: [&str; 16] = [
     "per s",
     "retried",
     "to others",
-    "POST lost",
+    "POST 502",
     "cut",
     "changes",
     "kills",

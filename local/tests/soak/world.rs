@@ -61,9 +61,16 @@ impl World {
     fn document(&self, chance: &mut Chance) -> Value {
         let branches_count = BRANCHES.len() - chance.below(2);
         let branches = BRANCHES.iter().zip(&self.branches).take(branches_count);
+        // One branch may leave its failures to the others. All may not: each could have a dead node, and
+        // every attempt could meet one.
+        let (leaves, which) = (chance.one_in(2), chance.below(branches_count));
         let branches: Vec<Value> = branches
-            .map(|((name, _), origins)| {
-                let upstream = upstream(origins, chance);
+            .enumerate()
+            .map(|(place, ((name, _), origins))| {
+                let mut upstream = upstream(origins, chance);
+                if leaves && place == which {
+                    upstream["retries"] = json!(0);
+                }
                 json!({"name": name, "weight": 1 + chance.below(9), "upstream": upstream})
             })
             .collect();
