@@ -72,7 +72,7 @@ impl Pulse {
     pub(crate) fn revision_since(&self, moment: &Moment) -> Option<String> {
         let revision = self.revision.lock().expect("nobody panicked").clone();
         let turns = self.turns.load(Ordering::SeqCst);
-        revision.filter(|_| turns == moment.turns && turns % 2 == 0)
+        revision.filter(|_| turns == moment.turns && turns.is_multiple_of(2))
     }
 
     /// Kills origins, which are to be revived before others are killed.
