@@ -45,7 +45,7 @@ fn a_probe_is_what_its_upstream_says() {
         }),
     );
     let errands = errands(&snapshot, &Told::default(), at(0));
-    assert_eq!(urls(&errands), ["https://a.example:8443/up?a%23b", "https://[::1]:8443/up?a%23b"]);
+    assert_eq!(urls(&errands), ["https://[::1]:8443/up?a%23b", "https://a.example:8443/up?a%23b"]);
     let [errand, _] = errands.as_slice() else { panic!("two") };
     assert_eq!((errand.method, errand.timeout), (Method::Post, TIMEOUT_MAX));
     assert_eq!(errand.headers, [("x-a".to_owned(), "1".to_owned())]);
@@ -121,7 +121,7 @@ fn what_cloudflare_answers_for_an_origin_is_what_it_says_of_it() {
     }
     assert_eq!(verdict(Probe::Status(299)), None);
     // Unless the document names it.
-    let named = json!({"unhealthy": {"http_statuses": [521], "http_failures": 7}});
+    let named = json!({"healthy": {}, "unhealthy": {"http_statuses": [521], "http_failures": 7}});
     let snapshot = document(&json!({"a:80": 1}), &named);
     let errands = super::errands(&snapshot, &Told::default(), at(0));
     let finding = serde_json::to_value(errands[0].finding(Probe::Status(521))).unwrap_or_default();
