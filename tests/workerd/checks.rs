@@ -170,6 +170,7 @@ fn a_round_has_an_end() {
     let down = lines(&edge, "node_down");
     assert!((39..=40).contains(&down), "{down}");
     timer.ring(&mut edge);
+    timer.ring(&mut edge);
     assert_eq!(down + lines(&edge, "node_down"), 59);
 }
 
