@@ -7,7 +7,7 @@
 //! |--------------------------|-------------------------------------------------------|--------------|
 //! | `/apisix/admin/{kind}/…` | one resource or the list of a kind                    | `resource`   |
 //! | `/apisix/admin/schema/…` | what a resource may say, and whether one may be said  | `schema`     |
-//! | `/splitway/v1/…`         | the whole document, its past, keys, health, explained | `whole`      |
+//! | `/splitway/v1/…`         | the document, its past, keys, health, explanations    | `whole`      |
 
 pub mod door;
 mod listing;

@@ -120,6 +120,11 @@ impl Upstream {
         self.retries.unwrap_or(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
+    /// How a node is picked, as documents write it; nothing where it is by turns.
+    pub(crate) fn method(&self) -> Option<&'static str> {
+        self.method.special()
+    }
+
     /// Whether a node is picked by something in the body of the request.
     pub(crate) fn needs_body(&self) -> bool {
         match &self.method {

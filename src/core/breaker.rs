@@ -30,6 +30,7 @@ mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,7 @@ impl Breaker {
     }
 
     /// For how long nothing will be let through, as far as that is known; zero if something is now.
+    #[cfg(test)]
     pub(crate) fn wait(&self, now: Timestamp) -> Duration {
         let gate = self.gate(now);
         Duration::from_millis(match gate.phase(&self.policy, now) {

@@ -168,6 +168,23 @@ mod tests {
     }
 
     #[test]
+    fn upstreams_of_branches_are_checked_too() {
+        let branch = |host: &str| {
+            let checks = json!({"active": {"healthy": {}}});
+            json!({"weight": 1, "upstream": {"nodes": {host: 1}, "checks": checks}})
+        };
+        let snapshot = compiled(&json!({"routes": [{
+            "id": "r", "uri": "/*", "upstream": {"nodes": {"own:80": 1}},
+            "plugins": {"traffic-split": {"rules": [
+                {"weighted_upstreams": [branch("a:80"), branch("b:80")]},
+            ]}},
+        }]}));
+        let nodes = |checkup: &Checkup| checkup.nodes[0].host.clone();
+        let hosts: Vec<_> = checkups(&snapshot).iter().map(nodes).collect();
+        assert_eq!(hosts, ["a".into(), "b".into()]);
+    }
+
+    #[test]
     fn what_is_known_of_a_node_goes_over_to_the_next_configuration() {
         let first = document(&json!({"a.example:80": 1, "b.example:80": 1}), 1);
         let before = &checkups(&first)[0];

@@ -223,7 +223,7 @@ impl SettingsWire {
         if !self.body_max.is_none_or(|max| (1..=BODY_MAX).contains(&max)) {
             report.fault(at.key("body_max"), format!("expected 1 to {BODY_MAX} bytes"));
         }
-        if !self.replay_max.is_none_or(|max| max <= BODY_MAX) {
+        if self.replay_max.is_some_and(|max| max > BODY_MAX) {
             report.fault(at.key("replay_max"), format!("expected 0 to {BODY_MAX} bytes"));
         }
         Settings {

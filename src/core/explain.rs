@@ -97,6 +97,15 @@ pub struct Pick {
     pub denied: Option<String>,
     /// All branches with their weights.
     pub branches: Vec<Share>,
+    /// How a node of its upstream is picked, where it is not by turns: the `type` of the upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_type: Option<String>,
+    /// How many attempts at other nodes of its upstream may follow one that fails.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub retries: u32,
+    /// Where the request goes if the branch fails: a branch by its name, or `others`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<String>,
 }
 
 /// What a branch is picked by.
@@ -267,6 +276,11 @@ impl Refused {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &u32) -> bool {
     *count == 0
 }
 

@@ -39,6 +39,8 @@
 //!   for nothing ([`facts::NeedsBody`]): no turn was taken, no cookie drawn. [`serve`] reads the body and
 //!   has all of it decided again. Where only the rewrite of the branch asks, the decision stands and the
 //!   body is read before the attempt.
+//! - What comes of attempts, and of the probes that a shell sends to the nodes that [`checkup`] lists,
+//!   decides to which nodes `balance` sends later requests.
 //! - [`explain`] walks the same road with somebody who looks on: no turn is taken and nothing is sent.
 //!
 //! ## The road of a change

@@ -115,6 +115,10 @@ pub(crate) struct RetryWire {
     budget: Option<BudgetWire>,
 }
 
+/// What is to be known about `non_idempotent`.
+pub(crate) const TWICE: &str =
+    "what may have been executed is sent again, a POST too: it may be executed twice";
+
 /// How an upstream wants failed attempts to be followed by others. A clone spends the same budget.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
@@ -135,6 +139,9 @@ impl RetryWire {
         let when = words.map(|words| words.compile(Vocabulary::Nodes, at.key("when"), report));
         let backoff = self.backoff.map(|wire| wire.compile(at.key("backoff"), report));
         let budget = self.budget.map(|wire| wire.compile(at.key("budget"), report));
+        if self.non_idempotent == Some(true) {
+            report.warn(at.key("non_idempotent"), TWICE);
+        }
         Policy {
             when: when.unwrap_or_default(),
             non_idempotent: self.non_idempotent.unwrap_or(false),

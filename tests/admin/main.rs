@@ -159,7 +159,10 @@ fn how_nodes_are_is_not_known_where_nobody_serves() {
     let told = admin.own("GET /health", &Value::Null);
     assert_eq!(told.header("content-type").as_deref(), Some("application/problem+json"));
     let told = told.json();
-    assert_eq!((&told["status"], &told["type"]), (&json!(501), &json!("urn:splitway:problem:health_unknown")));
+    assert_eq!(
+        (&told["status"], &told["type"]),
+        (&json!(501), &json!("urn:splitway:problem:health_unknown"))
+    );
     for (line, status) in [("PUT /health", 405), ("DELETE /health", 405), ("GET /health/x", 404)] {
         assert_eq!(admin.own(line, &json!({})).status, status, "{line}");
     }

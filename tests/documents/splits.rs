@@ -190,6 +190,59 @@ fn keys_and_choices_need_branches() {
     }
 }
 
+/// What is said of a rule with these branches beside what APISIX ignores.
+fn said(branches: &Value, extra: &Value) -> Vec<String> {
+    let mut rule = json!({"weighted_upstreams": branches});
+    rule.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let mut report = Report::default();
+    let document = route_with_split(&json!({"rules": [rule]}));
+    assert!(compile_json(&document.to_string(), 0, &mut report).is_some(), "{report:?}");
+    let said = report.warnings.iter().filter(|it| !it.what.starts_with("APISIX"));
+    said.map(|it| it.to_string().replace(&format!("{AT}/rules/0"), "")).collect()
+}
+
+#[test]
+fn what_has_nowhere_to_go_is_warned_of() {
+    const NOWHERE: &str = "no other branch has a weight: failures go nowhere";
+    const ANYWAY: &str = "no other branch has a weight: requests go to this one whatever it says";
+    let one = json!([{"name": "v1"}, {"name": "v2", "weight": 0, "upstream": "http://b.test"}]);
+    let two = json!([{"name": "v1"}, {"name": "v2", "upstream": "http://b.test"}]);
+    for (branches, extra, expected) in [
+        (&one, json!({"on_failure": {}}), Some(format!("/on_failure/to: {NOWHERE}"))),
+        (&one, json!({"on_failure": {"to": "v1"}}), Some(format!("/on_failure/to: {NOWHERE}"))),
+        (&one, json!({"on_failure": {"to": "v2"}}), None),
+        (&one, json!({"breaker": {}}), Some(format!("/breaker: {ANYWAY}"))),
+        (&two, json!({"on_failure": {"to": "v1"}, "breaker": {}}), None),
+        (
+            &two,
+            json!({"on_failure": {"non_idempotent": true}}),
+            Some("/on_failure/non_idempotent: what may have been executed is sent again, a POST too: it may be executed twice".to_owned()),
+        ),
+    ] {
+        assert_eq!(said(branches, &extra), Vec::from_iter(expected), "{extra}");
+    }
+}
+
+#[test]
+fn retries_that_do_nothing_or_too_much_are_warned_of() {
+    let said = |retry: Value, retries: Value| {
+        let mut upstream = upstream();
+        upstream["retry"] = retry;
+        if !retries.is_null() {
+            upstream["retries"] = retries;
+        }
+        let mut report = Report::default();
+        let document = json!({"routes": [{"uri": "/", "upstream": upstream}]});
+        compile_json(&document.to_string(), 0, &mut report).unwrap();
+        report.warnings.iter().map(|it| it.at.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(json!({}), json!(1)), [""; 0]);
+    assert_eq!(said(json!({}), Value::Null), ["/routes/0/upstream/retry"]);
+    assert_eq!(said(json!({}), json!(0)), ["/routes/0/upstream/retry"]);
+    let twice = json!({"non_idempotent": true});
+    assert_eq!(said(twice, json!(2)), ["/routes/0/upstream/retry/non_idempotent"]);
+}
+
 #[track_caller]
 fn check_same(branches: Value, is_warned: bool) {
     let rules = json!([{"weighted_upstreams": branches}]);

@@ -123,7 +123,10 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance, seen: &mut Seen) {
         }
         let response = Response::new(chance);
         let event = exchange.event(&response);
-        assert!(event.is_none() == (200..400).contains(&splitway_core::head::ResponseHead::status(&response)));
+        assert!(
+            event.is_none()
+                == (200..400).contains(&splitway_core::head::ResponseHead::status(&response))
+        );
         seen.extend(event.and(Some("its attempt failed")));
         let edits = exchange.relay(&response).edits;
         check_edits(&edits);

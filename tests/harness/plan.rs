@@ -130,12 +130,17 @@ fn broken_off_after(steps: Vec<Step>, (bytes, end): (usize, End)) -> Vec<Step> {
 
 /// The same steps, each byte by itself.
 fn drip(steps: Vec<Step>, each: Duration) -> Vec<Step> {
-    let slow = |step| match step {
+    let slow = |step: Step| match &step {
         Step::Send(bytes) => {
-            let one = |byte| [Step::Pause(each), Step::Send(vec![byte])];
-            bytes.into_iter().flat_map(one).collect()
+            let one = |byte: &u8| [Step::Pause(each), Step::Send(vec![*byte])];
+            bytes.iter().flat_map(one).collect()
         }
-        other => vec![other],
+        Step::Wait(_)
+        | Step::Pause(_)
+        | Step::WaitUntilGone
+        | Step::RepeatUntilGone(_)
+        | Step::EchoFrames
+        | Step::End(_) => vec![step],
     };
     steps.into_iter().flat_map(slow).collect()
 }

@@ -100,9 +100,9 @@ routes:
       datadog: {prefer_name: true}
       ldap-auth: {_meta: {disable: true}}
     upstream:
-      keepalive_pool: {size: 4}
+      keepalive_pool: {size: 0}
       pass_host: node
-      nodes: [{host: a, port: 80, weight: 1, priority: 0}]
+      nodes: [{host: a, port: 80, weight: 1}]
 #END
 "#,
         &json!({"routes": [{
@@ -110,14 +110,49 @@ routes:
             "upstream": {"pass_host": "node", "nodes": [{"host": "a", "port": 80, "weight": 1}]},
         }]}),
         &[
-            "/routes/0/upstream/keepalive_pool: left out: APISIX has this key, Splitway does not support it yet",
+            "/routes/0/upstream/keepalive_pool: left out: expected an integer from 1",
             "/routes/0/plugins/datadog: left out: APISIX has this plugin, Splitway does not support it yet",
         ],
-        &[
-            "/routes/0/upstream/nodes/0/priority: left out: without it the same holds",
-            "/routes/0/plugins/ldap-auth: left out: without it the same holds",
-        ],
+        &["/routes/0/plugins/ldap-auth: left out: without it the same holds"],
     );
+}
+
+/// Where its requests go, what follows a failure, and what keeps them away from who fails.
+#[test]
+fn upstreams_are_taken_over_as_they_are() {
+    let text = r#"
+routes:
+  - id: r
+    uri: /r
+    enable_websocket: true
+    upstream_id: u
+    plugins:
+      api-breaker:
+        break_response_code: 503
+        unhealthy: {http_statuses: [500, 502], failures: 3}
+        healthy: {http_statuses: [200], successes: 2}
+upstreams:
+  - id: u
+    type: chash
+    hash_on: header
+    key: x-user
+    scheme: grpcs
+    pass_host: node
+    nodes: [{host: a, port: 443, weight: 1, priority: 1}, {host: b, port: 443, weight: 2}]
+    retries: 2
+    retry_timeout: 3
+    timeout: {connect: 1, send: 2, read: 3}
+    keepalive_pool: {size: 320, idle_timeout: 60, requests: 1000}
+    tls: {verify: true}
+    checks:
+      active: {http_path: /health, healthy: {interval: 60}, unhealthy: {interval: 60, http_failures: 2}}
+      passive: {healthy: {http_statuses: [200]}, unhealthy: {tcp_failures: 3}}
+#END
+"#;
+    let document = splitway_local::document::parse(text, Format::Yaml).unwrap();
+    let no_grpc =
+        "at the edge there is no gRPC: a Worker cannot speak HTTP/2 with trailers to a node";
+    check(text, &document, &[], &[&format!("/upstreams/0/scheme: {no_grpc}")]);
 }
 
 const ALL: &str = "{id: all, uri: /*, upstream: {pass_host: node, nodes: {a: 1}}}";
@@ -262,7 +297,7 @@ routes:
             "routes": [{"id": "c", "uri": "/c", "upstream_id": "fine"}],
         }),
         &[
-            "/upstreams/0: upstream `logs` left out: `scheme`: expected \"http\" or \"https\"",
+            "/upstreams/0: upstream `logs` left out: `scheme`: APISIX has this scheme, Splitway splits HTTP only",
             "/upstreams/1: upstream `found` left out: `discovery_type`: APISIX has this key, Splitway does not support it yet; `service_name`: APISIX has this key, Splitway does not support it yet",
             "/routes/0: route `a` left out: `upstream_id`: there is no upstream `logs`",
             "/routes/1: route `b` left out: `plugins/traffic-split/rules/0/weighted_upstreams/0/upstream_id`: there is no upstream `found`",

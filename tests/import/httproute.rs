@@ -211,18 +211,78 @@ fn what_only_adds_to_a_rule_goes_alone() {
             r#"      filters:
         - {type: RequestMirror, requestMirror: {backendRef: {name: shadow, port: 80}}}
         - {type: CORS, cors: {allowOrigins: ["*"]}}
-      retry: {attempts: 2, codes: [503]}
       sessionPersistence: {sessionName: sticky}
 "#,
         ),
         &json!({"routes": [{"id": "store.shop.0", "uri": "/*", "upstream": web()}]}),
         &[
-            "/spec/rules/0/filters/0: left out: Splitway does not mirror requests",
+            "/spec/rules/0/filters/0: left out: not taken over yet; `mirror` of a rule copies requests",
             "/spec/rules/0/filters/1: left out: Splitway does not answer for CORS",
-            "/spec/rules/0/retry: left out: Splitway tries each request once",
             "/spec/rules/0/sessionPersistence: left out: `sticky` of a rule keeps a client with a branch, not with one pod behind it",
         ],
         &[],
+    );
+}
+
+#[test]
+fn retries_are_those_of_the_upstream() {
+    let failed = ["connect", "timeout", "reset"];
+    for (retry, upstream, losses, notes) in [
+        (
+            "{attempts: 2, codes: [503, 429]}",
+            json!({"retries": 2, "retry": {"when": ["connect", "timeout", "reset", 503, 429]}}),
+            &[][..],
+            &[][..],
+        ),
+        (
+            "{attempts: 0, backoff: 100ms}",
+            json!({"retries": 0, "retry": {"when": failed, "backoff": {"base": 0.1, "max": 1}}}),
+            &[],
+            &["backoff"],
+        ),
+        (
+            "{codes: [302], backoff: 1m}",
+            json!({"retries": 1, "retry": {"when": failed, "backoff": {"base": 60, "max": 60}}}),
+            &["0"],
+            &["retry", "backoff"],
+        ),
+    ] {
+        let text = rule(&format!("      retry: {retry}\n"));
+        let imported = httproute::import(&text, Format::Yaml, SERVICE_DOMAIN).unwrap();
+        let mut expected = upstream;
+        expected["nodes"] = web()["nodes"].clone();
+        assert_eq!(imported.document["routes"][0]["upstream"], expected, "{retry}");
+        let ends = |list: &[splitway_local::import::Loss]| {
+            let end = |loss: &splitway_local::import::Loss| {
+                loss.at.rsplit('/').next().unwrap().to_owned()
+            };
+            list.iter().map(end).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&imported.losses), losses, "{retry}");
+        assert_eq!(ends(&imported.notes), notes, "{retry}");
+        crate::check_sound(&text, &imported);
+        crate::check_complete(&text, &imported);
+    }
+}
+
+/// `request` is for all attempts together, `backendRequest` for each.
+#[test]
+fn no_attempt_begins_when_the_time_of_the_request_is_over() {
+    check(
+        &rule("      retry: {attempts: 1}\n      timeouts: {request: 1m, backendRequest: 4s}\n"),
+        &json!({"routes": [{
+            "id": "store.shop.0", "uri": "/*", "timeout": {"connect": 1, "send": 1, "read": 2},
+            "upstream": {
+                "nodes": {"web.store.svc.cluster.local:80": 1}, "retries": 1, "retry_timeout": 60,
+                "retry": {"when": ["connect", "timeout", "reset"]},
+            },
+        }]}),
+        &[],
+        &[
+            "/spec/rules/0/timeouts/request: not taken over: `backendRequest` is not longer",
+            "/spec/rules/0/timeouts/backendRequest: ends when the head of the response is there, not when its body is",
+            "/spec/rules/0/timeouts/request: of all attempts: none begins after it",
+        ],
     );
 }
 
@@ -279,6 +339,11 @@ fn a_rule_that_cannot_be_had_as_it_is_is_left_out() {
         (
             "timeouts: {request: soon}",
             "`timeouts/request`: expected a duration such as 10s, 1m30s or 500ms",
+        ),
+        ("retry: {attempts: many}", "`retry/attempts`: expected an integer from 0"),
+        (
+            "retry: {backoff: soon}",
+            "`retry/backoff`: expected a duration such as 10s, 1m30s or 500ms",
         ),
         ("future: true", "`future`: a field that is not known here"),
         ("matches: [{cookies: [a]}]", "`matches/0/cookies`: a field that is not known here"),

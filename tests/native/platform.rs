@@ -238,6 +238,10 @@ impl Platform for Memory<'_> {
 
 /// What comes before HTTP, in the words that RFC 9209 has for its failures.
 fn shake_hands(scheme: Scheme, speech: Speech) -> Result<(), Failure> {
+    if scheme.is_grpc() {
+        // All that there is in memory speaks HTTP/1.1.
+        return Err(Failure::HttpProtocolError);
+    }
     match (scheme.is_tls(), speech) {
         (_, Speech::AsAsked) | (false, Speech::Plain) | (true, Speech::Tls(Certificate::Sound)) => {
             Ok(())

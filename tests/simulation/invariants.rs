@@ -23,13 +23,17 @@ struct Story {
     records: Vec<(u16, u32, Option<String>)>,
 }
 
-/// Checks a journal: what there was of documents and requests, and which of these were given up.
+/// How often something happened, by what it was.
+pub(crate) type Seen = BTreeMap<&'static str, usize>;
+
+/// Checks a journal, and counts what is in it: what there was of documents and requests, and which of these were given up.
 pub(crate) fn check(
     journal: &[Entry],
     settings: &[Setting],
     requests: &[Request],
     left: &BTreeSet<usize>,
-) {
+) -> Seen {
+    let mut seen = Seen::new();
     let stories = stories(journal);
     for request in requests {
         let story = &stories[&request.number];
@@ -38,8 +42,33 @@ pub(crate) fn check(
         assert!(times == 1 || (has_left && times == 0), "{request:?} was answered {times} times");
         let Some(document) = story.document else { continue };
         check_story(story, request, &settings[document]);
+        count(story, has_left, &mut seen);
     }
     check_budgets(journal);
+    seen
+}
+
+/// Notes what a request went through.
+fn count(story: &Story, has_left: bool, seen: &mut Seen) {
+    let mut note =
+        |what: &'static str, is_so: bool| *seen.entry(what).or_default() += usize::from(is_so);
+    let Story { attempts, records, .. } = story;
+    let pairs = || attempts.iter().zip(attempts.iter().skip(1));
+    note("a client left", has_left && records.is_empty());
+    note("a node was tried again or another one", pairs().any(|(a, b)| a.branch == b.branch));
+    note("another branch was tried", pairs().any(|(a, b)| a.branch != b.branch));
+    note("a failure was made good", attempts.len() > 1 && records.iter().any(|it| it.0 == 200));
+    note("a failure was the last word", records.iter().any(|it| it.0 >= 500));
+    for (what, weather) in [
+        ("reset", Weather::Resets),
+        ("hung", Weather::Hangs),
+        ("refused", Weather::Refuses),
+        ("broke off", Weather::BrokenStream),
+        ("empty", Weather::EmptyStream),
+        ("an error first", Weather::ErrorStream),
+    ] {
+        note(what, pairs().any(|(failed, _)| failed.weather == weather));
+    }
 }
 
 fn stories(journal: &[Entry]) -> BTreeMap<usize, Story> {

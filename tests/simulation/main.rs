@@ -26,6 +26,7 @@ use splitway_core::serve::{Reply, serve};
 use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_tests::chance::{Chance, environment};
 
+use invariants::Seen;
 use platform::{Effects, Request, Scene};
 use setting::Setting;
 use weather::Climate;
@@ -39,14 +40,21 @@ const REQUESTS_COUNT: usize = 60;
 #[test]
 fn requests_are_answered_once_and_no_limit_is_passed() {
     let first = environment("SIMULATION_SEED", 1);
-    for seed in first..first + environment("SIMULATION_ROUNDS", 1_500) {
+    let rounds = environment("SIMULATION_ROUNDS", 1_500);
+    let mut seen = Seen::new();
+    for seed in first..first + rounds {
         let told = std::panic::catch_unwind(|| simulate(seed));
-        assert!(told.is_ok(), "SIMULATION_SEED={seed} SIMULATION_ROUNDS=1");
+        let told = told.unwrap_or_else(|_| panic!("SIMULATION_SEED={seed} SIMULATION_ROUNDS=1"));
+        told.into_iter().for_each(|(what, count)| *seen.entry(what).or_default() += count);
+    }
+    if rounds >= 100 {
+        let never: Vec<_> = seen.iter().filter(|(_, count)| **count == 0).collect();
+        assert!(seen.len() == 11 && never.is_empty(), "never seen: {never:?} of {seen:?}");
     }
 }
 
 /// Everything of one seed, from beginning to end.
-fn simulate(seed: u64) {
+fn simulate(seed: u64) -> Seen {
     let mut chance = Chance::new(seed);
     let setting = Setting::draw(&mut chance);
     let scene = Rc::new(scene(&setting, &mut chance));
@@ -69,7 +77,7 @@ fn simulate(seed: u64) {
     let left = left.map(|(request, ..)| request.number).collect();
     let requests = requests.iter().map(|(request, ..)| request.clone()).collect::<Vec<_>>();
     assert_eq!(scene.in_flight.get(), 0, "an attempt is still under way");
-    invariants::check(&scene.journal.borrow(), &settings.borrow(), &requests, &left);
+    invariants::check(&scene.journal.borrow(), &settings.borrow(), &requests, &left)
 }
 
 fn compile(setting: &Setting) -> Snapshot {

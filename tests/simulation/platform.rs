@@ -106,8 +106,6 @@ pub(crate) struct Response {
     /// What there is still of a stream, if it is one.
     stream: Option<&'static str>,
     breaks: bool,
-    /// Who answers.
-    pub(crate) branch: String,
 }
 
 impl ResponseHead for Response {
@@ -183,12 +181,10 @@ impl Platform for Effects {
         let climate = &scene.climates[&node];
         let weather = climate.at(scene.world.now());
         let branch = attempt.target.trim_start_matches('/').to_owned();
-        let entry =
-            Entry::Sent { request: self.request, branch: branch.clone(), node, weather, body };
-        self.note(entry);
+        self.note(Entry::Sent { request: self.request, branch, node, weather, body });
         let latency = climate.latency(self.draw());
         scene.world.sleep(latency).await;
-        let answer = |status, stream| Response { status, stream, breaks: false, branch };
+        let answer = |status, stream| Response { status, stream, breaks: false };
         Ok(match weather {
             Weather::Fine => answer(200, Some("data: {\"fine\": true}\n\n")),
             Weather::Refuses => return Err(Failure::ConnectionRefused),

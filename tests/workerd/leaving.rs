@@ -1,6 +1,7 @@
 //! Clients that leave. workerd does not look at the connection of a client before it writes to it, as
 //! Cloudflare's front does, so a Worker in front of Splitway leaves in the place of its client.
 
+use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -16,10 +17,18 @@ fn edge(document: &str) -> Edge {
     Edge::start(&json!({"document": document, "leaving": true}))
 }
 
-/// Asks, and leaves soon after.
-fn leave(edge: &Edge) {
-    let answer = edge.call(&Call::get("/x").header("X-Leave-After", "300"));
-    assert_eq!((answer.status, answer.text().as_str()), (200, "left"));
+fn call(edge: &Edge, when: &str, expected: &str) {
+    let answer = edge.call(&Call::get("/x").header("X-Leave", when));
+    assert_eq!((answer.status, answer.text().as_str()), (200, expected));
+}
+
+/// Asks, and leaves once the upstream has the request.
+fn leave_before_the_head(edge: &Edge, origin: &Origin) {
+    thread::scope(|scope| {
+        scope.spawn(|| call(edge, "when-told", "left"));
+        origin.wait_until("the request", |requests| requests.len() == 1);
+        call(edge, "now", "told");
+    });
 }
 
 /// Waits until the Worker has said this.
@@ -39,7 +48,7 @@ fn check_let_go(origin: &Origin) {
 fn before_the_head_it_ends_the_attempt() {
     let silent = Origin::on_loopback(Act::Silence.into());
     let edge = edge(&everything_to(&silent));
-    leave(&edge);
+    leave_before_the_head(&edge, &silent);
     check_let_go(&silent);
     wait_until_logged(&edge, "http_request_error");
 }
@@ -55,7 +64,7 @@ fn nothing_is_asked_anew() {
     let list = [branch(1, &silent), branch(0, &other)];
     let rule = json!({"weighted_upstreams": list, "on_failure": {"to": "b0"}});
     let edge = edge(&split(&[rule]));
-    leave(&edge);
+    leave_before_the_head(&edge, &silent);
     check_let_go(&silent);
     wait_until_logged(&edge, "http_request_error");
     assert_eq!((silent.count(), other.count()), (1, 0));
@@ -73,7 +82,7 @@ fn behind_the_head_it_ends_the_body() {
     ] {
         let origin = Origin::on_loopback(reply.into());
         let edge = edge(&everything_to(&origin));
-        leave(&edge);
+        call(&edge, "after-a-chunk", "left");
         check_let_go(&origin);
     }
 }

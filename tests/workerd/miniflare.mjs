@@ -4,11 +4,11 @@
 // "coordinator", "kv", "folder", "leaving"}, of which each may be missing: a document for KV, variables and
 // secrets, whether the Durable Object and KV are bound (only KV is, unless said otherwise; "throws" and
 // "hangs" bind one that does nothing else), and where both are kept; with "leaving" there is a Worker in
-// front that breaks a request off so many ms after its begin as its header X-Leave-After says. Then
-// commands: {"put": document} into KV, {"get": true} what is in KV, {"cron": time} a cron trigger that was
-// set for so many ms since the epoch. Its end ends everything. Standard output, one JSON object a line:
-// {"url"} when the Worker listens, {"done": true} after each put, {"value"} after each get, {"outcome"}
-// after each trigger, {"log"} for what the Worker logs.
+// front that breaks a request off as its header X-Leave says: "when-told" by one with "now", or
+// "after-a-chunk" of the body. Then commands: {"put": document} into KV, {"get": true} what is in KV,
+// {"cron": time} a cron trigger that was set for so many ms since the epoch. Its end ends everything.
+// Standard output, one JSON object a line: {"url"} when the Worker listens, {"done": true} after each put,
+// {"value"} after each get, {"outcome"} after each trigger, {"log"} for what the Worker logs.
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -61,14 +61,24 @@ const front = {
   compatibilityDate: JSON.parse(setting("compatibility_date")),
   modules: true,
   script: `
+    let isTold = false;
     export default {
       async fetch(request, { SPLITWAY }) {
-        const time = request.headers.get("x-leave-after");
-        if (time === null) return SPLITWAY.fetch(request);
-        const signal = AbortSignal.timeout(Number(time));
+        const when = request.headers.get("x-leave");
+        if (when === null) return SPLITWAY.fetch(request);
+        if (when === "now") {
+          isTold = true;
+          return new Response("told");
+        }
+        const controller = new AbortController();
+        const watch = async () => {
+          while (!isTold) await scheduler.wait(10);
+          controller.abort();
+        };
+        if (when === "when-told") watch();
         try {
-          const response = await SPLITWAY.fetch(request, { signal });
-          for await (const chunk of response.body);
+          const response = await SPLITWAY.fetch(request, { signal: controller.signal });
+          for await (const chunk of response.body) controller.abort();
           return new Response("stayed");
         } catch {
           return new Response("left");

@@ -122,8 +122,7 @@ impl Prober {
 /// The status that is answered. The rest is not waited for.
 async fn status(stream: Stream, request: Request<Full<Bytes>>) -> Result<u16, Failure> {
     let named = |error: hyper::Error| failure::name(&error);
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(named)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(named)?;
     let mut answer = pin!(sender.send_request(request));
     let response = tokio::select! {
         biased;

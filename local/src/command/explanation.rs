@@ -77,6 +77,15 @@ fn tell_pick(out: &mut impl Write, pick: &Pick) -> io::Result<()> {
     if let Some(point) = &pick.point {
         line(out, "  point", PLAIN, point)?;
     }
+    if let Some(kind) = &pick.upstream_type {
+        line(out, "  nodes", PLAIN, &format!("picked by {kind}"))?;
+    }
+    if pick.retries > 0 {
+        line(out, "  retries", PLAIN, &format!("up to {} at its upstream", pick.retries))?;
+    }
+    if let Some(other) = &pick.on_failure {
+        line(out, "  on failure", PLAIN, &format!("to {other}"))?;
+    }
     if pick.by == By::Whole {
         return Ok(());
     }

@@ -125,7 +125,7 @@ fn nodes_that_refuse_or_say_nothing_or_show_a_wrong_certificate_are_down() {
     }));
     let wrong = tls::origin("other.example", &files.path("ca.pem"), Reply::ok("").into());
     let mut quick = checks();
-    quick["active"]["timeout"] = json!(0.1);
+    quick["active"]["timeout"] = json!(0.5);
     let mut https = checks();
     https["active"]["type"] = json!("https");
     let mut tcp = checks();
@@ -137,9 +137,12 @@ fn nodes_that_refuse_or_say_nothing_or_show_a_wrong_certificate_are_down() {
         (wrong, https, "tls_certificate_error"),
     ] {
         let (files, good) = (Files::new(), Node::new());
-        // A good node that speaks TLS would need a certificate too: there it is down as well.
         let mut serving = checked(&files, &[bad.authority()], &checks);
         assert_eq!(await_event(&mut serving, "node_down", bad.authority()), why);
+        if why == "tls_certificate_error" {
+            // The good node shows none at all.
+            continue;
+        }
         let nodes = json!({"nodes": {good.authority(): 1}});
         assert_eq!(serving.send("PATCH", "/apisix/admin/upstreams/u", &nodes).status, 200);
         let before = bad.requests().iter().filter(|request| request.target == "/").count();

@@ -154,6 +154,44 @@ async fn http2_is_spoken_where_the_node_offers_it() {
 }
 
 #[tokio::test]
+async fn grpcs_is_http2_over_tls() {
+    let authority = Authority::new();
+    let (_dir, ca) = trusted(&authority);
+    let node = Secured::start(&authority, &[b"h2", b"http/1.1"], None).await;
+    let server = serving(&node.node, json!({"scheme": "grpcs"}), Some(ca.clone()));
+    assert_eq!(ask(&server).await.text(), "HTTP/2.0 for splitway.test");
+    // A node that has nothing but HTTP/1.1 and says so.
+    let node = Secured::start(&authority, &[b"http/1.1"], None).await;
+    let refused = ask(&serving(&node.node, json!({"scheme": "grpcs"}), Some(ca))).await;
+    let status = refused.header("proxy-status");
+    assert_eq!(status.as_deref(), Some("splitway; error=tls_protocol_error"));
+}
+
+#[tokio::test]
+async fn a_client_that_switches_protocols_gets_http1_to_a_node_that_offers_both() {
+    use std::io::{Read, Write};
+    let authority = Authority::new();
+    let (_dir, ca) = trusted(&authority);
+    let node = Secured::start(&authority, &[b"h2", b"http/1.1"], None).await;
+    let mut document = everything_to(upstream(&node.node, json!({"scheme": "https"})));
+    document["routes"][0]["enable_websocket"] = true.into();
+    let server = serve_with(&document, |options| options.ca = Some(ca));
+    assert!(ask(&server).await.text().starts_with("HTTP/2.0 "));
+    let address = server.listen_addr();
+    let asking = move || {
+        let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+        let request = "GET / HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("an open socket");
+        stream.set_read_timeout(Some(crate::rig::DEADLINE)).expect("a socket");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an end");
+        answer
+    };
+    let answer = tokio::task::spawn_blocking(asking).await.expect("an answer");
+    assert!(answer.ends_with("HTTP/1.1 for a.test"), "{answer}");
+}
+
+#[tokio::test]
 async fn requests_that_begin_together_share_one_connection_of_http2() {
     let authority = Authority::new();
     let (_dir, ca) = trusted(&authority);

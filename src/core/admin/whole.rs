@@ -153,9 +153,7 @@ fn command(
             let question = Box::new(read_question(body)?);
             Ok(Command::Look(Look::Explain(question, secret.cloned())))
         }
-        (_, ["config" | "explain"] | ["revisions", ..] | ["keys", ..]) => {
-            Err(method_not_allowed())
-        }
+        (_, ["config" | "explain"] | ["revisions", ..] | ["keys", ..]) => Err(method_not_allowed()),
         _ => Err(problem(404, "not_found", "There is nothing here", json!({}))),
     }
 }

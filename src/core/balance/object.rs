@@ -86,6 +86,18 @@ pub(super) enum Method {
     LeastConn,
 }
 
+impl Method {
+    /// Its name in documents, unless it is the one that counts where nothing is said.
+    pub(super) fn special(&self) -> Option<&'static str> {
+        match self {
+            Self::RoundRobin => None,
+            Self::Chash { .. } => Some("chash"),
+            Self::Ewma => Some("ewma"),
+            Self::LeastConn => Some("least_conn"),
+        }
+    }
+}
+
 impl UpstreamObject {
     pub(super) fn compile(&self, at: At<'_>, report: &mut Report) -> Option<Upstream> {
         let faults_before = report.faults.len();
@@ -120,6 +132,10 @@ impl UpstreamObject {
         let (retries, vitals) = (self.retries, Vitals::default());
         let retry = self.retry.as_ref().map(|wire| wire.compile(at.key("retry"), report));
         let retry = retry.unwrap_or_default();
+        if self.retry.is_some() && retries.unwrap_or(u32::from(members.len() > 1)) == 0 {
+            let what = "has no effect: `retries` is 0, as it is with one node where it is not said";
+            report.warn(at.key("retry"), what);
+        }
         let care = Care {
             checks: self.checks.as_ref().map(|wire| wire.compile(at.key("checks"), report)),
             breaker: self.breaker.as_ref().map(|wire| wire.compile(at.key("breaker"), report)),

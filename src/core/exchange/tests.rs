@@ -1,3 +1,5 @@
+mod shares;
+
 use serde_json::{Value, json};
 
 use super::*;

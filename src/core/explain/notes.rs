@@ -117,6 +117,8 @@ impl Pick {
         };
         let (found_in, key) = found.unzip();
         let hash = |key: &String| rule.keyed.as_ref().map(|keyed| keyed.point(key.as_bytes()));
+        let on_failure = rule.fails_over(&picked.how);
+        let upstream = &picked.branch.balancer.upstream;
         let step = (by == By::Turn).then(|| rule.branches.point());
         let share =
             |branch: &Branch| Share { name: branch.name.to_string(), weight: branch.weight.0 };
@@ -128,6 +130,9 @@ impl Pick {
             key,
             denied: picked.denied.clone(),
             branches: rule.branches.list().iter().map(share).collect(),
+            upstream_type: upstream.method().map(str::to_owned),
+            retries: upstream.retries(),
+            on_failure: on_failure.map(|it| it.target(&rule.branches).to_owned()),
         }
     }
 }

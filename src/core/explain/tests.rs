@@ -206,6 +206,35 @@ fn a_turn_is_told_and_not_taken() {
 }
 
 #[test]
+fn what_follows_a_failure_is_told() {
+    let pick = |extra: Value, upstream: Value| {
+        let mut document = split(&json!([rule(extra)]));
+        document["upstreams"] = json!([]);
+        for route in document["routes"].as_array_mut().into_iter().flatten() {
+            route["upstream"] = upstream.clone();
+            route.as_object_mut().expect("a route").remove("upstream_id");
+        }
+        told(&document, &json!({"url": CHAT})).pick.expect("a branch")
+    };
+    let told = pick(
+        json!({"on_failure": {}}),
+        json!({"type": "least_conn", "nodes": {"a": 1, "b": 1, "c": 1}}),
+    );
+    assert_eq!((told.upstream_type.as_deref(), told.retries), (Some("least_conn"), 2));
+    assert_eq!(told.on_failure.as_deref(), Some("others"));
+    let told = pick(json!({"on_failure": {"to": "v2"}}), json!({"nodes": {"a": 1}}));
+    assert_eq!(
+        (told.upstream_type, told.retries, told.on_failure.as_deref()),
+        (None, 0, Some("v2"))
+    );
+    let plain = pick(json!({}), json!({"nodes": {"a": 1}}));
+    let written = serde_json::to_value(&plain).expect("JSON");
+    for key in ["upstream_type", "retries", "on_failure"] {
+        assert_eq!(written.get(key), None);
+    }
+}
+
+#[test]
 fn a_key_is_told_with_its_place_and_its_point() {
     let document = split(&json!([rule(json!({"sticky": {"by": ["header:X-User", "arg:a"]}}))]));
     let pick = |headers: Value| {

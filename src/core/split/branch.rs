@@ -79,6 +79,11 @@ impl Branches {
         self.list.iter().find(|branch| *branch.name == *name)
     }
 
+    /// Whether more than one of them has a weight.
+    pub(super) fn has_choice(&self) -> bool {
+        self.list.iter().filter(|branch| branch.weight > Weight(0)).count() > 1
+    }
+
     /// Gives each of them a breaker.
     pub(super) fn guard(&mut self, policy: breaker::Policy) {
         self.list.iter_mut().for_each(|branch| branch.breaker = Some(Breaker::new(policy)));

@@ -6,7 +6,7 @@ use super::branch::{Branch, Branches};
 use super::{How, Rule};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
-use crate::retry::{FailureWords, Vocabulary, When};
+use crate::retry::{FailureWords, TWICE, Vocabulary, When};
 use crate::rotation::Weight;
 use crate::time::Timestamp;
 
@@ -65,14 +65,16 @@ impl OnFailureWire {
         }
         let to = self.target(branches, at.key("to"), report)?;
         let non_idempotent = self.non_idempotent.unwrap_or(false);
+        if non_idempotent {
+            report.warn(at.key("non_idempotent"), TWICE);
+        }
         Some(OnFailure { to, when, attempts, non_idempotent })
     }
 
     fn target(&self, branches: &Branches, at: At<'_>, report: &mut Report) -> Option<To> {
         let to = self.to.as_ref().map_or(OTHERS, Id::as_str);
         if to == OTHERS {
-            let can_take = branches.list().iter().filter(|branch| branch.weight > Weight(0));
-            if can_take.count() < 2 {
+            if !branches.has_choice() {
                 report.warn(at, "no other branch has a weight: failures go nowhere");
             }
             return Some(To::Others);
@@ -83,7 +85,24 @@ impl OnFailureWire {
             let what = format!("no branch is named `{to}`{}", did_you_mean(to, &names));
             report.fault(at, what);
         }
+        let is_other = |index: usize| {
+            let others = branches.list().iter().enumerate().filter(|(other, _)| *other != index);
+            others.into_iter().any(|(_, branch)| branch.weight > Weight(0))
+        };
+        if place.is_some_and(|index| !is_other(index)) {
+            report.warn(at, "no other branch has a weight: failures go nowhere");
+        }
         place.map(To::Branch)
+    }
+}
+
+impl OnFailure {
+    /// Where requests go, as documents write it: the name of one of `branches`, or all others.
+    pub(crate) fn target<'b>(&self, branches: &'b Branches) -> &'b str {
+        match self.to {
+            To::Others => OTHERS,
+            To::Branch(index) => &branches.at(index).name,
+        }
     }
 }
 

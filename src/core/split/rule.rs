@@ -161,6 +161,10 @@ impl Extras<'_> {
             .mirror
             .and_then(|wire| wire.compile(&branches, scope, self.at.key("mirror"), report));
         if let Some(policy) = breaker {
+            if !branches.has_choice() {
+                let what = "no other branch has a weight: requests go to this one whatever it says";
+                report.warn(self.at.key("breaker"), what);
+            }
             branches.guard(policy);
         }
         let is_sound = report.faults.len() == faults_before;

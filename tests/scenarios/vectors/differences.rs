@@ -90,6 +90,13 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         why: "a name that leads nowhere is a fault where it is written, reached or not",
     },
     Difference {
+        id: "split-edge-031",
+        instead: Steps(
+            r#"[{"request": {"method": "GET", "uri": "/x"}, "expect": {"status": 502}}]"#,
+        ),
+        why: "an upstream that says `grpc` is spoken to in HTTP/2, in a branch, too; not in plain HTTP",
+    },
+    Difference {
         id: "split-edge-038",
         instead: Refuses("/upstream/discovery_type: APISIX has this key, Splitway does not"),
         why: "service discovery is not supported yet; better refused than answered with 500",

@@ -166,14 +166,13 @@ async fn tls_node(name: &str) -> (SocketAddr, JoinHandle<()>) {
     let params = CertificateParams::new([name.to_owned()]).expect("a name");
     let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(issuer.key().serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .expect("versions")
-    .with_no_client_auth()
-    .with_single_cert(vec![issuer.der().clone()], key)
-    .expect("a pair");
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![issuer.der().clone()], key)
+            .expect("a pair");
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let (listener, address) = listener().await;
     let serving = tokio::spawn(async move {

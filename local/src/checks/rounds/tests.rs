@@ -1,5 +1,7 @@
 //! The rounds by a clock that nobody waits for: probes are counted and answered by the test.
 
+#![allow(clippy::indexing_slicing, reason = "a test that panics has failed")]
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -49,7 +51,7 @@ impl World {
     }
 
     async fn answer(self, began: Instant, subject: Arc<Subject>, node: usize) -> Finding {
-        let node = subject.checkup.nodes[node].authority.to_string();
+        let node = subject.checkup.nodes.get(node).expect("a node").authority.to_string();
         let takes = self.with(|inner| {
             inner.asked.push((began.elapsed().as_millis(), node.clone()));
             inner.now_count += 1;
@@ -112,7 +114,7 @@ impl Running {
         let snapshot = self.store.snapshot().expect("a snapshot");
         let checkup = checkups(&snapshot).remove(0);
         let passive = checkup.checks.passive.expect("passive checks");
-        (passive, checkup.nodes[node].health.clone())
+        (passive, checkup.nodes.get(node).expect("a node").health.clone())
     }
 
     /// Ends it, and gives what was told: event, node and why.
@@ -267,4 +269,22 @@ async fn a_probe_that_panics_is_as_if_it_had_not_been() {
     let rounds = tokio::time::timeout(Duration::from_millis(5500), rounds.run());
     assert!(rounds.await.is_err());
     assert_eq!(*count.lock().unwrap_or_else(PoisonError::into_inner), 5);
+}
+
+/// As many as a large installation has, all at the same moment.
+#[tokio::test(start_paused = true)]
+async fn many_upstreams_all_get_their_turn() {
+    let upstream = |number: usize| {
+        let nodes: BTreeMap<String, u32> =
+            (0..5).map(|node| (format!("n{node}-{number}:1"), 1)).collect();
+        json!({"id": format!("u{number}"), "nodes": nodes, "checks": tcp(1, 1)})
+    };
+    let upstreams: Vec<Value> = (0..1000).map(upstream).collect();
+    let running = Running::start(&json!({"upstreams": upstreams}).to_string(), 256).await;
+    running.world.with(|inner| inner.takes = Duration::from_millis(10));
+    running.pass(10).await;
+    let count = running.world.with(|inner| inner.asked.len());
+    // 5000 nodes of which 256 are asked at once take 200 ms a round.
+    assert_eq!(count, 50_000);
+    assert_eq!(running.world.with(|inner| inner.most_count), 256);
 }

@@ -19,6 +19,8 @@ pub(super) struct Backend {
     node: String,
     weight: u64,
     edits: Edits,
+    /// What its upstream says about further attempts.
+    pub(super) retry: Map<String, Value>,
 }
 
 /// Reads the backends of a rule, whose own filters come before theirs.
@@ -89,7 +91,7 @@ fn backend(
     let edits = filter::read(filters, at.key("filters"), findings).after(rule);
     let namespace = namespace.unwrap_or(owner.namespace);
     let node = format!("{name}.{namespace}.{}:{port}", owner.service_domain);
-    Some(Backend { name: name.to_owned(), node, weight, edits })
+    Some(Backend { name: name.to_owned(), node, weight, edits, retry: Map::new() })
 }
 
 fn number(map: &Map<String, Value>, key: &str, at: At<'_>, findings: &mut Findings) -> Option<u64> {
@@ -135,10 +137,13 @@ pub(super) fn targets(backends: &[Backend], path: &PathMatch) -> Map<String, Val
 impl Backend {
     fn upstream(&self, weight: u64) -> Value {
         let nodes = json!({&self.node: weight});
-        match &self.edits.hostname {
-            Some(host) => json!({"nodes": nodes, "pass_host": "rewrite", "upstream_host": host}),
-            None => json!({"nodes": nodes}),
+        let mut upstream = self.retry.clone();
+        upstream.insert("nodes".to_owned(), nodes);
+        if let Some(host) = &self.edits.hostname {
+            upstream.insert("pass_host".to_owned(), "rewrite".into());
+            upstream.insert("upstream_host".to_owned(), host.clone().into());
         }
+        upstream.into()
     }
 
     fn branch(&self, path: &PathMatch) -> Value {

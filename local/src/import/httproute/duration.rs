@@ -11,7 +11,7 @@ use super::read::{Findings, member, members};
 const PHASE_MAX: Duration = Duration::from_secs(86_400);
 
 /// The duration that a text like `1m30s` or `500ms` is: up to four numbers with units.
-fn parse(text: &str) -> Option<Duration> {
+pub(super) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     for _ in 0..4 {
@@ -56,13 +56,19 @@ pub(super) fn timeout(value: &Value, at: At<'_>, findings: &mut Findings) -> Opt
         "ends when the head of the response is there, not when its body is",
     );
     // Quarters of milliseconds can be written exactly, and are added up to the whole again.
-    let phase = |share: u32| (shorter.1 / 4).saturating_mul(share).min(PHASE_MAX).as_secs_f64();
-    let seconds = |share| number(phase(share));
-    Some(json!({"connect": seconds(1), "send": seconds(1), "read": seconds(2)}))
+    let phase = |share: u32| seconds((shorter.1 / 4).saturating_mul(share).min(PHASE_MAX));
+    Some(json!({"connect": phase(1), "send": phase(1), "read": phase(2)}))
 }
 
-/// Whole seconds without a decimal point.
-fn number(seconds: f64) -> Value {
+/// How long a request may take with all its attempts, where that is said; no longer than a day.
+pub(super) fn of_all_attempts(timeouts: &Value) -> Option<Value> {
+    let request = parse(timeouts.get("request")?.as_str()?)?;
+    (!request.is_zero()).then(|| seconds(request.min(PHASE_MAX)))
+}
+
+/// Seconds, whole ones without a decimal point.
+pub(super) fn seconds(duration: Duration) -> Value {
+    let seconds = duration.as_secs_f64();
     match format!("{seconds}").parse::<u64>() {
         Ok(whole) => whole.into(),
         Err(_) => seconds.into(),

@@ -51,7 +51,8 @@ impl Edits {
             }
             "URLRewrite" => return self.read_rewrite(filter, at, findings),
             "RequestMirror" => {
-                return findings.lose(at, "left out: Splitway does not mirror requests");
+                return findings
+                    .lose(at, "left out: not taken over yet; `mirror` of a rule copies requests");
             }
             "CORS" => return findings.lose(at, "left out: Splitway does not answer for CORS"),
             "RequestRedirect" => "Splitway does not redirect",

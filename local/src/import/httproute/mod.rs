@@ -14,6 +14,7 @@ mod filter;
 mod headers;
 mod matching;
 mod read;
+mod retry;
 mod rule;
 
 use std::cmp::Reverse;

@@ -8,7 +8,7 @@ use splitway_core::fault::{At, Fault};
 use super::backend::{self, Backend};
 use super::matching::{self, Match};
 use super::read::{Findings, list, member, members};
-use super::{Draft, Owner, duration, filter};
+use super::{Draft, Owner, duration, filter, retry};
 use crate::document;
 
 /// What became of a rule.
@@ -92,19 +92,23 @@ fn common(
     let filters = list(map, "filters", at, findings);
     let edits = filter::read(filters, at.key("filters"), findings);
     let backends = list(map, "backendRefs", at, findings);
-    let backends = backend::read(backends, &edits, owner, at.key("backendRefs"), findings);
+    let mut backends = backend::read(backends, &edits, owner, at.key("backendRefs"), findings);
     let timeouts = map.get("timeouts").filter(|timeouts| !timeouts.is_null());
     let timeout = timeouts.and_then(|value| duration::timeout(value, at.key("timeouts"), findings));
-    for (key, what) in [
-        ("retry", "left out: Splitway tries each request once"),
-        (
-            "sessionPersistence",
-            "left out: `sticky` of a rule keeps a client with a branch, not with one pod behind it",
-        ),
-    ] {
-        if map.get(key).is_some_and(|value| !value.is_null()) {
-            findings.lose(at.key(key), what);
+    if let Some(value) = map.get("retry").filter(|value| !value.is_null()) {
+        let mut members = retry::read(value, at.key("retry"), findings);
+        if let Some(seconds) = timeouts.and_then(duration::of_all_attempts) {
+            members.insert("retry_timeout".to_owned(), seconds);
+            let what = "of all attempts: none begins after it";
+            findings.note(at.key("timeouts").key("request"), what);
         }
+        backends.iter_mut().for_each(|backend| backend.retry.clone_from(&members));
+    }
+    if map.get("sessionPersistence").is_some_and(|value| !value.is_null()) {
+        findings.lose(
+            at.key("sessionPersistence"),
+            "left out: `sticky` of a rule keeps a client with a branch, not with one pod behind it",
+        );
     }
     Common { id: format!("{}.{name}", owner.id), timeout, backends }
 }

@@ -193,6 +193,9 @@ fn road(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u8]) -> 
         point: None,
         denied: None,
         branches: Vec::new(),
+        upstream_type: None,
+        retries: 0,
+        on_failure: None,
     });
     happened
 }
