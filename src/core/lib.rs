@@ -40,7 +40,8 @@
 //!   has all of it decided again. Where only the rewrite of the branch asks, the decision stands and the
 //!   body is read before the attempt.
 //! - What comes of attempts, and of the probes that a shell sends to the nodes that [`checkup`] lists,
-//!   decides to which nodes `balance` sends later requests.
+//!   decides to which nodes `balance` sends later requests. At the edge probes go out in [`rounds`], and
+//!   the coordinator's [`register`] keeps what they find for all isolates.
 //! - [`explain`] walks the same road with somebody who looks on: no turn is taken and nothing is sent.
 //!
 //! ## The road of a change

@@ -78,8 +78,8 @@ impl Register {
             let values = [number(round)];
             sql.query("INSERT OR REPLACE INTO rounds (one, round) VALUES (1, ?1)", &values)?;
             sql.query("DELETE FROM nodes WHERE probed < ?1", &[number(oldest)])?;
-            let probed = nodes.iter().filter(|(_, row)| row.probed == round);
-            probed.map(|(key, row)| write(sql, key, *row)).collect()
+            let mut probed = nodes.iter().filter(|(_, row)| row.probed == round);
+            probed.try_for_each(|(key, row)| write(sql, key, *row))
         })?;
         (self.round, self.nodes) = (round, nodes);
         Ok(())

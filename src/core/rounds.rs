@@ -171,7 +171,7 @@ const fn of_front(probe: Probe) -> Probe {
         Probe::Status(520) => Probe::Status(0),
         Probe::Status(521 | 523 | 525 | 526 | 530) => Probe::TcpFailure,
         Probe::Status(522 | 524) => Probe::Timeout,
-        other => other,
+        Probe::Status(_) | Probe::TcpFailure | Probe::Timeout | Probe::Connected => probe,
     }
 }
 
