@@ -71,13 +71,14 @@ pub(crate) fn the_quicker_node_is_asked_more(target: &mut impl Target) {
 /// A spare node gets nothing while one before it serves, and all that this one fails.
 pub(crate) fn a_spare_node_serves_where_the_first_fails(target: &mut impl Target) {
     let failing = Script::new(|request| match request.target.as_str() {
-        "/bad" => Act::Close,
+        "/bad" => Reply::status(503).body("no").into(),
         _ => Reply::ok("first").into(),
     });
     let (first, spare) = (target.origin(failing), target.origin(Reply::ok("spare")));
     for kind in ["roundrobin", "least_conn", "ewma", "chash"] {
         let before = (first.count(), spare.count());
-        let mut upstream = upstream_of(&[(&spare, 0), (&first, 1)], &json!({"type": kind}));
+        let more = json!({"type": kind, "retry": {"when": [503]}});
+        let mut upstream = upstream_of(&[(&spare, 0), (&first, 1)], &more);
         if kind == "chash" {
             upstream["key"] = json!("uri");
         }
