@@ -8,12 +8,13 @@
 use splitway_core::access::{Access, Caller, KeyHash};
 use splitway_core::admin::answer;
 use splitway_core::admin::door::Door;
-use splitway_core::config::Published;
 use splitway_core::coordinator::{Command, Coordinator as Ledgers, Done, Refusal};
 use splitway_core::fault::Report;
 use splitway_core::platform::Control;
-use splitway_core::publish::{Publisher, WRITE_MAX, has_news, next_look, question};
+use splitway_core::publish::{Publisher, WRITE_MAX, has_news, next_look};
 use splitway_core::refresh::LENGTH_MAX;
+use splitway_core::register::Register;
+use splitway_core::rounds::{Round, Told, line};
 use splitway_core::seal::Secret;
 use splitway_core::serve::within;
 use splitway_core::sql::SqlStorage;
@@ -44,6 +45,13 @@ pub(crate) const CLIENT: &str = "x-splitway-client";
 const NEWS: &str = "/news";
 const NEWS_URL: &str = "https://coordinator.internal/news";
 
+/// Where rounds of probes ask what is known of nodes, and report what they found out.
+const ROUND: &str = "/round";
+const ROUND_URL: &str = "https://coordinator.internal/round";
+
+/// The most that it tells, in bytes: a document and how nodes are.
+const TOLD_MAX: usize = 2 * LENGTH_MAX;
+
 const KEEP_REVISIONS: &str = "SPLITWAY_KEEP_REVISIONS";
 const KEEP_DAYS: &str = "SPLITWAY_KEEP_DAYS";
 
@@ -66,24 +74,35 @@ pub(crate) async fn send(
     Ok(response.unchecked_into())
 }
 
-/// A document that is newer than `known`, if there is one.
+/// What is new to somebody who asks so and has heard of `round`.
 pub(crate) async fn news(
     env: &Env,
-    known: Option<Published>,
-) -> std::result::Result<Option<Vec<u8>>, String> {
+    question: &str,
+    round: u64,
+) -> std::result::Result<Vec<u8>, String> {
+    ask(env, &format!("{NEWS_URL}?{round}"), question).await
+}
+
+/// Reports what a round found out, if there was one; what is known of all nodes then.
+pub(crate) async fn round(env: &Env, round: Option<&Round>) -> std::result::Result<Told, String> {
+    let round = serde_json::to_string(&round).map_err(|error| error.to_string())?;
+    let told = ask(env, ROUND_URL, &round).await?;
+    serde_json::from_slice(&told).map_err(|error| error.to_string())
+}
+
+async fn ask(env: &Env, url: &str, body: &str) -> std::result::Result<Vec<u8>, String> {
     let ask = async {
         let init = RequestInit::new();
         init.set_method("POST");
-        init.set_body(&question(known.as_ref()).into());
-        send(env, &web_sys::Request::new_with_str_and_init(NEWS_URL, &init)?).await
+        init.set_body(&body.into());
+        send(env, &web_sys::Request::new_with_str_and_init(url, &init)?).await
     };
     let response = ask.await.map_err(|error| telemetry::message(&error))?;
     match response.status() {
-        204 => Ok(None),
-        200 => buffer(response.body(), LENGTH_MAX)
-            .await
-            .map(Some)
-            .map_err(|_| "what it told broke off".to_owned()),
+        204 => Ok(Vec::new()),
+        200 => {
+            buffer(response.body(), TOLD_MAX).await.map_err(|_| "what it told broke off".to_owned())
+        }
         other => Err(format!("it answered with status {other}")),
     }
 }
@@ -103,6 +122,7 @@ pub(crate) struct Coordinator {
 struct Owner {
     ledgers: Ledgers<SqlStorage<Database>>,
     publisher: Publisher,
+    register: Register,
     /// The document as it is published, and its revision.
     text: Option<(u64, Rc<str>)>,
 }
@@ -140,11 +160,13 @@ impl DurableObject for Coordinator {
         let request = request.inner();
         let head = EdgeHead::naming_client(request, CLIENT);
         let is_first = self.owner.borrow().is_none();
-        let told = if head.path() == NEWS {
-            self.tell_news(request).await
-        } else {
-            let answer = answer(self, self.door.prefix(), &head, Clone::clone(request)).await;
-            give(&answer).map(Response::from)
+        let told = match head.path() {
+            NEWS => self.tell_news(request, &head).await,
+            ROUND => self.note_round(request).await,
+            _ => {
+                let answer = answer(self, self.door.prefix(), &head, Clone::clone(request)).await;
+                give(&answer).map(Response::from)
+            }
         };
         if is_first {
             // What is due may be so for another reason than when the alarm was set: KV is bound now.
@@ -185,6 +207,7 @@ impl Coordinator {
         let database = Database::new(self.state.storage());
         let storage = SqlStorage::open(database, &drawn()?)?;
         let publisher = Publisher::restore(storage.sql())?;
+        let register = Register::restore(storage.sql())?;
         // Without a key the door is shut; nobody knows the one that is drawn.
         let own = KeyHash::of(&admin::key(&self.env).map_or_else(drawn, Ok)?);
         let access = Access::new(own, self.door.networks().to_vec());
@@ -200,7 +223,7 @@ impl Coordinator {
         if snapshot.is_none() {
             telemetry::ledger_faulty(&report);
         }
-        Ok(Owner { ledgers, publisher, text: None })
+        Ok(Owner { ledgers, publisher, register, text: None })
     }
 
     /// Writes what is due to KV. That it is under way, and how it went, is remembered.
@@ -260,14 +283,39 @@ impl Coordinator {
         }
     }
 
-    async fn tell_news(&self, request: &web_sys::Request) -> Result<Response> {
+    async fn tell_news(&self, request: &web_sys::Request, head: &EdgeHead) -> Result<Response> {
         let question = buffer(request.body(), LENGTH_MAX).await.unwrap_or_default();
-        let news =
-            self.with(|owner| has_news(&question, owner.ledgers.ledger()).then(|| owner.text()));
+        // Isolates of an earlier deployment ask for no round.
+        let known: Option<u64> = head.query().and_then(|known| known.parse().ok());
+        let news = self.with(|owner| {
+            let text = has_news(&question, owner.ledgers.ledger()).then(|| owner.text());
+            (known.and_then(|known| owner.register.told(known, now())), text)
+        });
         match news {
-            Ok(Some(text)) => Response::ok(&*text),
-            Ok(None) => Ok(Response::empty()?.with_status(204)),
+            Ok((None, Some(text))) => Response::ok(&*text),
+            Ok((Some(told), text)) => Response::ok(line(&told) + text.as_deref().unwrap_or("")),
+            Ok((None, None)) => Ok(Response::empty()?.with_status(204)),
             Err(_) => Ok(Response::empty()?.with_status(503)),
+        }
+    }
+
+    async fn note_round(&self, request: &web_sys::Request) -> Result<Response> {
+        let round = buffer(request.body(), LENGTH_MAX).await.unwrap_or_default();
+        let Ok(round) = serde_json::from_slice::<Option<Round>>(&round) else {
+            return Ok(Response::empty()?.with_status(400));
+        };
+        let told = self.with(|owner| {
+            let Owner { register, ledgers, .. } = owner;
+            let sql = ledgers.storage().sql();
+            let noted = round.map_or(Ok(()), |round| register.note(&round, sql));
+            noted.map(|()| register.all())
+        });
+        match told.and_then(|told| told) {
+            Ok(told) => Response::from_json(&told),
+            Err(error) => {
+                telemetry::ledger_unavailable(&error.to_string());
+                Ok(Response::empty()?.with_status(503))
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 //! `worker::Response` loses the reason phrase, and both cost copies.
 
 mod admin;
+mod checks;
 mod coordinator;
 mod database;
 mod platform;
@@ -19,8 +20,9 @@ use std::rc::Rc;
 use splitway_core::admin::door::Way;
 use splitway_core::problem::Answer;
 use splitway_core::serve::{Reply, serve, shadow};
+use splitway_core::time::Timestamp;
 use worker::web_sys::{Headers, Request, Response, ResponseInit};
-use worker::{Context, Env, Result, event};
+use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event};
 
 use crate::platform::{EdgeBody, EdgeHead, EdgePlatform};
 
@@ -43,6 +45,14 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
         Reply::Refuse(answer, _) => give(&answer),
     }
+}
+
+/// A round of health checks, each minute.
+#[event(scheduled)]
+async fn scheduled(event: ScheduledEvent, env: Env, _: ScheduleContext) {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a date in ms")]
+    let at = Timestamp::from_millis(event.schedule() as u64);
+    checks::round(&env, at).await;
 }
 
 /// The answer as a response.

@@ -1,7 +1,9 @@
 //! The configuration at the edge: one document in KV, or newer from the coordinator, held by the
 //! isolate as the core's [`Held`] says.
 
+use splitway_core::publish::question;
 use splitway_core::refresh::{Found, Held, LENGTH_MAX, Pace, Plan, Reads, seconds};
+use splitway_core::rounds::parts;
 use splitway_core::serve::{both, within};
 use splitway_core::snapshot::Snapshot;
 use std::cell::RefCell;
@@ -44,6 +46,21 @@ pub(crate) async fn snapshot(env: &Env, context: &Context) -> Option<Arc<Snapsho
             HELD.with_borrow(Held::snapshot)
         }
     }
+}
+
+/// The same for somebody who has time: what is due is read first.
+pub(crate) async fn latest(env: &Env) -> Option<Arc<Snapshot>> {
+    let pace = pace(env);
+    let plan = HELD.with_borrow_mut(|held| held.plan(platform::now(), pace));
+    if let Plan::ServeAndRead(_, reads) | Plan::ReadFirst(reads) = plan {
+        read(env, reads).await;
+    }
+    HELD.with_borrow(Held::snapshot)
+}
+
+/// Whether isolates ask the coordinator what is new.
+pub(crate) fn is_asking(env: &Env) -> bool {
+    pace(env).check.is_some()
 }
 
 /// Writes a document to KV.
@@ -115,12 +132,16 @@ async fn document(env: &Env) -> Result<Option<Uint8Array>, JsValue> {
 
 /// Asks the coordinator for something newer and takes it over.
 async fn ask_coordinator(env: &Env, limit: Duration) {
-    let known = HELD.with_borrow(|held| held.published().cloned());
-    let answer = within(coordinator::news(env, known), Delay::from(limit)).await;
+    let (question, round) = HELD.with_borrow(|held| (question(held.wanted()), held.round()));
+    let answer = within(coordinator::news(env, &question, round), Delay::from(limit)).await;
     match answer.unwrap_or_else(|| Err("it takes too long".to_owned())) {
         Ok(told) => {
-            let found = told.as_deref().map_or(Found::Nothing, Found::Document);
+            let (round, document) = parts(&told);
+            let found = document.map_or(Found::Nothing, Found::Document);
             let taken = HELD.with_borrow_mut(|held| held.take_told(found, phase()));
+            if let Some(round) = round {
+                HELD.with_borrow_mut(|held| held.take_round(&round));
+            }
             telemetry::taken(&taken);
         }
         Err(error) => {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use splitway_core::coordinator::Refusal;
 use splitway_core::fault::Report;
 use splitway_core::refresh::Taken;
+use splitway_core::rounds::NodeTold;
 use splitway_core::telemetry::{Fields, Record};
 use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
@@ -111,6 +112,18 @@ pub(crate) fn published(revision: u64, bytes: usize) {
 /// A revision of the ledger is not in KV yet.
 pub(crate) fn unpublished(error: &str) {
     console_error!("{}", json!({"event": "publishing_failed", "error": error}));
+}
+
+/// A node that came up or went down.
+pub(crate) fn turned(node: &NodeTold, is_up: bool) {
+    let event = if is_up { "node_up" } else { "node_down" };
+    let line = json!({"event": event, "upstream": node.upstream, "node": node.authority});
+    if is_up { console_log!("{line}") } else { console_warn!("{line}") }
+}
+
+/// Nodes should be checked and cannot be.
+pub(crate) fn unprobed(why: &str) {
+    console_warn!("{}", json!({"event": "checks_off", "why": why}));
 }
 
 /// What the runtime says about an error.

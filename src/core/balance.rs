@@ -116,8 +116,13 @@ impl Upstream {
 
     /// How many attempts may follow the first: as many as there are other nodes, unless it says.
     pub(crate) fn retries(&self) -> u32 {
-        let others = self.members.len().saturating_sub(1);
+        let others = self.candidates().saturating_sub(1);
         self.retries.unwrap_or(u32::try_from(others).unwrap_or(u32::MAX))
+    }
+
+    /// How many nodes something can go to.
+    pub(crate) fn candidates(&self) -> usize {
+        self.members.iter().filter(|placed| placed.weight > Weight(0)).count()
     }
 
     /// How a node is picked, as documents write it; nothing where it is by turns.

@@ -87,7 +87,6 @@ enum Way {
 
 impl Pass {
     /// Whether the breaker let the request through. One that is sent all the same does not count.
-    #[cfg(test)]
     pub(crate) fn is_admitted(self) -> bool {
         self.way != Way::Forced
     }

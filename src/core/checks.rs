@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::statuses::Statuses;
 
-pub use health::{Change, Counts, Health, Phase, Probe};
+pub use health::{Change, Counts, Health, Phase, Probe, Verdict};
 pub use schedule::Schedule;
 pub(crate) use wire::ChecksWire;
 

@@ -31,8 +31,9 @@ use crate::problem::{Answer, Failure, Problem};
 use crate::retry::{Event, retry_after};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::{How, Means, Mirror, Picked, Rule, Section};
+use crate::split::{Branch, How, Means, Mirror, Picked, Rule, Section};
 use crate::telemetry::{Original, proof};
+use crate::time::Timestamp;
 
 /// One request to one node.
 #[derive(Debug)]
@@ -216,16 +217,25 @@ impl<'a> Exchange<'a> {
     ) -> Option<Shadow> {
         let decision = self.decision.as_ref().ok()?;
         let original = Original { branch: decision.course.branch.name.clone(), status, duration };
-        let mut shadow = decision.shadow(head, body, original, means)?;
+        let is_kept = self.snapshot.is_some_and(|it| body.len() <= it.replay_max());
+        let mut shadow = is_kept.then(|| decision.shadow(head, body, original, means))??;
         shadow.revision = self.revision().map(Into::into);
         Some(shadow)
     }
 
+    /// How long the body of a response may pause.
+    pub fn idle(&self) -> Duration {
+        let timeouts = self.decision.as_ref().map(Decision::timeouts);
+        timeouts.unwrap_or_default().between_pieces()
+    }
+
     /// Whether the beginning of the body says whether this response is any good, so that it is read before
     /// anything is relayed.
-    pub fn asks_opening(&self, response: &impl ResponseHead) -> bool {
-        let asks = |decision: &Decision<'_>| decision.course.asks_opening();
-        response.status() == 200
+    pub fn asks_opening(&self, response: &impl ResponseHead, is_kept: bool) -> bool {
+        let asks =
+            |decision: &Decision<'_>| decision.method != "HEAD" && decision.course.asks_opening();
+        is_kept
+            && response.status() == 200
             && self.decision.as_ref().is_ok_and(asks)
             && is_event_stream(response)
     }
@@ -255,7 +265,7 @@ impl<'a> Exchange<'a> {
         let decision = self.decision.as_mut().ok()?;
         let asked = || response?.header("retry-after");
         let retry_after = event.and_then(|_| retry_after(&asked()?, means.now));
-        let has_key = head.header("idempotency-key").is_some();
+        let has_key = head.header("idempotency-key").is_some_and(|key| !key.is_empty());
         let status = response.map(ResponseHead::status);
         let method = &*decision.method;
         let once = Once { method, has_key, is_kept, status, retry_after };
@@ -288,6 +298,9 @@ impl<'a> Exchange<'a> {
         means: Means<'_>,
     ) -> Result<Attempt<'a>, Problem> {
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
+        if !means.is_trial {
+            decision.arrive(body, means.now);
+        }
         let (route, upstream) = (decision.route, &*decision.course.branch.balancer.upstream);
         let draft = decision.rewritten(head, body)?;
         let node = decision.begin(head, body, means).ok_or(Problem::UpstreamGone)?;
@@ -452,9 +465,23 @@ impl<'a> Decision<'a> {
         let removals = Override::removals(overrides, &facts);
         draft.edits.follow(removals);
         let course = Course::new(rule, picked.branch, &picked.how);
-        let mirror = rule.mirror.as_ref().filter(|mirror| mirror.takes(means));
+        let mirror = rule.mirror.as_ref();
+        let mirror = mirror.filter(|it| it.takes(&rule.branches, picked.branch, means));
         let (method, response) = (draft.method.clone(), Edits::default());
         Ok(Ok(Self { route, matched, breakers, draft, picked, course, mirror, method, response }))
+    }
+
+    /// Arrives at the branch, or at another one where that cannot be.
+    fn arrive(&mut self, body: Body<'_>, now: Timestamp) {
+        // Those that change a body cannot have one that was not read.
+        let is_read = matches!(body, Body::Whole(_));
+        let fits = |branch: &Branch| {
+            is_read || !(branch.rewrite.needs_body() || branch.balancer.upstream.needs_body())
+        };
+        self.course.arrive(now, fits);
+        if self.course.attempts == 0 {
+            self.picked.branch = self.course.branch;
+        }
     }
 
     /// The node for an attempt, which has begun.

@@ -40,7 +40,8 @@
 //!   has all of it decided again. Where only the rewrite of the branch asks, the decision stands and the
 //!   body is read before the attempt.
 //! - What comes of attempts, and of the probes that a shell sends to the nodes that [`checkup`] lists,
-//!   decides to which nodes `balance` sends later requests.
+//!   decides to which nodes `balance` sends later requests. At the edge probes go out in [`rounds`], and
+//!   the coordinator's [`register`] keeps what they find for all isolates.
 //! - [`explain`] walks the same road with somebody who looks on: no turn is taken and nothing is sent.
 //!
 //! ## The road of a change
@@ -116,6 +117,7 @@ mod shape;
 pub mod schema;
 pub mod snapshot;
 pub mod checkup;
+pub mod rounds;
 pub mod survey;
 pub mod impact;
 pub mod refresh;
@@ -127,6 +129,7 @@ pub mod references;
 pub mod patch;
 pub mod storage;
 pub mod sql;
+pub mod register;
 pub mod publish;
 pub mod access;
 pub mod coordinator;

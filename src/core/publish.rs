@@ -18,8 +18,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::config::{FORMAT, Published};
+use crate::config::FORMAT;
 use crate::ledger::Ledger;
+use crate::refresh::Wanted;
 use crate::sql::{Cell, Sql};
 use crate::storage::StorageError;
 use crate::time::Timestamp;
@@ -158,10 +159,15 @@ pub fn next_look(
 }
 
 /// What an isolate asks the one who has the ledger: is there something newer than this?
-pub fn question(known: Option<&Published>) -> String {
-    let told =
-        |it: &Published| json!({"format": FORMAT, "ledger": it.ledger, "revision": it.revision});
-    known.map_or(Value::Null, told).to_string()
+pub fn question(wanted: Wanted<'_>) -> String {
+    let told = match wanted {
+        Wanted::Any => Value::Null,
+        Wanted::Newer(it) => {
+            json!({"format": FORMAT, "ledger": it.ledger, "revision": it.revision})
+        }
+        Wanted::None => Value::from("nothing"),
+    };
+    told.to_string()
 }
 
 /// Whether the ledger has news for whoever asked. One to which nothing was ever put has none: it must
@@ -183,6 +189,7 @@ pub fn has_news(question: &[u8], ledger: &Ledger) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Published;
 
     const START_MS: u64 = 1_000_000;
 
@@ -323,15 +330,16 @@ mod tests {
         let empty = Ledger::new("a");
         let ledger = Ledger::restore("a", 7, 7, []);
         let asked = |name: &str, revision| {
-            question(Some(&Published { ledger: name.into(), revision })).into_bytes()
+            question(Wanted::Newer(&Published { ledger: name.into(), revision })).into_bytes()
         };
-        assert!(has_news(question(None).as_bytes(), &ledger));
+        assert!(has_news(question(Wanted::Any).as_bytes(), &ledger));
+        assert!(!has_news(question(Wanted::None).as_bytes(), &ledger));
         assert!(has_news(&asked("a", 6), &ledger));
         assert!(has_news(&asked("b", 9), &ledger));
         assert!(!has_news(&asked("a", 7), &ledger));
         assert!(!has_news(&asked("a", 8), &ledger));
         assert!(!has_news(b"nonsense", &ledger));
-        for question in [question(None).into_bytes(), asked("a", 0), asked("b", 1)] {
+        for question in [question(Wanted::Any).into_bytes(), asked("a", 0), asked("b", 1)] {
             assert!(!has_news(&question, &empty));
         }
     }

@@ -24,7 +24,10 @@
 //! | longer ago, and that brought no answer    | asks beside the request: one that is away costs    |
 //! |                                           | nobody time                                        |
 //! | at any time, and what is held is no       | nothing about it: somebody put a document into KV  |
-//! | ledger's                                  | by hand, and that is what serves                   |
+//! | ledger's, and checks no nodes             | by hand, and that is what serves                   |
+//!
+//! Its answer may also say how nodes are ([`rounds`](crate::rounds)); where nodes are checked, a document
+//! that is no ledger's is asked about for that alone.
 //!
 //! A request that waits for one source waits for the other too if that is due, both at once.
 //!
@@ -40,8 +43,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkup::checkups;
 use crate::config::Published;
 use crate::fault::{At, Report};
+use crate::rounds::{Heard, Told};
 use crate::snapshot::{Revision, Snapshot, compile_json};
 use crate::time::Timestamp;
 
@@ -132,8 +137,22 @@ pub struct Held {
     snapshot: Option<Arc<Snapshot>>,
     /// The document that the Snapshot was compiled from.
     text: Option<Revision>,
+    /// Whether its nodes are checked.
+    is_checked: bool,
+    heard: Heard,
     kv: Kv,
     coordinator: Coordinator,
+}
+
+/// What the coordinator is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'h> {
+    /// Any document.
+    Any,
+    /// A newer one.
+    Newer(&'h Published),
+    /// None: one that somebody put into KV serves.
+    None,
 }
 
 #[derive(Debug, Default)]
@@ -172,6 +191,25 @@ impl Held {
     /// Which ledger published what is held, if one did.
     pub fn published(&self) -> Option<&Published> {
         self.snapshot.as_ref()?.published()
+    }
+
+    /// What the coordinator is asked for.
+    pub fn wanted(&self) -> Wanted<'_> {
+        match (&self.snapshot, self.published()) {
+            (None, _) => Wanted::Any,
+            (Some(_), Some(published)) => Wanted::Newer(published),
+            (Some(_), None) => Wanted::None,
+        }
+    }
+
+    /// The last round of probes that was heard of.
+    pub const fn round(&self) -> u64 {
+        self.heard.round()
+    }
+
+    /// Takes over what a round of probes found out.
+    pub fn take_round(&mut self, told: &Told) {
+        self.heard.take(told, self.snapshot.as_deref());
     }
 
     /// What a request at `now` should do.
@@ -245,9 +283,9 @@ impl Held {
 
     fn coordinator_need(&self, now: Timestamp, pace: Pace) -> Need {
         let Some(check) = pace.check else { return Need::No };
-        let is_by_hand = self.snapshot.is_some() && self.published().is_none();
+        let is_of_use = self.wanted() != Wanted::None || self.is_checked;
         let age = now.since(self.coordinator.asked_at);
-        if is_by_hand || age < check {
+        if !is_of_use || age < check {
             Need::No
         } else if age < check * 2 || self.coordinator.is_away {
             Need::Beside
@@ -309,6 +347,8 @@ impl Held {
             None => snapshot,
         };
         let revision = snapshot.revision().clone();
+        self.is_checked = !checkups(&snapshot).is_empty();
+        self.heard.apply(Some(&snapshot));
         (self.snapshot, self.text) = (Some(Arc::new(snapshot)), Some(digest));
         Taken::Loaded(revision)
     }

@@ -227,11 +227,12 @@ async fn walk<'a, P: Platform>(
         let (came, event) = attempt(platform, exchange, head, upload, replay_max).await?;
         let is_kept = matches!(upload, Upload::Read(_));
         let now = means(platform, &chance);
-        match (exchange.settle(event.as_ref(), came.as_ref().ok(), head, is_kept, now), came) {
-            (Some(Duration::ZERO), _) => {}
-            (Some(pause), _) => platform.sleep(pause).await,
-            (None, Ok(response)) => return Ok(response),
-            (None, Err(failure)) => return Err(Problem::Upstream(failure)),
+        let pause = exchange.settle(event.as_ref(), came.as_ref().ok(), head, is_kept, now);
+        let Some(pause) = pause else { return came.map_err(Problem::Upstream) };
+        // Its connection is of more use to others.
+        drop(came);
+        if !pause.is_zero() {
+            platform.sleep(pause).await;
         }
     }
 }
@@ -250,39 +251,42 @@ async fn attempt<'a, P: Platform>(
         Some(bytes) => platform.body(bytes),
         None => upload.give(platform, replay_max.is_none()),
     };
-    let deadline = attempt.timeouts.until_head();
-    let came = within(
-        async {
-            let mut response = platform.send(&attempt, head, body).await?;
-            let mut event = exchange.event(&response);
-            if let Some(Event::Failed(failure)) = event {
-                return Err(failure);
-            }
-            if exchange.asks_opening(&response) {
-                event = opening(platform, &mut response).await?;
-            }
-            Ok((response, event))
-        },
-        platform.sleep(deadline),
-    );
-    Ok(match came.await.unwrap_or(Err(Failure::HttpResponseTimeout)) {
-        Ok((response, event)) => (Ok(response), event),
-        Err(failure) => (Err(failure), Some(Event::Failed(failure))),
+    let deadline = platform.sleep(attempt.timeouts.until_head());
+    let came = within(platform.send(&attempt, head, body), deadline).await;
+    let mut response = match came.unwrap_or(Err(Failure::HttpResponseTimeout)) {
+        Ok(response) => response,
+        Err(failure) => return Ok((Err(failure), Some(Event::Failed(failure)))),
+    };
+    let event = exchange.event(&response);
+    if let Some(Event::Failed(failure)) = event {
+        return Ok((Err(failure), event));
+    }
+    let is_kept = matches!(upload, Upload::Read(_));
+    if !exchange.asks_opening(&response, is_kept) {
+        return Ok((Ok(response), event));
+    }
+    Ok(match opening(platform, &mut response, exchange.idle()).await {
+        Ok(event) => (Ok(response), event),
+        // It may still be at it.
+        Err(failure @ Failure::HttpResponseTimeout) => (Err(failure), Some(Event::Failed(failure))),
+        // It broke off without an event, and nothing of it was relayed.
+        Err(failure) => (Err(failure), Some(Event::Empty)),
     })
 }
 
-/// Reads the beginning of a stream of events until it is clear whether it is any good.
+/// Reads the beginning of a stream of events, which may pause for so long, until it is clear whether it is
+/// any good.
 async fn opening<P: Platform>(
     platform: &P,
     response: &mut P::Response,
+    idle: Duration,
 ) -> Result<Option<Event>, Failure> {
     let mut opening = Opening::new(OPENING_MAX);
     loop {
-        let verdict = match platform.peek(response).await {
-            Ok(Some(bytes)) => opening.feed(&bytes),
-            Ok(None) => Some(opening.end()),
-            // Nothing of it has been relayed.
-            Err(failure) => return Err(failure),
+        let next = within(platform.peek(response), platform.sleep(idle)).await;
+        let verdict = match next.unwrap_or(Err(Failure::HttpResponseTimeout))? {
+            Some(bytes) => opening.feed(&bytes),
+            None => Some(opening.end()),
         };
         match verdict {
             None => {}

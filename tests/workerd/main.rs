@@ -6,6 +6,7 @@
     reason = "this program is tests: a panic is how they fail"
 )]
 
+mod checks;
 mod edge;
 mod door;
 mod keeping;

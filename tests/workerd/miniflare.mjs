@@ -5,9 +5,10 @@
 // secrets, whether the Durable Object and KV are bound (only KV is, unless said otherwise; "throws" and
 // "hangs" bind one that does nothing else), and where both are kept; with "leaving" there is a Worker in
 // front that breaks a request off as its header X-Leave says: "when-told" by one with "now", or
-// "after-a-chunk" of the body. Then commands: {"put": document} into KV, {"get": true} what is in KV. Its end ends everything. Standard
-// output, one JSON object a line: {"url"} when the Worker listens, {"done": true} after each put,
-// {"value"} after each get, {"log"} for what the Worker logs.
+// "after-a-chunk" of the body. Then commands: {"put": document} into KV, {"get": true} what is in KV,
+// {"cron": time} a cron trigger that was set for so many ms since the epoch. Its end ends everything.
+// Standard output, one JSON object a line: {"url"} when the Worker listens, {"done": true} after each put,
+// {"value"} after each get, {"outcome"} after each trigger, {"log"} for what the Worker logs.
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -106,6 +107,11 @@ for (let command = await next(); command !== undefined; command = await next()) 
   if (command.put !== undefined) {
     await kv.put("config", command.put);
     say({ done: true });
+  } else if (command.cron !== undefined) {
+    const worker = await miniflare.getWorker("splitway");
+    const scheduledTime = new Date(command.cron);
+    const { outcome } = await worker.scheduled({ cron: "* * * * *", scheduledTime });
+    say({ outcome });
   } else {
     say({ value: (await kv.get("config")) ?? "" });
   }

@@ -73,6 +73,13 @@ impl Miniflare {
         self.wait_for("value")
     }
 
+    /// Has a cron trigger ring that was set for this time, in milliseconds since the epoch; waits until
+    /// what it does is done.
+    pub(crate) fn ring(&mut self, at_ms: u64) {
+        self.tell(&json!({"cron": at_ms}));
+        assert_eq!(self.wait_for("outcome"), "ok");
+    }
+
     /// Ends workerd and what runs it at once, as the loss of a machine would.
     pub(crate) fn kill(mut self) {
         let children = children(self.process.id());

@@ -21,9 +21,22 @@ type AnyError = Box<dyn Error + Send + Sync>;
 /// can still say so; if the answer has begun already, the body breaks off.
 #[derive(Debug)]
 pub(crate) struct ClientBody {
-    incoming: Incoming,
+    /// Gone when it is dropped.
+    incoming: Option<Incoming>,
+    is_ended: bool,
     /// None where there is no limit, and where nothing is to come.
     patience: Option<Patience>,
+    /// None where nothing is to come, and when something was told.
+    news: Option<oneshot::Sender<News>>,
+}
+
+/// What whoever answers is told of a body.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Nothing comes of it.
+    Stalled,
+    /// Nobody wants this rest of it.
+    Left(Incoming),
 }
 
 #[derive(Debug)]
@@ -34,7 +47,6 @@ struct Patience {
     is_waiting: bool,
     /// Whoever answers was told, and drops this.
     is_told: bool,
-    stalled: Option<oneshot::Sender<()>>,
 }
 
 /// The client sends nothing more of a body that has not ended.
@@ -43,33 +55,54 @@ struct Patience {
 pub(crate) struct Stalled;
 
 impl ClientBody {
-    /// A body, and what resolves when nothing comes of it for as long as `timeout`.
+    /// A body, and where it is told if nothing comes of it for as long as `timeout`, or if it is dropped
+    /// before its end.
     pub(crate) fn new(
         incoming: Incoming,
         timeout: Option<Duration>,
-    ) -> (Self, Option<oneshot::Receiver<()>>) {
-        let Some(timeout) = timeout.filter(|_| !incoming.is_end_stream()) else {
-            return (Self { incoming, patience: None }, None);
-        };
-        let (stalled, is_stalled) = oneshot::channel();
-        let stalled = Some(stalled);
-        let patience =
-            Some(Patience { timeout, timer: None, is_waiting: false, is_told: false, stalled });
-        (Self { incoming, patience }, Some(is_stalled))
+    ) -> (Self, Option<oneshot::Receiver<News>>) {
+        let is_ended = incoming.is_end_stream();
+        let incoming = Some(incoming);
+        if is_ended {
+            return (Self { incoming, is_ended, patience: None, news: None }, None);
+        }
+        let (news, told) = oneshot::channel();
+        let patience = timeout.map(|timeout| Patience {
+            timeout,
+            timer: None,
+            is_waiting: false,
+            is_told: false,
+        });
+        (Self { incoming, is_ended, patience, news: Some(news) }, Some(told))
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if !self.is_end_stream()
+            && let (Some(incoming), Some(news)) = (self.incoming.take(), self.news.take())
+        {
+            // Where the answer has begun already, nobody is there to be told.
+            drop(news.send(News::Left(incoming)));
+        }
     }
 }
 
 impl Patience {
     /// Waits for bytes; ready if that took too long and there is nobody to tell it to.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        news: &mut Option<oneshot::Sender<News>>,
+    ) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
         if !self.is_waiting {
             self.is_waiting = true;
             timer.as_mut().reset(Instant::now() + self.timeout);
         }
         ready!(timer.as_mut().poll(context));
-        if let Some(stalled) = self.stalled.take() {
-            self.is_told = stalled.send(()).is_ok();
+        if let Some(news) = news.take() {
+            self.is_told = news.send(News::Stalled).is_ok();
         }
         if self.is_told { Poll::Pending } else { Poll::Ready(()) }
     }
@@ -84,24 +117,29 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
         let body = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut body.incoming).poll_frame(context) {
+        let Some(incoming) = &mut body.incoming else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(context) {
+            body.is_ended |= !matches!(frame, Some(Ok(_)));
             if let Some(patience) = &mut body.patience {
                 patience.is_waiting = false;
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(AnyError::from)));
         }
         match &mut body.patience {
-            Some(patience) => patience.poll(context).map(|()| Some(Err(AnyError::from(Stalled)))),
+            Some(patience) => {
+                let stalled = patience.poll(context, &mut body.news);
+                stalled.map(|()| Some(Err(AnyError::from(Stalled))))
+            }
             None => Poll::Pending,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.is_ended || self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default()
     }
 }
 

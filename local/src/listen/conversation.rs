@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONNECTION;
+use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1::Parts;
 use hyper::server::conn::{http1, http2};
@@ -25,7 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::attendance::{Attendance, Due, Presence};
-use super::body::{Attended, ClientBody};
+use super::body::{Attended, ClientBody, News};
 use super::channel::Channel;
 use super::limits::Limits;
 use super::tls::Current;
@@ -54,6 +55,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// once would reset the connection, and the answer with it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MAX: usize = 1024 * 1024;
+
+/// How much is read, and for how long, of a body that nobody wants, so that its connection can go on.
+const LEFT_MAX: u64 = 64 * 1024;
+const LEFT_TIME: Duration = Duration::from_secs(1);
 
 /// Who answers the requests of a listener.
 pub(crate) trait Site: Send + Sync + 'static {
@@ -263,8 +268,7 @@ async fn watch_over<C: GracefulConnection + Unpin>(
     loop {
         tokio::select! {
             biased;
-            // A client that breaks off or does not speak HTTP ends its own connection only.
-            _ = connection.as_mut() => return End::Closed,
+            // First, or an answer that comes at the same moment would not say that it is the last.
             _ = draining.wait_for(|is| *is), if !attendance.is_draining() => {
                 attendance.drain();
                 if is_http2 {
@@ -273,6 +277,8 @@ async fn watch_over<C: GracefulConnection + Unpin>(
                 }
                 timer.as_mut().reset(Instant::now());
             }
+            // A client that breaks off or does not speak HTTP ends its own connection only.
+            _ = connection.as_mut() => return End::Closed,
             () = timer.as_mut() => match attendance.due(limits, Instant::now()) {
                 Due::Nothing(until) => timer.as_mut().reset(until),
                 Due::Head => return End::Late,
@@ -342,14 +348,55 @@ async fn answer<S: Site>(
     request: Request<Incoming>,
 ) -> Response<S::Body> {
     let (parts, incoming) = request.into_parts();
-    let (body, stalled) = ClientBody::new(incoming, host.limits.body);
+    let is_http2 = parts.version == Version::HTTP_2;
+    let has_to_be_asked = parts.headers.contains_key(EXPECT);
+    let (body, told) = ClientBody::new(incoming, host.limits.body);
     let answering = host.site.answer(client, Request::from_parts(parts, body));
-    let Some(stalled) = stalled else { return answering.await };
-    tokio::select! {
-        biased;
-        Ok(()) = stalled => last(S::whole(host.site.refuse(Problem::RequestTimeout))),
-        response = answering => response,
+    let Some(mut told) = told else { return answering.await };
+    let mut answering = pin!(answering);
+    let mut left = None;
+    let response = loop {
+        tokio::select! {
+            biased;
+            Ok(news) = &mut told, if left.is_none() => match news {
+                News::Stalled => return last(S::whole(host.site.refuse(Problem::RequestTimeout))),
+                News::Left(rest) => left = Some(rest),
+            },
+            response = answering.as_mut() => break response,
+        }
+    };
+    if left.is_none()
+        && let Ok(News::Left(rest)) = told.try_recv()
+    {
+        left = Some(rest);
     }
+    // HTTP/2 ends the request alone. Who waits to be asked for a body is not asked for one in vain.
+    let goes_on = match left.filter(|_| !is_http2) {
+        Some(rest) => !has_to_be_asked && drained(rest).await,
+        None => true,
+    };
+    if goes_on { response } else { last(response) }
+}
+
+/// Reads the rest of a body that nobody wants, and whether that was done: the connection can go on then.
+/// Otherwise it has to end, and the client is to know before it sends another request on it.
+async fn drained(mut rest: Incoming) -> bool {
+    let mut left = LEFT_MAX;
+    if rest.size_hint().lower() > left {
+        return false;
+    }
+    let draining = async {
+        while let Some(frame) = rest.frame().await {
+            let Ok(frame) = frame else { return false };
+            let count = frame.data_ref().map_or(0, |data| data.len());
+            let Some(less) = left.checked_sub(u64::try_from(count).unwrap_or(u64::MAX)) else {
+                return false;
+            };
+            left = less;
+        }
+        true
+    };
+    timeout(LEFT_TIME, draining).await.unwrap_or(false)
 }
 
 /// The same answer, behind which the connection is closed.

@@ -24,4 +24,5 @@ mod secure;
 mod requests;
 mod takeover;
 mod tls;
+mod unread;
 mod validate;

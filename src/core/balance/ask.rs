@@ -49,6 +49,7 @@ impl Tried {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.low.count_ones() as usize + self.high.len()
     }

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Upstream;
-use super::ask::Ask;
+use super::ask::{Ask, Tried};
 use super::object::Method;
 use super::ring::Ring;
 use super::vital::{InFlight, Vital};
 use crate::breaker::WHOLE;
 use crate::node::{Node, Placed};
 use crate::rotation::{Rotation, Unpickable, Walk, Weight};
+use crate::time::Timestamp;
 
 /// One use of an upstream, with its own walk over the nodes: two branches that share an upstream and
 /// one walk would each see only every other node.
@@ -71,6 +72,18 @@ impl Balancer {
         let whatever = self.tiers.iter().enumerate();
         let whatever = whatever.map(|(number, tier)| self.pick_in(number, tier, ask, &|_| WHOLE));
         by_health.chain(whatever).flatten().next()
+    }
+
+    /// Whether there is a node for another attempt: one that was not tried and is not down, or any that was
+    /// not tried where all of them are.
+    pub(crate) fn has_left(&self, tried: &Tried, now: Timestamp) -> bool {
+        let candidates = || {
+            let members = self.upstream.members.iter().zip(self.upstream.vitals()).enumerate();
+            members.filter(|(_, (placed, _))| placed.weight > Weight(0))
+        };
+        let is_any_up = candidates().any(|(_, (_, vital))| vital.share(now) > 0);
+        candidates()
+            .any(|(index, (_, vital))| !tried.has(index) && (!is_any_up || vital.share(now) > 0))
     }
 
     /// The node at this position.

@@ -126,7 +126,7 @@ impl Health {
 
     /// Counts the result of a probe.
     pub fn note_active(&self, active: &Active, probe: Probe) -> Option<Change> {
-        self.note(&active.limits, probe)
+        self.note_verdict(active.limits.verdict(probe)?)
     }
 
     /// Counts the result of a request; for one that brought a connection and nothing else, nothing.
@@ -134,9 +134,24 @@ impl Health {
         match probe {
             Probe::Connected => None,
             Probe::Status(_) | Probe::TcpFailure | Probe::Timeout => {
-                self.note(&passive.limits, probe)
+                self.note_verdict(passive.limits.verdict(probe)?)
             }
         }
+    }
+
+    /// Takes over what somebody else knows of the node.
+    pub fn set(&self, phase: Phase) {
+        self.0.store(State { phase, counts: [0; 4] }.pack(), Ordering::Relaxed);
+    }
+
+    /// All that is known, as a number below 2^40 for [`Health::restore`].
+    pub fn word(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The health of a node of which this was known, see [`Health::word`].
+    pub fn restore(word: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(State::unpack(word).pack())))
     }
 
     /// How long after a probe the next one is due; `None` for never.
@@ -144,8 +159,9 @@ impl Health {
         if self.is_up() { active.interval_up } else { active.interval_down }
     }
 
-    fn note(&self, limits: &Limits, probe: Probe) -> Option<Change> {
-        let (counter, limit) = counter(limits, probe)?;
+    /// Counts what a result counts for, where somebody else knows the limits.
+    pub fn note_verdict(&self, verdict: Verdict) -> Option<Change> {
+        let Verdict { counter, limit } = verdict;
         // One word is all of the state, so that nothing beside it is ordered by it.
         let count = |packed| Some(State::unpack(packed).count(counter, limit)?.pack());
         let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).ok()?;
@@ -160,7 +176,8 @@ impl Health {
 }
 
 /// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Counter {
     Success,
     Http,
@@ -168,20 +185,30 @@ enum Counter {
     Timeout,
 }
 
-/// Which counter a result counts in, and how many are enough; none for a status that says nothing.
-fn counter(limits: &Limits, probe: Probe) -> Option<(Counter, u8)> {
-    match probe {
-        Probe::Connected => Some((Counter::Success, limits.successes)),
-        Probe::TcpFailure => Some((Counter::Tcp, limits.tcp_failures)),
-        Probe::Timeout => Some((Counter::Timeout, limits.timeouts)),
-        // A status in both lists speaks for the node, as in APISIX.
-        Probe::Status(status) if limits.healthy.contains(status) => {
-            Some((Counter::Success, limits.successes))
-        }
-        Probe::Status(status) if status == 0 || limits.unhealthy.contains(status) => {
-            Some((Counter::Http, limits.http_failures))
-        }
-        Probe::Status(_) => None,
+/// What a result counts for, and how many of these are enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    counter: Counter,
+    limit: u8,
+}
+
+impl Limits {
+    /// What a result counts for; nothing for a status that says nothing.
+    pub fn verdict(&self, probe: Probe) -> Option<Verdict> {
+        let (counter, limit) = match probe {
+            Probe::Connected => (Counter::Success, self.successes),
+            Probe::TcpFailure => (Counter::Tcp, self.tcp_failures),
+            Probe::Timeout => (Counter::Timeout, self.timeouts),
+            // A status in both lists speaks for the node, as in APISIX.
+            Probe::Status(status) if self.healthy.contains(status) => {
+                (Counter::Success, self.successes)
+            }
+            Probe::Status(status) if status == 0 || self.unhealthy.contains(status) => {
+                (Counter::Http, self.http_failures)
+            }
+            Probe::Status(_) => return None,
+        };
+        Some(Verdict { counter, limit })
     }
 }
 

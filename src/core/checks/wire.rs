@@ -189,6 +189,13 @@ impl ActiveWire {
         if [up, down].into_iter().flatten().any(|secs| secs < EDGE_INTERVAL) {
             report.warn(at, "at the edge nodes are probed once a minute at best");
         }
+        if self.r#type == Some(Protocol::Tcp) {
+            report.warn(at.key("type"), "at the edge no node is probed by `tcp`");
+        }
+        if self.host.is_some() && self.r#type != Some(Protocol::Tcp) {
+            let what = "at the edge a probe asks for the node's own name";
+            report.warn(at.key("host"), what);
+        }
         if self.r#type == Some(Protocol::Https) && self.https_verify_certificate == Some(false) {
             let what = "at the edge the certificates of nodes are always verified";
             report.warn(at.key("https_verify_certificate"), what);
@@ -458,6 +465,7 @@ mod tests {
         assert_eq!(
             texts(&report.warnings),
             [
+                "/active/host: at the edge a probe asks for the node's own name",
                 "/active/https_verify_certificate: at the edge the certificates of nodes are always verified"
             ],
         );
@@ -477,6 +485,11 @@ mod tests {
             };
             assert_eq!(texts(&report.warnings), warnings, "{active}");
         }
+        let (_, report) = compile(&json!({"active": {"type": "tcp", "healthy": {"interval": 60}}}));
+        assert_eq!(
+            texts(&report.warnings),
+            ["/active/type: at the edge no node is probed by `tcp`"],
+        );
         let (_, report) =
             compile(&json!({"active": {"healthy": {"interval": 60}}, "passive": {"type": "tcp"}}));
         assert_eq!(

@@ -8,7 +8,7 @@ use crate::checks::{Passive, Probe};
 use crate::node::Node;
 use crate::problem::Failure;
 use crate::retry::{Event, may_repeat};
-use crate::split::{Branch, How, Means, Rule};
+use crate::split::{Branch, How, Means, OnFailure, Rule};
 use crate::time::Timestamp;
 
 /// What has been tried, and what is under way.
@@ -16,8 +16,14 @@ pub(super) struct Course<'a> {
     pub(super) rule: &'a Rule,
     /// The branch of the attempt that is under way, or else of the next.
     pub(super) branch: &'a Branch,
+    /// Whether the request was picked for one branch and no other.
+    is_forced: bool,
+    /// The key of who asks, where another branch is to be found by it.
+    key: Option<Box<str>>,
     /// Branches that failed.
     failed: Vec<&'a Branch>,
+    /// What the breaker of this branch is to be told, once for all attempts at it.
+    visit: Visit<'a>,
     /// The nodes of this branch that were tried.
     tried: Tried,
     /// Attempts at this branch, and in all.
@@ -26,7 +32,6 @@ pub(super) struct Course<'a> {
     /// When the first attempt at this branch began.
     since: Timestamp,
     going: Option<Going<'a>>,
-    can_fail_over: bool,
 }
 
 /// What decides whether a request may be sent once more.
@@ -46,22 +51,61 @@ pub(super) struct Once<'m> {
 
 impl<'a> Course<'a> {
     pub(super) fn new(rule: &'a Rule, branch: &'a Branch, how: &How) -> Self {
+        let is_forced = *how == How::Forced;
+        let key = match how {
+            How::Key { key, .. } if rule.on_failure().is_some() => Some(key.as_str().into()),
+            How::Key { .. } | How::Whole | How::Turn | How::Issued { .. } | How::Forced => None,
+        };
         Self {
             rule,
             branch,
+            is_forced,
+            key,
             failed: Vec::new(),
+            visit: Visit::default(),
             tried: Tried::default(),
             attempts_here: 0,
             attempts: 0,
             since: Timestamp::from_millis(0),
             going: None,
-            can_fail_over: rule.fails_over(how).is_some(),
         }
+    }
+
+    /// What becomes of the request where its branch fails. Who asks for a branch by name wants that one.
+    fn on_failure(&self) -> Option<&'a OnFailure> {
+        self.rule.on_failure().filter(|_| !self.is_forced)
     }
 
     /// Whether there can be more than one attempt.
     pub(super) fn can_go_on(&self) -> bool {
-        self.can_fail_over || self.branch.balancer.upstream.retries() > 0
+        self.on_failure().is_some() || self.branch.balancer.upstream.retries() > 0
+    }
+
+    /// Whether a branch failed the request, or serves it.
+    pub(super) fn has_been_at(&self, branch: &Branch) -> bool {
+        let is = |other: &Branch| std::ptr::eq(other, branch);
+        is(self.branch) || self.failed.iter().any(|failed| is(failed))
+    }
+
+    /// Arrives at the branch. Since it was picked, which may be long ago where the body of the request was
+    /// waited for, its breaker may have opened, or have let through as many probes as it does: the request
+    /// then goes to another branch for which `fits` holds, unless it was to be this one.
+    pub(super) fn arrive(&mut self, now: Timestamp, fits: impl Fn(&Branch) -> bool) {
+        if self.visit.has_begun {
+            return;
+        }
+        for _ in self.rule.branches.list() {
+            let pass = self.branch.breaker.as_ref().map(|breaker| (breaker, breaker.enter(now)));
+            let is_out = pass.is_some_and(|(_, pass)| !pass.is_admitted());
+            let is_free = !self.is_forced && self.failed.is_empty();
+            self.visit = Visit { has_begun: true, pass, since: now };
+            let is_other = |branch: &Branch| fits(branch) && !self.has_been_at(branch);
+            let other = (is_out && is_free).then(|| self.rule.branches.next_fine(is_other, now));
+            match other.flatten() {
+                Some(other) => self.branch = other,
+                None => return,
+            }
+        }
     }
 
     /// The node for the next attempt, unless the upstream is gone. The attempt has begun.
@@ -79,10 +123,8 @@ impl<'a> Course<'a> {
         self.attempts_here += 1;
         self.attempts += 1;
         let vital = balancer.vital(index);
-        let breakers = [self.branch.breaker.as_ref(), vital.breaker()];
         self.going = Some(Going {
-            passes: breakers
-                .map(|breaker| breaker.map(|breaker| (breaker, breaker.enter(ask.now)))),
+            pass: vital.breaker().map(|breaker| (breaker, breaker.enter(ask.now))),
             vital,
             passive: balancer.upstream.care.passive(),
             in_flight: Some(balancer.start(index)),
@@ -102,11 +144,18 @@ impl<'a> Course<'a> {
         if let Some(going) = &mut self.going {
             going.note(event, once.status, means.now);
         }
-        let event = event?;
-        let pause = once.is_kept.then(|| self.retry(event, once, means)).flatten();
-        let pause = pause.or_else(|| self.fail_over(event, once, means.now))?;
-        self.going = None;
-        Some(pause)
+        let outcome = event.map_or(Outcome::Success, outcome);
+        let pause = event.filter(|_| once.is_kept).and_then(|event| {
+            self.retry(event, once, means).or_else(|| {
+                self.visit.end(outcome, means.now);
+                self.fail_over(event, once, means.now)
+            })
+        });
+        match pause {
+            Some(_) => self.going = None,
+            None => self.visit.end(outcome, means.now),
+        }
+        pause
     }
 
     /// The pause before another node of the same upstream is tried.
@@ -119,9 +168,10 @@ impl<'a> Course<'a> {
         if !is_due {
             return None;
         }
-        if upstream.nodes().len() == 1 {
+        if upstream.candidates() == 1 {
             self.tried = Tried::default();
-        } else if self.tried.count() >= upstream.nodes().len() {
+        }
+        if !self.branch.balancer.has_left(&self.tried, means.now) {
             return None;
         }
         let number = self.attempts_here - 1;
@@ -137,35 +187,32 @@ impl<'a> Course<'a> {
 
     /// Goes over to another branch, without a pause, if there is one that the request may be sent to.
     fn fail_over(&mut self, event: &Event, once: Once<'_>, now: Timestamp) -> Option<Duration> {
-        let on_failure = self.rule.on_failure().filter(|_| self.can_fail_over)?;
-        let failed_count = u32::try_from(self.failed.len()).unwrap_or(u32::MAX);
-        let is_due = once.is_kept
-            && on_failure.when.matches(event)
-            && failed_count < on_failure.attempts
+        let on_failure = self.on_failure()?;
+        let is_due = on_failure.when.matches(event)
+            && self.failed_count() < on_failure.attempts
             && may_repeat(event, once.method, once.has_key, on_failure.non_idempotent);
         if !is_due {
             return None;
         }
         self.failed.push(self.branch);
-        let Some(other) = self.rule.other(&self.failed, now) else {
+        let Some(other) = self.rule.other(&self.failed, self.key.as_deref(), now) else {
             self.failed.pop();
             return None;
         };
-        self.branch = other;
+        (self.branch, self.visit) = (other, Visit::default());
         (self.tried, self.attempts_here) = (Tried::default(), 0);
         Some(Duration::ZERO)
     }
 
+    fn failed_count(&self) -> u32 {
+        u32::try_from(self.failed.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether what a stream begins with can send the request elsewhere.
     pub(super) fn asks_opening(&self) -> bool {
-        let failed_count = u32::try_from(self.failed.len()).unwrap_or(u32::MAX);
-        let may = |on_failure: &crate::split::OnFailure| {
-            failed_count < on_failure.attempts
-                && [Event::Empty, Event::FirstEventError]
-                    .iter()
-                    .any(|event| on_failure.when.matches(event))
-        };
-        self.can_fail_over && self.rule.on_failure().is_some_and(may)
+        self.on_failure().is_some_and(|on_failure| {
+            self.failed_count() < on_failure.attempts && on_failure.when.needs_opening()
+        })
     }
 
     /// The attempt that is under way goes on while its response is relayed.
@@ -174,10 +221,34 @@ impl<'a> Course<'a> {
     }
 }
 
+/// The attempts at one branch. Attempts at its other nodes that make a failure good are none of its
+/// breaker's business.
+#[derive(Default)]
+struct Visit<'a> {
+    has_begun: bool,
+    /// The breaker of the branch, unless it was told already.
+    pass: Option<(&'a Breaker, Pass)>,
+    since: Timestamp,
+}
+
+impl Visit<'_> {
+    fn end(&mut self, outcome: Outcome, now: Timestamp) {
+        if let Some((breaker, pass)) = self.pass.take() {
+            breaker.leave(pass, outcome, now);
+        }
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.end(Outcome::Neither, self.since);
+    }
+}
+
 /// An attempt that is under way. One that is given up says nothing of the other side.
 struct Going<'a> {
-    /// The breakers of the branch and of the node, unless they were told already.
-    passes: [Option<(&'a Breaker, Pass)>; 2],
+    /// The breaker of the node, unless it was told already.
+    pass: Option<(&'a Breaker, Pass)>,
     vital: &'a Vital,
     /// What the upstream makes of the answers of the node.
     passive: Option<&'a Passive>,
@@ -185,22 +256,28 @@ struct Going<'a> {
     since: Timestamp,
 }
 
+/// A failure counts as an answer that took so long at least: a node that refuses in no time would else be
+/// the quickest of all.
+const FAILURE_LATENCY: Duration = Duration::from_secs(1);
+
 impl Going<'_> {
     /// Notes what came of it; `status` is that of a response.
     fn note(&mut self, event: Option<&Event>, status: Option<u16>, now: Timestamp) {
         let outcome = event.map_or(Outcome::Success, outcome);
         self.leave(outcome, now);
-        if outcome == Outcome::Neither {
-            return;
+        let took = now.since(self.since);
+        match outcome {
+            Outcome::Neither => return,
+            Outcome::Success => self.vital.observe(took, now),
+            Outcome::Failure => self.vital.observe(took.max(FAILURE_LATENCY), now),
         }
-        self.vital.observe(now.since(self.since), now);
         if let Some((passive, probe)) = self.passive.zip(probe(event, status)) {
             self.vital.health.note_passive(passive, probe);
         }
     }
 
     fn leave(&mut self, outcome: Outcome, now: Timestamp) {
-        for (breaker, pass) in self.passes.iter_mut().filter_map(Option::take) {
+        if let Some((breaker, pass)) = self.pass.take() {
             breaker.leave(pass, outcome, now);
         }
     }

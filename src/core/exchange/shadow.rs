@@ -66,8 +66,8 @@ impl Shadow {
 }
 
 impl<'a> Decision<'a> {
-    /// The copy of the request, if it is to be copied and may be. A request that went to the branch of the
-    /// copies is not copied, and neither is one whose body was not kept.
+    /// The copy of the request, if it is to be copied and may be. One that was at the branch of the copies
+    /// already is not.
     pub(super) fn shadow(
         &self,
         head: &'a dyn Head,
@@ -77,7 +77,7 @@ impl<'a> Decision<'a> {
     ) -> Option<Shadow> {
         let mirror = self.mirror?;
         let branch = mirror.branch(&self.course.rule.branches);
-        if std::ptr::eq(branch, self.course.branch) {
+        if self.course.has_been_at(branch) {
             return None;
         }
         let permit = mirror.permit()?;

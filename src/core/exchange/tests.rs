@@ -111,3 +111,175 @@ fn what_opens_a_branch_goes_no_further_whichever_rule_takes_the_request() {
 }
 
 mod checks;
+
+/// The outcome of an attempt that was made: what is done next, and by which branch.
+fn settled<'a>(exchange: &mut Exchange<'a>, head: &'a Fake, event: Event) -> Option<Duration> {
+    exchange.settle(Some(&event), None::<&NoResponse>, head, true, Means::NONE)
+}
+
+/// Never made.
+enum NoResponse {}
+
+impl ResponseHead for NoResponse {
+    fn status(&self) -> u16 {
+        match *self {}
+    }
+
+    fn header(&self, _: &str) -> Option<Cow<'_, str>> {
+        match *self {}
+    }
+}
+
+#[test]
+fn a_node_of_weight_0_is_no_other_node_to_try() {
+    let upstream = json!({
+        "nodes": {"a.test": 1, "idle.test": 0}, "retries": 5, "retry": {"when": ["5xx"]},
+    });
+    let snapshot = document(&json!({"id": "r", "uri": "/*", "upstream": upstream}));
+    let head = Fake::new("GET", "/");
+    let mut exchange = decided(&snapshot, &head);
+    // The only node there is may be tried again.
+    for _ in 0..3 {
+        let attempt = exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap();
+        assert_eq!(attempt.node.host(), "a.test");
+        assert!(settled(&mut exchange, &head, Event::Status(503)).is_some());
+    }
+    let upstream = json!({"nodes": {"a.test": 1, "b.test": 1, "idle.test": 0}, "retries": 5});
+    let snapshot = document(&json!({"id": "r", "uri": "/*", "upstream": upstream}));
+    let mut exchange = decided(&snapshot, &head);
+    let refused = Event::Failed(Failure::ConnectionRefused);
+    drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+    assert!(settled(&mut exchange, &head, refused).is_some());
+    drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+    assert!(settled(&mut exchange, &head, refused).is_none(), "both were tried");
+}
+
+/// A rule with these weights, of which copies go where `mirror` says and failures to others.
+fn split_of(weights: &[(&str, u32)], more: &Value) -> Snapshot {
+    let branch = |(name, weight): &(&str, u32)| json!({"name": name, "weight": weight, "upstream": format!("http://{name}.test")});
+    let mut rule = json!({"weighted_upstreams": weights.iter().map(branch).collect::<Vec<_>>()});
+    rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    document(&json!({"id": "r", "uri": "/*", "plugins": {"traffic-split": {"rules": [rule]}}}))
+}
+
+#[test]
+fn copies_are_an_exact_share_of_what_each_branch_serves() {
+    let more = json!({"mirror": {"branch": "v2", "percent": 50, "in_flight": 1000}});
+    let snapshot = split_of(&[("v1", 50), ("v2", 50)], &more);
+    let head = Fake::new("GET", "/");
+    let mut copies = Vec::new();
+    for _ in 0..40 {
+        let mut exchange = decided(&snapshot, &head);
+        drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+        copies.extend(exchange.shadow(&head, b"", (200, Duration::ZERO), Means::NONE));
+    }
+    assert_eq!(copies.len(), 10, "half of the 20 that went to v1");
+}
+
+#[test]
+fn a_copy_does_not_go_where_the_request_failed() {
+    let more = json!({"mirror": {"branch": "v2"}, "on_failure": {}});
+    let snapshot = split_of(&[("v1", 1), ("v2", 1)], &more);
+    let head = Fake::new("GET", "/");
+    for _ in 0..4 {
+        let mut exchange = decided(&snapshot, &head);
+        drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+        let picked = exchange.branch().unwrap();
+        assert!(settled(&mut exchange, &head, Event::Status(503)).is_some());
+        drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+        assert_ne!(exchange.branch(), Some(picked));
+        // It was at both.
+        assert!(exchange.shadow(&head, b"", (200, Duration::ZERO), Means::NONE).is_none());
+    }
+}
+
+#[test]
+fn those_that_one_branch_failed_share_the_others_exactly() {
+    let more = json!({"on_failure": {}});
+    let snapshot = split_of(&[("v1", 1), ("v2", 1), ("v3", 1)], &more);
+    let head = Fake::new("GET", "/");
+    let mut went = std::collections::BTreeMap::new();
+    for _ in 0..60 {
+        let mut exchange = decided(&snapshot, &head);
+        drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+        let from = exchange.branch().unwrap();
+        if from != "v3" {
+            assert!(settled(&mut exchange, &head, Event::Status(503)).is_some());
+            drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+            *went.entry((from, exchange.branch().unwrap())).or_insert(0) += 1;
+        }
+    }
+    let expected = [("v1", "v2"), ("v1", "v3"), ("v2", "v1"), ("v2", "v3")];
+    assert_eq!(went, expected.map(|pair| (pair, 10)).into());
+}
+
+#[test]
+fn attempts_that_others_make_good_are_none_of_a_branchs_breaker() {
+    let nodes = json!({"a.test": 1, "b.test": 1});
+    let branch = json!({"name": "v1", "upstream": {"nodes": nodes, "pass_host": "node"}});
+    let other = json!({"name": "v2", "upstream": "http://v2.test"});
+    let rule = json!({"weighted_upstreams": [branch, other], "breaker": {"failures": 1}});
+    let plugins = json!({"traffic-split": {"rules": [rule]}});
+    let snapshot = document(&json!({"id": "r", "uri": "/*", "plugins": plugins}));
+    let head = Fake::new("GET", "/");
+    let refused = Event::Failed(Failure::ConnectionRefused);
+    let mut served = Vec::new();
+    for _ in 0..8 {
+        let mut exchange = decided(&snapshot, &head);
+        drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+        if exchange.branch() == Some("v1") {
+            assert!(settled(&mut exchange, &head, refused).is_some());
+            drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+        }
+        let none = None::<&NoResponse>;
+        assert!(exchange.settle(None, none, &head, true, Means::NONE).is_none());
+        served.push(exchange.branch().unwrap());
+    }
+    assert_eq!(served.iter().filter(|branch| **branch == "v1").count(), 4);
+}
+
+#[test]
+fn a_request_that_waited_does_not_pass_a_breaker_that_opened_meanwhile() {
+    let more = json!({"breaker": {"failures": 1, "open": 60}});
+    let snapshot = split_of(&[("v1", 1), ("v2", 1)], &more);
+    let head = Fake::new("GET", "/");
+    // All are picked before any is sent, as where their bodies are waited for.
+    let mut waiting: Vec<_> = (0..4).map(|_| decided(&snapshot, &head)).collect();
+    let picked: Vec<_> = waiting.iter().map(|it| it.branch().unwrap()).collect();
+    assert_eq!(picked.iter().filter(|branch| **branch == "v2").count(), 2);
+    let mut first = true;
+    for exchange in &mut waiting {
+        let was_v2 = exchange.branch() == Some("v2");
+        drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+        if was_v2 && first {
+            first = false;
+            assert_eq!(exchange.branch(), Some("v2"));
+            assert!(settled(exchange, &head, Event::Status(500)).is_none());
+        } else {
+            assert_eq!(exchange.branch(), Some("v1"));
+            assert_eq!(exchange.picked(), None);
+        }
+    }
+}
+
+#[test]
+fn a_head_has_no_stream_to_look_into() {
+    struct Stream;
+    impl ResponseHead for Stream {
+        fn status(&self) -> u16 {
+            200
+        }
+        fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+            (name == "content-type").then_some("text/event-stream".into())
+        }
+    }
+    let snapshot = split_of(&[("v1", 1), ("v2", 1)], &json!({"on_failure": {}}));
+    for (method, is_kept, asks) in
+        [("GET", true, true), ("HEAD", true, false), ("POST", false, false)]
+    {
+        let head = Fake::new(method, "/");
+        let mut exchange = decided(&snapshot, &head);
+        drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+        assert_eq!(exchange.asks_opening(&Stream, is_kept), asks, "{method}");
+    }
+}

@@ -117,7 +117,7 @@ impl Pick {
         };
         let (found_in, key) = found.unzip();
         let hash = |key: &String| rule.keyed.as_ref().map(|keyed| keyed.point(key.as_bytes()));
-        let on_failure = rule.fails_over(&picked.how);
+        let on_failure = rule.on_failure().filter(|_| picked.how != How::Forced);
         let upstream = &picked.branch.balancer.upstream;
         let step = (by == By::Turn).then(|| rule.branches.point());
         let share =

@@ -9,7 +9,7 @@ use crate::breaker::{self, Breaker, WHOLE};
 use crate::fault::{At, Report};
 use crate::id::Id;
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
-use crate::rotation::{Rotation, Unpickable, Weight};
+use crate::rotation::{Rotation, Unpickable, Walk, Weight};
 use crate::telemetry::proof;
 use crate::time::Timestamp;
 use crate::variable::warn_of_body;
@@ -50,6 +50,11 @@ impl Branch {
     fn share(&self, now: Timestamp) -> u32 {
         self.breaker.as_ref().map_or(WHOLE, |breaker| breaker.share(now))
     }
+
+    /// Whether there is nothing behind it: its upstream was deleted.
+    pub(super) fn is_gone(&self) -> bool {
+        self.balancer.upstream.nodes().len() == 0
+    }
 }
 
 /// The branches that the requests of a rule are divided among.
@@ -57,6 +62,16 @@ impl Branch {
 pub(crate) struct Branches {
     list: Box<[Branch]>,
     rotation: Rotation,
+    /// The walks of requests that were failed before, by who failed them: those that one branch failed would
+    /// else take every other step from those that another failed.
+    again: Arc<[Walk; AGAIN]>,
+}
+
+/// How many walks there are for requests that were failed before.
+const AGAIN: usize = 8;
+
+fn walks(phase: u64) -> Arc<[Walk; AGAIN]> {
+    Arc::new(std::array::from_fn(|_| Walk::new(phase)))
 }
 
 impl Branches {
@@ -66,7 +81,8 @@ impl Branches {
         let balancer = Balancer::new(upstream, phase)?;
         let rewrite = Rewrite::default();
         let branch = Branch { name, weight, balancer, rewrite, breaker: None };
-        Ok(Self { list: Box::new([branch]), rotation: Rotation::new(&[weight], phase)? })
+        let rotation = Rotation::new(&[weight], phase)?;
+        Ok(Self { list: Box::new([branch]), rotation, again: walks(phase) })
     }
 
     /// All of them, in the order of the document.
@@ -117,18 +133,51 @@ impl Branches {
         self.at(keyed.owner_among(key, share).unwrap_or_else(|| keyed.owner(key)))
     }
 
-    /// The branch whose turn it is when some of them are out of question; of the others one that is not
-    /// ejected, if there is such a one.
-    pub(super) fn next_but(
+    /// The branch for a request that others have failed, by turns among those that can take it and are not
+    /// ejected, or else among those that can take it.
+    pub(super) fn next_after(
         &self,
-        is_out: impl Fn(&Branch) -> bool,
+        failed: &[&Branch],
+        can_take: impl Fn(&Branch) -> bool,
         now: Timestamp,
     ) -> Option<&Branch> {
-        let left = |index: usize| !is_out(self.at(index));
-        let fine = |index: usize| if left(index) { self.weight(index, now) } else { 0 };
+        let walk = self.again.get(self.mark(failed) % AGAIN)?;
+        let next = |weight: &dyn Fn(usize) -> u64| walk.next(self.list.len(), weight);
+        let left = |index: usize| can_take(self.at(index));
+        let found = next(&|index| if left(index) { self.weight(index, now) } else { 0 });
         let any = |index: usize| if left(index) { u64::from(self.at(index).weight.0) } else { 0 };
-        let found = self.rotation.next_among(fine).or_else(|| self.rotation.next_among(any));
+        found.or_else(|| next(&any)).map(|index| self.at(index))
+    }
+
+    /// The same by key.
+    pub(super) fn owner_but(
+        &self,
+        keyed: &Keyed,
+        key: &[u8],
+        can_take: impl Fn(&Branch) -> bool,
+        now: Timestamp,
+    ) -> Option<&Branch> {
+        let left = |index: usize| can_take(self.at(index));
+        let share = |index: usize| if left(index) { self.at(index).share(now) } else { 0 };
+        let any = |index: usize| u32::from(left(index));
+        let found = keyed.owner_among(key, share).or_else(|| keyed.owner_among(key, any));
         found.map(|index| self.at(index))
+    }
+
+    /// The next by turns among those that `fits` holds for and that are not ejected.
+    pub(crate) fn next_fine(
+        &self,
+        fits: impl Fn(&Branch) -> bool,
+        now: Timestamp,
+    ) -> Option<&Branch> {
+        let weight = |index: usize| if fits(self.at(index)) { self.weight(index, now) } else { 0 };
+        self.rotation.next_among(weight).map(|index| self.at(index))
+    }
+
+    /// A number by which sets of branches mostly differ.
+    fn mark(&self, branches: &[&Branch]) -> usize {
+        let place = |branch: &&Branch| self.list.iter().position(|it| std::ptr::eq(it, *branch));
+        branches.iter().filter_map(place).fold(0, |mark, place| mark * 3 + place)
     }
 
     /// Whether all of them take all that is theirs.
@@ -164,6 +213,7 @@ impl Branches {
     /// The same, with or without the walks over the nodes of each branch.
     pub(super) fn follow_walks(&mut self, earlier: &Self, with_nodes: bool) {
         self.rotation.follow(&earlier.rotation);
+        self.again = Arc::clone(&earlier.again);
         for (branch, earlier) in self.list.iter_mut().zip(&earlier.list) {
             if let (Some(own), Some(earlier)) = (&mut branch.breaker, &earlier.breaker) {
                 own.follow(earlier);
@@ -237,7 +287,8 @@ impl Branches {
         }
         // A branch can also be missing because the upstream it names has faults of its own.
         let sound = report.faults.len() == faults_before && list.len() == count;
-        rotation.ok().filter(|_| sound).map(|rotation| Self { list: list.into(), rotation })
+        let again = walks(scope.phase);
+        rotation.ok().filter(|_| sound).map(|rotation| Self { list: list.into(), rotation, again })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
+use super::Rule;
 use super::branch::{Branch, Branches};
-use super::{How, Rule};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::retry::{FailureWords, TWICE, Vocabulary, When};
@@ -107,23 +107,30 @@ impl OnFailure {
 }
 
 impl Rule {
-    /// Whether a request that was picked for so can go to another branch at all. Who asks for a branch
-    /// by name wants that one.
-    pub(crate) fn fails_over(&self, how: &How) -> Option<&OnFailure> {
-        self.on_failure.as_ref().filter(|_| *how != How::Forced)
-    }
-
     /// What becomes of requests whose branch fails.
     pub(crate) fn on_failure(&self) -> Option<&OnFailure> {
         self.on_failure.as_ref()
     }
 
-    /// The branch for a request that those at `tried` have failed, if there is one.
-    pub(crate) fn other(&self, tried: &[&Branch], now: Timestamp) -> Option<&Branch> {
-        let is_tried = |branch: &Branch| tried.iter().any(|it| std::ptr::eq(*it, branch));
-        match self.on_failure.as_ref()?.to {
-            To::Others => self.branches.next_but(is_tried, now),
-            To::Branch(index) => Some(self.branches.at(index)).filter(|branch| !is_tried(branch)),
+    /// The branch for a request that those at `failed` have failed, if there is one. One that keys are
+    /// assigned in is found by `key`, if it is known, so that a client stays at one branch.
+    pub(crate) fn other(
+        &self,
+        failed: &[&Branch],
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> Option<&Branch> {
+        let can_take = |branch: &Branch| {
+            !branch.is_gone() && !failed.iter().any(|it| std::ptr::eq(*it, branch))
+        };
+        match (&self.on_failure.as_ref()?.to, &self.keyed, key) {
+            (To::Branch(index), ..) => {
+                Some(self.branches.at(*index)).filter(|branch| can_take(branch))
+            }
+            (To::Others, Some(keyed), Some(key)) => {
+                self.branches.owner_but(keyed, key.as_bytes(), can_take, now)
+            }
+            (To::Others, ..) => self.branches.next_after(failed, can_take, now),
         }
     }
 }

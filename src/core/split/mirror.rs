@@ -45,8 +45,9 @@ const IN_FLIGHT: u32 = 32;
 #[derive(Debug)]
 pub(crate) struct Mirror {
     target: Target,
-    /// Of 0, copied, and 1, not copied.
-    rotation: Rotation,
+    /// For each branch that serves, of 0, copied, and 1, not copied. One for all would be in step with the
+    /// walk over the branches, and copy what goes to one of them alone.
+    rotations: Box<[Rotation]>,
     /// How many copies are under way, and may be.
     in_flight: Arc<AtomicU32>,
     in_flight_max: u32,
@@ -71,10 +72,17 @@ impl Drop for Permit {
 }
 
 impl Mirror {
-    /// Whether a request is copied. It takes its turn.
-    pub(crate) fn takes(&self, means: Means<'_>) -> bool {
-        let turn = if means.is_trial { self.rotation.peek() } else { self.rotation.next() };
-        turn == 0
+    /// Whether a request that was picked for `branch` is copied. It takes its turn, unless it goes to where
+    /// the copies go.
+    pub(crate) fn takes(&self, branches: &Branches, branch: &Branch, means: Means<'_>) -> bool {
+        let is = |other: &Branch| std::ptr::eq(other, branch);
+        let place = branches.list().iter().position(is);
+        let rotation = place.and_then(|place| self.rotations.get(place));
+        !is(self.branch(branches))
+            && rotation.is_some_and(|rotation| {
+                let turn = if means.is_trial { rotation.peek() } else { rotation.next() };
+                turn == 0
+            })
     }
 
     /// Where copies go.
@@ -94,7 +102,9 @@ impl Mirror {
 
     /// Goes on where `earlier` has come to.
     pub(super) fn follow(&mut self, earlier: &Self) {
-        self.rotation.follow(&earlier.rotation);
+        for (own, earlier) in self.rotations.iter_mut().zip(&earlier.rotations) {
+            own.follow(earlier);
+        }
         self.in_flight = Arc::clone(&earlier.in_flight);
         if let (Target::Own(own), Target::Own(earlier)) = (&mut self.target, &earlier.target) {
             own.balancer.follow(&earlier.balancer);
@@ -123,13 +133,15 @@ impl MirrorWire {
         if !(1..=IN_FLIGHT_MAX).contains(&in_flight_max) {
             report.fault(at.key("in_flight"), format!("expected 1 to {IN_FLIGHT_MAX}"));
         }
-        let rotation = rotation(self.percent.unwrap_or(100.0), scope.phase);
-        if rotation.is_none() {
+        let rotation = || rotation(self.percent.unwrap_or(100.0), scope.phase);
+        let rotations: Option<_> = branches.list().iter().map(|_| rotation()).collect();
+        if rotations.is_none() {
             let what = "expected a percentage, more than 0 and at most 100";
             report.fault(at.key("percent"), what);
         }
+        let rotations = rotations?;
         let target = self.target(branches, scope, at, report)?;
-        Some(Mirror { target, rotation: rotation?, in_flight: Arc::default(), in_flight_max })
+        Some(Mirror { target, rotations, in_flight: Arc::default(), in_flight_max })
     }
 
     fn target(

@@ -87,6 +87,14 @@ pub(crate) fn crash(root: &Path, rounds: &str) -> Outcome {
     run("crash", cargo.env("CRASH_ROUNDS", rounds))
 }
 
+/// Has the local server under load for so long while everything about it changes.
+pub(crate) fn soak(root: &Path, seconds: &str) -> Outcome {
+    say("soak");
+    let mut cargo = Command::new(WasmRust::Own.cargo());
+    cargo.args(["test", "--package", "splitway-local", "--test", "soak", "--", "--nocapture"]);
+    run("soak", cargo.current_dir(root).env("SOAK_SECONDS", seconds))
+}
+
 /// Prints what each step of a request takes, in nanoseconds and in instructions.
 pub(crate) fn bench(root: &Path) -> Outcome {
     if ask(Command::new("valgrind").arg("--version")).is_none() {

@@ -42,6 +42,9 @@ Usage: cargo xtask <command>
                  valgrind, in instructions
   bench-admin    print figures of the Admin API of the local server
   crash [rounds] end the local server that often, at any moment, and compare what it kept (500)
+  soak [--seconds N]
+                 have the local server under load for so long (180) while its document, origins,
+                 certificate and process change, and account for every request
   --help         print this
 ";
 
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         (Some("bench"), true) => check::bench(&root()),
         (Some("bench-admin"), true) => check::bench_admin(&root()),
         (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),
+        (Some("soak"), _) => soak(&rest),
         (Some("--help" | "-h"), _) => return help(),
         (Some(_) | None, _) => {
             step::report(USAGE.trim_end());
@@ -92,6 +96,15 @@ fn ci() -> Outcome {
     check::test(&kit, &[])?;
     check::fuzz(&kit)?;
     check::crash(&root, "200")
+}
+
+fn soak(arguments: &[String]) -> Outcome {
+    let seconds = match arguments {
+        [] => "180",
+        [name, seconds] if name == "--seconds" && seconds.parse::<u32>().is_ok() => seconds,
+        [..] => return Err(step::Failure::new("soak", "expected nothing, or `--seconds N`")),
+    };
+    check::soak(&root(), seconds)
 }
 
 fn help() -> ExitCode {

@@ -163,7 +163,8 @@ fn nodes_stand_by_falling_priority_and_once() {
 
 #[test]
 fn retries_and_timeouts_are_those_of_apisix_where_nothing_is_said() {
-    let upstream = sound(&json!({"nodes": {"a.test": 1, "b.test": 1, "c.test": 0}}));
+    let upstream =
+        sound(&json!({"nodes": {"a.test": 1, "b.test": 1, "c.test": 1, "idle.test": 0}}));
     assert_eq!((upstream.retries(), upstream.retry_timeout), (2, None));
     assert_eq!(upstream.timeout.unwrap_or_default().until_head(), Duration::from_secs(180));
     let (keepalive, tls) = (&upstream.keepalive, &upstream.tls);
