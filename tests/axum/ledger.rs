@@ -1,5 +1,7 @@
 //! A server with an Admin API, for the dialogues.
 
+use std::net::SocketAddr;
+
 use splitway_local::{ServeOptions, Server};
 use splitway_tests::control::{Control, KEY};
 use splitway_tests::message::{Answer, Call};
@@ -11,6 +13,13 @@ use tempfile::TempDir;
 pub(crate) struct Ledgered {
     server: Server,
     _data_dir: TempDir,
+}
+
+impl Ledgered {
+    /// Where it takes traffic.
+    pub(crate) fn traffic(&self) -> SocketAddr {
+        self.server.listen_addr()
+    }
 }
 
 impl Control for Ledgered {

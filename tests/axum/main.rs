@@ -8,6 +8,7 @@
 
 mod config;
 mod ledger;
+mod reload;
 mod walkthrough;
 
 use std::io::Write;

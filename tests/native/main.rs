@@ -9,6 +9,7 @@
 #[path = "../documents/agreement.rs"]
 mod agreement;
 mod clock;
+mod exact;
 mod platform;
 mod response;
 

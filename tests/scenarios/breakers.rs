@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::document::{split, upstream};
+use crate::document::{routes, split, upstream};
 use crate::message::Call;
 use crate::origin::Origin;
 use crate::script::{Act, Gate, Reply, Script};
@@ -180,4 +180,96 @@ pub(crate) fn failures_that_were_made_good_count(target: &mut impl Target) {
         assert_eq!((answer.status, answer.branch().as_deref()), (200, Some("good")));
     }
     assert_eq!((bad.count(), good.count()), (3, 20));
+}
+
+/// Some failures among many successes trip it as well, if there are enough of both.
+pub(crate) fn a_share_of_failures_is_enough(target: &mut impl Target) {
+    let failing = |of: usize| {
+        let count = AtomicUsize::new(0);
+        Script::new(move |_| match count.fetch_add(1, Ordering::SeqCst) % of {
+            0 => unavailable(),
+            _ => Reply::ok("").into(),
+        })
+    };
+    let policy = json!({"failures": 0, "percent": 50, "min_samples": 10, "window": 60, "open": 60});
+    for (of, expected) in [(2, 10), (3, 20)] {
+        let (bad, good) = (target.origin(failing(of)), target.origin(Reply::ok("")));
+        target.start(&guarded(&[("bad", 1, &bad), ("good", 1, &good)], &policy));
+        count_branches(target, 40);
+        assert_eq!((bad.count(), good.count()), (expected, 40 - expected), "one of {of} fails");
+    }
+}
+
+/// Failures of before the window do not count.
+pub(crate) fn failures_of_long_ago_do_not_count(target: &mut impl Target) {
+    let (bad, good) = (target.origin(unavailable()), target.origin(Reply::ok("")));
+    let policy = json!({"failures": 0, "percent": 50, "min_samples": 8, "window": 2, "open": 60});
+    target.start(&guarded(&[("bad", 1, &bad), ("good", 1, &good)], &policy));
+    for _ in 0..2 {
+        assert_eq!(count_branches(target, 12), counts([("bad", 6), ("good", 6)]));
+        target.pass(Duration::from_millis(2_100));
+    }
+}
+
+/// A branch that is well again has a small share at first.
+pub(crate) fn a_branch_can_come_back_slowly(target: &mut impl Target) {
+    let bad = target.origin(Script::in_turn(vec![unavailable(); 3], Reply::ok("")));
+    let good = target.origin(Reply::ok(""));
+    let mut policy = breaker();
+    policy["slow_start"] = json!(3600);
+    target.start(&guarded(&[("bad", 1, &bad), ("good", 1, &good)], &policy));
+
+    while bad.count() < 3 {
+        target.call(&Call::get("/x"));
+    }
+    target.pass(OPEN + OPEN / 5);
+    while bad.count() < 5 {
+        target.call(&Call::get("/x"));
+        assert!(good.count() < 40, "it is not probed");
+    }
+    // A sixteenth of its weight.
+    assert_eq!(count_branches(target, 34), counts([("bad", 2), ("good", 32)]));
+}
+
+/// With all branches left out, all are tried, by their weights.
+pub(crate) fn with_all_branches_out_all_are_tried(target: &mut impl Target) {
+    let (one, two) = (target.origin(unavailable()), target.origin(unavailable()));
+    let mut policy = breaker();
+    policy["open"] = json!(60);
+    target.start(&guarded(&[("one", 1, &one), ("two", 1, &two)], &policy));
+
+    while one.count() < 3 || two.count() < 3 {
+        target.call(&Call::get("/x"));
+    }
+    assert_eq!(count_branches(target, 20), counts([("one", 10), ("two", 10)]));
+    assert_eq!(target.call(&Call::get("/x")).text(), "no");
+}
+
+/// A node that fails is left out by its own breaker, and comes back when it is well.
+pub(crate) fn a_node_that_fails_is_left_out(target: &mut impl Target) {
+    let bad = target.origin(Script::in_turn(vec![unavailable(); 3], Reply::ok("back")));
+    let good = target.origin(Reply::ok("good"));
+    let node = |origin: &Origin| json!({"host": "127.0.0.1", "port": origin.port(), "weight": 1});
+    let upstream = json!({
+        "nodes": [node(&bad), node(&good)],
+        "pass_host": "node",
+        "retries": 0,
+        "breaker": breaker(),
+    });
+    target.start(&routes(&[json!({"id": "r", "uri": "/*", "upstream": upstream})]));
+
+    while bad.count() < 3 {
+        target.call(&Call::get("/x"));
+    }
+    for _ in 0..6 {
+        assert_eq!(target.call(&Call::get("/x")).text(), "good");
+    }
+    target.pass(OPEN + OPEN / 5);
+    let before = good.count();
+    while bad.count() < 5 {
+        assert_eq!(target.call(&Call::get("/x")).status, 200);
+        assert!(good.count() < before + 40, "it is not probed");
+    }
+    let back = (0..20).filter(|_| target.call(&Call::get("/x")).text() == "back").count();
+    assert_eq!(back, 10);
 }

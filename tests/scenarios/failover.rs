@@ -463,3 +463,37 @@ pub(crate) fn retries_have_a_budget(target: &mut impl Target) {
     }
     assert_eq!(origin.count(), 10 + 3);
 }
+
+/// What answers HEAD has no events, and is no empty stream.
+pub(crate) fn the_answer_to_head_is_no_empty_stream(target: &mut impl Target) {
+    let v2 = target.origin(events::whole());
+    let v1 = target.origin(Reply::ok("of v1"));
+    target.start(&versions(&upstream(&v2), &upstream(&v1), &json!({"to": "v1"})));
+    for _ in 0..3 {
+        check_left_to_v2(&target.call(&Call::new("HEAD", "/x")), 200, "HEAD");
+    }
+    assert_eq!((v2.count(), v1.count()), (3, 0));
+}
+
+/// A stream that breaks off before its first event is as good as an empty one: the request was answered, and
+/// goes on whatever its method.
+pub(crate) fn a_stream_that_breaks_off_before_its_first_event_goes_on(target: &mut impl Target) {
+    let half = events::DELTA.trim_end();
+    let streams = [
+        ("at once", events::then_cut(&[])),
+        ("behind a comment", events::then_cut(&[events::COMMENT])),
+        ("within the first event", events::then_cut(&[half])),
+        ("reset", events::then_reset(&[])),
+    ];
+    let v1 = target.origin(Reply::ok("of v1"));
+    let v2s: Vec<Origin> = streams.iter().map(|(_, it)| target.origin(it.clone())).collect();
+    let list = v2s.iter().enumerate().map(|(number, v2)| {
+        route(&path(number), &upstream(v2), &upstream(&v1), &json!({"to": "v1"}))
+    });
+    target.start(&routes(&list.collect::<Vec<_>>()));
+    for (number, (what, _)) in streams.iter().enumerate() {
+        let answer = target.call(&Call::post(&path(number), r#"{"stream":true}"#));
+        check_served_by_v1(&answer, what);
+    }
+    assert!(v2s.iter().all(|v2| v2.count() == 1));
+}

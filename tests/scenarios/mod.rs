@@ -30,8 +30,12 @@ mod bodies;
 mod streams;
 mod connections;
 mod upgrades;
+mod timeouts;
+mod balancing;
+mod retries;
 mod failover;
 mod breakers;
+mod health;
 mod mirrors;
 mod changes;
 mod openai;
@@ -287,6 +291,23 @@ macro_rules! scenarios {
                 an_upstream_may_decline
                 routes_that_do_not_say_so_do_not_switch
             }
+            timeouts {
+                the_time_of_the_route_goes_first
+                the_first_byte_has_a_time_of_its_own
+                a_body_that_stalls_is_cut_off
+                comments_keep_a_stream_alive
+            }
+            balancing {
+                the_least_busy_node_is_asked
+                the_quicker_node_is_asked_more
+                a_spare_node_serves_where_the_first_fails
+                a_key_stays_at_its_node
+                upstreams_of_branches_lack_nothing
+            }
+            retries {
+                no_retry_begins_too_late
+                a_node_of_weight_0_is_not_asked
+            }
             failover {
                 each_word_sends_on_what_it_stands_for
                 all_words_are_meant_where_none_is_said
@@ -307,6 +328,8 @@ macro_rules! scenarios {
                 statuses_are_retried_where_it_is_said
                 an_upstream_that_asks_for_time_has_it
                 retries_have_a_budget
+                the_answer_to_head_is_no_empty_stream
+                a_stream_that_breaks_off_before_its_first_event_goes_on
             }
             breakers {
                 a_branch_that_fails_is_left_out
@@ -317,11 +340,25 @@ macro_rules! scenarios {
                 one_probe_is_under_way_at_a_time
                 weight_0_stays_without_a_share
                 failures_that_were_made_good_count
+                a_share_of_failures_is_enough
+                failures_of_long_ago_do_not_count
+                a_branch_can_come_back_slowly
+                with_all_branches_out_all_are_tried
+                a_node_that_fails_is_left_out
+            }
+            health {
+                a_node_whose_requests_fail_goes_down
+                only_what_is_listed_counts_against_a_node
+                with_all_nodes_down_all_are_tried
             }
             mirrors {
                 a_copy_is_rewritten_by_itself
                 what_becomes_of_a_copy_harms_nobody
                 so_many_are_copied_as_are_to_be
+                no_more_copies_are_under_way_than_may_be
+                copies_can_go_to_a_branch
+                copies_can_go_to_a_named_upstream
+                every_branch_has_its_copies
             }
             changes {
                 a_new_document_takes_over

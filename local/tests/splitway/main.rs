@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod copies;
 mod crash;
 mod disk;
 mod hostile;
