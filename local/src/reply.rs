@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
-use hyper::body::Body as _;
 use splitway_core::exchange::{Exchange, Relay};
 use splitway_core::head::Head;
 use splitway_core::platform::Platform;
@@ -43,7 +42,7 @@ impl Site for Traffic {
     async fn answer(&self, client: IpAddr, request: Request<ClientBody>) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
-        head.frame(!body.is_end_stream());
+        head.precede(&body);
         let served = serve(&*self.effects, &head, Either::Left(body)).await;
         if let Some(copy) = served.shadow {
             let (effects, head) = (Arc::clone(&self.effects), head.clone());
