@@ -49,7 +49,7 @@ impl Site for Traffic {
             tokio::spawn(async move { shadow(&*effects, &head, copy).await });
         }
         match served.reply {
-            Reply::Relay(received, how) => relay(&head, received, how),
+            Reply::Relay(received, how) => relay(&self.effects, &head, received, how),
             // What follows a request that HTTP forbids is not to be trusted either.
             Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
             Reply::Refuse(answer, _) => Self::whole(answer),
@@ -80,7 +80,12 @@ impl Site for Traffic {
 }
 
 /// An upstream's response with the core's edits. Status, reason and body stay as they are.
-fn relay(head: &RequestHead, received: Received, how: Relay) -> Response<ReplyBody> {
+fn relay(
+    effects: &Arc<Effects>,
+    head: &RequestHead,
+    received: Received,
+    how: Relay,
+) -> Response<ReplyBody> {
     let Received { response, switched } = received;
     let (mut parts, flow) = response.into_parts();
     let mut headers = forwarded(&parts.headers, &how.edits);
@@ -97,7 +102,7 @@ fn relay(head: &RequestHead, received: Received, how: Relay) -> Response<ReplyBo
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
         parts.headers = headers;
-        let body = Relayed::new(flow, how.tail);
+        let body = Relayed::new(flow, how.tail, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(body));
     };
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
