@@ -16,6 +16,7 @@ mod telemetry;
 mod upstream;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use splitway_core::admin::door::Way;
 use splitway_core::problem::Answer;
@@ -25,6 +26,10 @@ use worker::web_sys::{Headers, Request, Response, ResponseInit};
 use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event};
 
 use crate::platform::{EdgeBody, EdgeHead, EdgePlatform};
+
+/// How long a copy may take. What runs behind an answer the runtime ends about 30 seconds after it, and ends
+/// futures without dropping them: what a copy holds of its mirror's share would never be given back.
+const COPY_MAX: Duration = Duration::from_secs(25);
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
@@ -39,6 +44,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     if let Some(copy) = served.shadow {
         // It goes its way whether or not the client is still there.
         let (behind, head) = (Rc::clone(&platform), head.detached());
+        let copy = copy.at_most(COPY_MAX);
         platform.context().wait_until(async move { shadow(&*behind, &head, copy).await });
     }
     match served.reply {

@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use splitway_core::coordinator::Refusal;
+use splitway_core::exchange::{BrokenResponse, RESPONSE_BROKEN};
 use splitway_core::fault::Report;
 use splitway_core::refresh::Taken;
 use splitway_core::rounds::NodeTold;
-use splitway_core::telemetry::{Fields, Record};
+use splitway_core::telemetry::Record;
 use worker::js_sys::Reflect;
 use worker::wasm_bindgen::JsValue;
 use worker::{console_error, console_log, console_warn};
@@ -22,10 +23,15 @@ pub(crate) fn record(record: &Record<'_>) {
 }
 
 #[derive(Serialize)]
-struct Line<'r> {
+struct Line<F> {
     event: &'static str,
     #[serde(flatten)]
-    fields: Fields<'r>,
+    fields: F,
+}
+
+/// The line for a response that broke off after its head was relayed; written where its body is moved.
+pub(crate) fn broken(broken: &BrokenResponse<'_>) -> String {
+    serde_json::to_string(&Line { event: RESPONSE_BROKEN, fields: broken }).unwrap_or_default()
 }
 
 /// What the runtime said about a `fetch` that failed.

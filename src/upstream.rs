@@ -143,12 +143,20 @@ fn unsent(error: JsValue) -> Failure {
     Failure::DestinationUnavailable
 }
 
-/// Names a failure. The runtime tells little: that a connection was lost, be it before there was one, or
-/// that there was an error. Neither says whether the request was executed, so it may have been.
+/// Names the failure of a `fetch`. A `TypeError` is how one is told that could not be made: a URL or a
+/// method that may not be, a header that is none. The runtime throws it before it connects. What fails on
+/// the way is an `Error` that tells little: that a connection was lost, be it before there was one. That
+/// does not say whether the request was executed, so it may have been.
 fn name(error: JsValue) -> Failure {
-    if error.is_instance_of::<js_sys::TypeError>() {
-        return unsent(error);
+    match error.is_instance_of::<js_sys::TypeError>() {
+        true => unsent(error),
+        false => terminated(error),
     }
+}
+
+/// A connection that was lost after something of the request may have been sent. Once there is a head of a
+/// response, that is all that can happen, of whatever type the error is.
+fn terminated(error: JsValue) -> Failure {
     telemetry::failure(&telemetry::message(&error));
     Failure::ConnectionTerminated
 }

@@ -16,8 +16,35 @@ impl Unresolved {
     }
 }
 
-/// Names the first cause in the chain that says enough; a connection that ended otherwise counts as
-/// terminated.
+/// Names why there is no response of a request of which something may have been sent. Whatever the causes
+/// are, it may have been executed, so none of the names is one of a connection that could not be made.
+pub(crate) fn name_sent(error: &(dyn Error + 'static)) -> Failure {
+    match name(error) {
+        told if matches!(told, Failure::HttpProtocolError | Failure::HttpRequestError) => told,
+        _ => Failure::ConnectionTerminated,
+    }
+}
+
+/// Whether a node says of a request over HTTP/2 that it did nothing with it: it refused the stream, or
+/// went away without having looked at it (RFC 9113, section 8.7). Of a GOAWAY only the streams that are
+/// beyond its last are told.
+pub(crate) fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = match error.is_go_away() {
+                true => h2::Reason::NO_ERROR,
+                false => h2::Reason::REFUSED_STREAM,
+            };
+            return error.is_remote() && error.reason() == Some(refused);
+        }
+        cause = next(error);
+    }
+    false
+}
+
+/// Names why a connection could not be made: the first cause in the chain that says enough; one that
+/// ended otherwise counts as terminated.
 pub(crate) fn name(error: &(dyn Error + 'static)) -> Failure {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -110,5 +137,22 @@ mod tests {
         check(io::Error::from(io::ErrorKind::HostUnreachable), Failure::DestinationUnavailable);
         check(io::Error::from_raw_os_error(110), Failure::ConnectionTimeout);
         check(io::Error::other("no more to tell"), Failure::ConnectionTerminated);
+    }
+
+    #[test]
+    fn what_happens_after_the_request_was_sent_never_says_that_it_was_not() {
+        let raw = io::Error::from_raw_os_error;
+        for error in [
+            io::Error::other(rustls::Error::DecryptError),
+            io::Error::other(rustls::Error::AlertReceived(rustls::AlertDescription::InternalError)),
+            io::Error::other(rustls::Error::NoCertificatesPresented),
+            io::Error::from(io::ErrorKind::ConnectionRefused),
+            // ETIMEDOUT and EHOSTUNREACH.
+            raw(110),
+            raw(113),
+        ] {
+            assert_ne!(name(&error), Failure::ConnectionTerminated, "{error:?}");
+            assert_eq!(name_sent(&error), Failure::ConnectionTerminated, "{error:?}");
+        }
     }
 }

@@ -21,6 +21,7 @@ use splitway_core::time::Timestamp;
 
 use crate::door::Door;
 use crate::front::{self, Fronts};
+use crate::listen::{ClientBody, Progress};
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
@@ -60,6 +61,10 @@ impl Platform for Effects {
 
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.store.snapshot()
+    }
+
+    fn awaits_client(&self, head: &RequestHead) -> bool {
+        head.progress.as_ref().is_some_and(|progress| progress.is_awaited())
     }
 
     async fn send(
@@ -107,6 +112,8 @@ pub(crate) struct RequestHead {
     /// Who the connection is from, if it is a proxy that is trusted to say who asks.
     front: Option<IpAddr>,
     door: Door,
+    /// How far the body has come, if there is one.
+    progress: Option<Arc<Progress>>,
 }
 
 impl RequestHead {
@@ -121,12 +128,18 @@ impl RequestHead {
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
-        Self { parts, folded, fault, client, front, door }
+        Self { parts, folded, fault, client, front, door, progress: None }
+    }
+
+    /// Notes the body that follows.
+    pub(crate) fn precede(&mut self, body: &ClientBody) {
+        self.progress = body.progress();
+        self.frame(!body.is_end_stream());
     }
 
     /// Notes that there is a body of whose length nothing is said. Where HTTP/2 does without a word,
     /// HTTP/1.1 does not.
-    pub(crate) fn frame(&mut self, has_body: bool) {
+    fn frame(&mut self, has_body: bool) {
         if has_body
             && self.parts.version == Version::HTTP_2
             && !self.parts.headers.contains_key(CONTENT_LENGTH)

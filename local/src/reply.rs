@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
-use hyper::body::Body as _;
 use splitway_core::exchange::{Exchange, Relay};
 use splitway_core::head::Head;
 use splitway_core::platform::Platform;
@@ -43,14 +42,14 @@ impl Site for Traffic {
     async fn answer(&self, client: IpAddr, request: Request<ClientBody>) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
-        head.frame(!body.is_end_stream());
+        head.precede(&body);
         let served = serve(&*self.effects, &head, Either::Left(body)).await;
         if let Some(copy) = served.shadow {
             let (effects, head) = (Arc::clone(&self.effects), head.clone());
             tokio::spawn(async move { shadow(&*effects, &head, copy).await });
         }
         match served.reply {
-            Reply::Relay(received, how) => relay(&head, received, how),
+            Reply::Relay(received, how) => relay(&self.effects, &head, received, how),
             // What follows a request that HTTP forbids is not to be trusted either.
             Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
             Reply::Refuse(answer, _) => Self::whole(answer),
@@ -81,7 +80,12 @@ impl Site for Traffic {
 }
 
 /// An upstream's response with the core's edits. Status, reason and body stay as they are.
-fn relay(head: &RequestHead, received: Received, how: Relay) -> Response<ReplyBody> {
+fn relay(
+    effects: &Arc<Effects>,
+    head: &RequestHead,
+    received: Received,
+    how: Relay,
+) -> Response<ReplyBody> {
     let Received { response, switched } = received;
     let (mut parts, flow) = response.into_parts();
     let mut headers = forwarded(&parts.headers, &how.edits);
@@ -98,7 +102,7 @@ fn relay(head: &RequestHead, received: Received, how: Relay) -> Response<ReplyBo
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
         parts.headers = headers;
-        let body = Relayed::new(flow, how.tail);
+        let body = Relayed::new(flow, how.tail, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(body));
     };
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -54,18 +54,21 @@ struct Unsent {
     failure: Failure,
     /// The body, if nothing of the request was sent.
     body: Option<Upload>,
+    /// Whether it was sent, and the node says that it did nothing with it.
+    is_refused: bool,
 }
 
 impl Unsent {
     fn of(mut error: TrySendError<Request<Upload>>) -> Self {
         let body = error.take_message().map(Request::into_body);
-        Self { failure: failure::name(error.error()), body }
+        let is_refused = failure::is_refused(error.error());
+        Self { failure: failure::name_sent(error.error()), body, is_refused }
     }
 }
 
 impl From<Failure> for Unsent {
     fn from(failure: Failure) -> Self {
-        Self { failure, body: None }
+        Self { failure, body: None, is_refused: false }
     }
 }
 
@@ -82,27 +85,32 @@ impl Upstreams {
         &self,
         attempt: &Attempt<'_>,
         head: &RequestHead,
+        body: Upload,
+    ) -> Result<Received, Failure> {
+        let progress = match &body {
+            Either::Left(client) => client.progress(),
+            Either::Right(_) => None,
+        };
+        let sent = self.send_on(attempt, head, body).await;
+        // What becomes of a connection on which the body broke off says nothing of the node.
+        let is_broken = progress.is_some_and(|progress| progress.is_broken());
+        sent.map_err(|failure| if is_broken { Failure::HttpRequestError } else { failure })
+    }
+
+    async fn send_on(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &RequestHead,
         mut body: Upload,
     ) -> Result<Received, Failure> {
         let place = self.pool.place(attempt);
         let wish = wish(attempt, head);
+        let outgoing = Outgoing { attempt, head, wish };
         let can_repeat = can_repeat(attempt, &body);
+        let mut spare = spare(&body);
         let mut stale_count = 0;
         loop {
-            let kept = match stale_count < STALE_MAX {
-                true => place.take(attempt.keepalive, wish.is_some()),
-                false => None,
-            };
-            let is_kept = kept.is_some();
-            let road = match kept {
-                Some(road) => road,
-                None => {
-                    let opening = place.open(&self.connector, attempt.keepalive, wish.is_some());
-                    let opened = timeout(attempt.timeouts.connect, opening).await;
-                    opened.unwrap_or(Err(Failure::ConnectionTimeout))?
-                }
-            };
-            let outgoing = Outgoing { attempt, head, wish };
+            let (road, is_kept) = self.road(&place, outgoing, stale_count < STALE_MAX).await?;
             match road.send(&place, outgoing, body).await {
                 Ok(received) => return sound(received, wish.is_some()),
                 // It was closed while nobody looked,
@@ -111,15 +119,51 @@ impl Upstreams {
                     stale_count += 1;
                 }
                 // or at that very moment.
-                Err(Unsent { failure: Failure::ConnectionTerminated, .. })
-                    if is_kept && can_repeat =>
-                {
+                Err(Unsent {
+                    failure: Failure::ConnectionTerminated, is_refused: false, ..
+                }) if is_kept && can_repeat => {
                     body = Either::Right(Full::default());
                     stale_count = STALE_MAX;
                 }
+                // Nothing was executed: it goes to the same node once more, on a connection of its own
+                // making, and then elsewhere, whatever it asks for.
+                Err(Unsent { is_refused: true, .. }) => match spare.take() {
+                    Some(spare) => {
+                        body = Either::Right(spare);
+                        stale_count = STALE_MAX;
+                    }
+                    None => return Err(Failure::DestinationUnavailable),
+                },
                 Err(unsent) => return Err(unsent.failure),
             }
         }
+    }
+
+    /// A connection to send on, and whether it was there already; `can_be_kept` says whether it may.
+    async fn road(
+        &self,
+        place: &Place,
+        Outgoing { attempt, wish, .. }: Outgoing<'_>,
+        can_be_kept: bool,
+    ) -> Result<(Road, bool), Failure> {
+        let kept = match can_be_kept {
+            true => place.take(attempt.keepalive, wish.is_some()),
+            false => None,
+        };
+        if let Some(road) = kept {
+            return Ok((road, true));
+        }
+        let opening = place.open(&self.connector, attempt.keepalive, wish.is_some());
+        let opened = timeout(attempt.timeouts.connect, opening).await;
+        Ok((opened.unwrap_or(Err(Failure::ConnectionTimeout))?, false))
+    }
+}
+
+/// The body once more, if all of it is in hand.
+fn spare(body: &Upload) -> Option<Full<Bytes>> {
+    match body {
+        Either::Right(bytes) => Some(bytes.clone()),
+        Either::Left(client) => client.is_end_stream().then(Full::default),
     }
 }
 
@@ -223,7 +267,7 @@ impl Road {
                     Ok(Received { response: response.map(flow), switched: None })
                 }
                 Err(unsent) => {
-                    if unsent.body.is_some() {
+                    if unsent.body.is_some() || unsent.is_refused {
                         place.let_go(&channel);
                     }
                     Err(unsent)

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use self::course::{Course, Once};
-pub use self::relay::{Relay, Tail};
+pub use self::relay::{BrokenResponse, RESPONSE_BROKEN, Relay, Tail};
 pub use self::shadow::Shadow;
 use crate::balance::{Ask, Keepalive, Timeouts, Tls, Tried};
 use crate::breaker::{ApiBreaker, Broken};
@@ -354,6 +354,11 @@ impl<'a> Exchange<'a> {
         let mut tail = Tail {
             idle: Timeouts::default().between_pieces(),
             is_event_stream: is_event_stream(response),
+            // Beside chunks a length is not to be believed (RFC 9112, section 6.3).
+            has_length: response.header("content-length").is_some()
+                && response.header("transfer-encoding").is_none(),
+            route: self.route().map(Box::from),
+            branch: self.branch().map(Box::from),
             _in_flight: None,
         };
         if let Ok(decision) = &mut self.decision {

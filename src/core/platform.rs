@@ -77,6 +77,12 @@ pub trait Platform {
     /// nothing at its end.
     async fn peek(&self, response: &mut Self::Response) -> Result<Option<Vec<u8>>, Failure>;
 
+    /// Whether the body of this request is still coming, and it is the client that an attempt waits for:
+    /// if it takes too long, that is not the node's fault. Asked when the attempt was given up.
+    fn awaits_client(&self, _head: &Self::Head) -> bool {
+        false
+    }
+
     /// Makes one attempt and resolves when the head of the response is there. Redirects are
     /// responses. Dropping it cancels the attempt.
     async fn send(

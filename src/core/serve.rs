@@ -253,7 +253,11 @@ async fn attempt<'a, P: Platform>(
     };
     let deadline = platform.sleep(attempt.timeouts.until_head());
     let came = within(platform.send(&attempt, head, body), deadline).await;
-    let mut response = match came.unwrap_or(Err(Failure::HttpResponseTimeout)) {
+    let late = || match platform.awaits_client(head) {
+        true => Failure::HttpRequestError,
+        false => Failure::HttpResponseTimeout,
+    };
+    let mut response = match came.unwrap_or_else(|| Err(late())) {
         Ok(response) => response,
         Err(failure) => return Ok((Err(failure), Some(Event::Failed(failure)))),
     };

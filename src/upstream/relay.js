@@ -5,9 +5,10 @@ const STALLED = Symbol("stalled");
 
 /// A body that begins with the chunks that were peeked and goes on with what `reader` brings. Where that
 /// breaks off, or pauses for more than `idle` ms, `broken` or `stalled` is said in its place and the body
-/// ends as if whole; without such a text it breaks off, too. Nothing is read that the client does not
+/// ends as if whole; without such a text it breaks off, too. `told` are the lines for the log of these two.
+/// Nothing is read that the client does not
 /// take, and nothing any more once it is gone.
-export function watched(reader, peeked, idle, broken, stalled) {
+export function watched(reader, peeked, idle, broken, stalled, told) {
   let isGone = false;
 
   const next = async () => {
@@ -21,7 +22,8 @@ export function watched(reader, peeked, idle, broken, stalled) {
       clearTimeout(timer);
     }
   };
-  const end = (controller, farewell, error) => {
+  const end = (controller, farewell, line, error) => {
+    console.warn(line);
     if (farewell === undefined) return controller.error(error);
     controller.enqueue(new TextEncoder().encode(farewell));
     controller.close();
@@ -33,14 +35,14 @@ export function watched(reader, peeked, idle, broken, stalled) {
       if (isGone) return;
       if (read === STALLED) {
         discard(reader);
-        end(controller, stalled, new Error("The upstream paused for too long"));
+        end(controller, stalled, told[1], new Error("The upstream paused for too long"));
       } else if (read.done) {
         controller.close();
       } else {
         controller.enqueue(read.value);
       }
     } catch (error) {
-      if (!isGone) end(controller, broken, error);
+      if (!isGone) end(controller, broken, told[0], error);
     }
   };
   const cancel = (reason) => {

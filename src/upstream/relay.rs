@@ -15,8 +15,9 @@ use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader};
 use worker::web_sys::{Response, ResponseInit};
 
-use super::{edit, name};
+use super::{edit, terminated};
 use crate::platform::chunk;
+use crate::telemetry;
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, module = "/src/upstream/relay.js")]
 extern "C" {
@@ -26,6 +27,7 @@ extern "C" {
         idle: u32,
         broken: Option<String>,
         stalled: Option<String>,
+        told: &Array,
     ) -> ReadableStream;
 
     fn discard(body: &JsValue);
@@ -57,8 +59,8 @@ impl EdgeResponse {
 
     /// The next chunk of the body, which is relayed all the same.
     pub(crate) async fn peek(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(reader) = self.reader().map_err(name)? else { return Ok(None) };
-        let chunk = chunk(&reader).await.map_err(name)?;
+        let Some(reader) = self.reader().map_err(terminated)? else { return Ok(None) };
+        let chunk = chunk(&reader).await.map_err(terminated)?;
         if let Some(bytes) = &chunk {
             self.peeked.push(bytes);
         }
@@ -96,7 +98,11 @@ impl EdgeResponse {
                 let stalled = tail.farewell(Failure::HttpResponseTimeout);
                 // A timer of JavaScript takes no more.
                 let idle = idle.min(i32::MAX.unsigned_abs());
-                Some(watched(reader, &self.peeked, idle, broken, stalled))
+                // What is told of each in the log.
+                let told = [Failure::ConnectionTerminated, Failure::HttpResponseTimeout]
+                    .map(|failure| JsValue::from(telemetry::broken(&tail.broken(failure))));
+                let told: Array = told.iter().collect();
+                Some(watched(reader, &self.peeked, idle, broken, stalled, &told))
             }
         };
         // `new Response(body, response)` keeps status, reason, headers and the body as it is.

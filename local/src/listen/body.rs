@@ -3,6 +3,8 @@
 
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,10 +26,45 @@ pub(crate) struct ClientBody {
     /// Gone when it is dropped.
     incoming: Option<Incoming>,
     is_ended: bool,
+    /// None where nothing is to come.
+    progress: Option<Arc<Progress>>,
     /// None where there is no limit, and where nothing is to come.
     patience: Option<Patience>,
     /// None where nothing is to come, and when something was told.
     news: Option<oneshot::Sender<News>>,
+}
+
+/// How far the body of a client has come, for whoever gave it away.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(AtomicU8);
+
+impl Progress {
+    /// All that was asked for is there, or nobody has asked.
+    const GIVEN: u8 = 0;
+    /// Somebody waits for more of it.
+    const AWAITED: u8 = 1;
+    /// It broke off.
+    const BROKEN: u8 = 2;
+
+    /// Whether nothing came of it when it was last asked for more, so that it is the client for whom
+    /// everybody waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::AWAITED
+    }
+
+    /// Whether it ended before it was whole.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::BROKEN
+    }
+
+    fn note<F, E>(&self, polled: &Poll<Option<Result<F, E>>>) {
+        let state = match polled {
+            Poll::Pending => Self::AWAITED,
+            Poll::Ready(Some(Err(_))) => Self::BROKEN,
+            Poll::Ready(Some(Ok(_)) | None) => Self::GIVEN,
+        };
+        self.0.store(state, Ordering::Relaxed);
+    }
 }
 
 /// What whoever answers is told of a body.
@@ -64,7 +101,8 @@ impl ClientBody {
         let is_ended = incoming.is_end_stream();
         let incoming = Some(incoming);
         if is_ended {
-            return (Self { incoming, is_ended, patience: None, news: None }, None);
+            let body = Self { incoming, is_ended, progress: None, patience: None, news: None };
+            return (body, None);
         }
         let (news, told) = oneshot::channel();
         let patience = timeout.map(|timeout| Patience {
@@ -73,7 +111,32 @@ impl ClientBody {
             is_waiting: false,
             is_told: false,
         });
-        (Self { incoming, is_ended, patience, news: Some(news) }, Some(told))
+        let progress = Some(Arc::default());
+        (Self { incoming, is_ended, progress, patience, news: Some(news) }, Some(told))
+    }
+
+    /// How far it has come, if anything is to come.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        self.progress.clone()
+    }
+
+    /// The next piece of it.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(context) {
+            self.is_ended |= !matches!(frame, Some(Ok(_)));
+            if let Some(patience) = &mut self.patience {
+                patience.is_waiting = false;
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(AnyError::from)));
+        }
+        match &mut self.patience {
+            Some(patience) => {
+                let stalled = patience.poll(context, &mut self.news);
+                stalled.map(|()| Some(Err(AnyError::from(Stalled))))
+            }
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -116,22 +179,11 @@ impl Body for ClientBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
-        let body = &mut *self;
-        let Some(incoming) = &mut body.incoming else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(context) {
-            body.is_ended |= !matches!(frame, Some(Ok(_)));
-            if let Some(patience) = &mut body.patience {
-                patience.is_waiting = false;
-            }
-            return Poll::Ready(frame.map(|frame| frame.map_err(AnyError::from)));
+        let polled = self.poll(context);
+        if let Some(progress) = &self.progress {
+            progress.note(&polled);
         }
-        match &mut body.patience {
-            Some(patience) => {
-                let stalled = patience.poll(context, &mut body.news);
-                stalled.map(|()| Some(Err(AnyError::from(Stalled))))
-            }
-            None => Poll::Pending,
-        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

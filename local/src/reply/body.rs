@@ -2,14 +2,17 @@
 //! told, or sees that it was cut. It never ends as if it were whole.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use splitway_core::exchange::Tail;
+use splitway_core::exchange::{RESPONSE_BROKEN, Tail};
 use splitway_core::problem::Failure;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::platform::Effects;
+use crate::telemetry::Level;
 use crate::upstream::Flow;
 
 /// The body of a response that is relayed.
@@ -24,6 +27,8 @@ pub(crate) struct Relayed {
     cut: Option<Cut>,
     /// From the first time that nothing is there; not set anew with each piece.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Where it is told if the body breaks off.
+    effects: Arc<Effects>,
 }
 
 /// A body that is not whole.
@@ -32,10 +37,10 @@ pub(crate) struct Relayed {
 pub(crate) struct Cut(Failure);
 
 impl Relayed {
-    pub(crate) fn new(mut flow: Flow, tail: Tail) -> Self {
+    pub(crate) fn new(mut flow: Flow, tail: Tail, effects: Arc<Effects>) -> Self {
         flow.relay();
         let tail = (!flow.is_at_end()).then_some(tail);
-        Self { flow, tail, moved: Instant::now(), cut: None, timer: None }
+        Self { flow, tail, moved: Instant::now(), cut: None, timer: None, effects }
     }
 
     /// Ready when nothing came for too long.
@@ -59,9 +64,11 @@ impl Relayed {
         failure: Failure,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let has_length = self.flow.size_hint().exact().is_some();
         self.flow.cut();
-        let tail = self.tail.take().filter(|_| !has_length);
+        let tail = self.tail.take();
+        if let Some(tail) = &tail {
+            self.effects.log.tell(Level::Warn, RESPONSE_BROKEN, tail.broken(failure));
+        }
         if let Some(farewell) = tail.and_then(|tail| tail.farewell(failure)) {
             return Poll::Ready(Some(Ok(Frame::data(farewell.into()))));
         }

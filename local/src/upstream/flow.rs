@@ -159,7 +159,7 @@ impl Flow {
             }
             Poll::Ready(Some(Err(error))) => {
                 self.way = Way::Done;
-                Poll::Ready(Some(Err(failure::name(&error))))
+                Poll::Ready(Some(Err(failure::name_sent(&error))))
             }
         }
     }

@@ -24,14 +24,13 @@ pub(super) struct Place {
     scheme: Scheme,
     host: Box<str>,
     port: u16,
-    tls: Tls,
     state: Mutex<State>,
     /// Held by who makes a connection that others could share.
     gate: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
 struct State {
+    tls: Tls,
     /// Those that were used last are last.
     idle: VecDeque<Idle>,
     channels: Vec<Shared>,
@@ -67,15 +66,14 @@ impl Place {
             scheme: attempt.scheme,
             host: attempt.node.host().into(),
             port: attempt.node.port(),
-            tls: attempt.tls.clone(),
-            state: Mutex::default(),
+            state: Mutex::new(State::new(attempt.tls.clone())),
             gate: tokio::sync::Mutex::default(),
         }
     }
 
     /// Whether it is the one for an attempt at a node of the same authority.
     pub(super) fn fits(&self, attempt: &Attempt<'_>) -> bool {
-        self.scheme == attempt.scheme && self.tls == *attempt.tls
+        self.scheme == attempt.scheme && self.state().tls.meets(attempt.tls)
     }
 
     /// A connection that is there already. With `is_single` it serves this request alone, which can then
@@ -163,10 +161,11 @@ impl Place {
     }
 
     fn config(&self, connector: &Connector) -> Result<Arc<ClientConfig>, Failure> {
-        if let Some(config) = &self.state().config {
+        let mut state = self.state();
+        if let Some(config) = &state.config {
             return Ok(Arc::clone(config));
         }
-        let config = connector.trust.config_of(&self.tls);
+        let config = connector.trust.config_of(&state.tls);
         // Nothing of the node's is wrong.
         let mut config = config.map_err(|_| Failure::TlsProtocolError)?;
         config.alpn_protocols = match self.scheme.is_grpc() {
@@ -174,7 +173,7 @@ impl Place {
             false => vec![HTTP2.to_vec(), HTTP1.to_vec()],
         };
         let config = Arc::new(config);
-        self.state().config = Some(Arc::clone(&config));
+        state.config = Some(Arc::clone(&config));
         Ok(config)
     }
 
@@ -192,6 +191,10 @@ impl Place {
 }
 
 impl State {
+    fn new(tls: Tls) -> Self {
+        Self { tls, idle: VecDeque::new(), channels: Vec::new(), is_single: false, config: None }
+    }
+
     /// A shared connection that takes another request.
     fn channel(&mut self, keepalive: &Keepalive) -> Option<Channel> {
         if self.channels.is_empty() {

@@ -1,6 +1,7 @@
 //! Attempts that bring no response, and how they are named.
 
 use splitway_tests::document;
+use splitway_tests::events;
 use splitway_tests::message::Answer;
 use splitway_tests::origin::Origin;
 use splitway_tests::script::{Act, Reply};
@@ -80,5 +81,31 @@ fn a_response_in_a_coding_that_cannot_be_relayed_is_a_protocol_error() {
         let response = format!("HTTP/1.1 200 OK\r\n{codings}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
         let origin = Origin::on_loopback(Act::Garbage(response.into_bytes()).into());
         check(&document::everything_to(&origin), 502, "http_protocol_error");
+    }
+}
+
+#[test]
+fn a_response_that_breaks_off_is_told_of_in_the_log() {
+    let files = Files::new();
+    for (reply, token) in [
+        (
+            Reply::ok("").header("content-length", "100").raw("some").then_close(),
+            "connection_terminated",
+        ),
+        (events::then_cut(&["one"]), "connection_terminated"),
+        (events::then_stall(&["one"]), "http_response_timeout"),
+    ] {
+        let origin = Origin::on_loopback(reply.into());
+        let nodes = format!("{{\"{}\": 1}}", origin.authority());
+        let timeout = "{connect: 60, send: 60, read: 60, idle: 0.1}";
+        let upstream = format!("{{nodes: {nodes}, timeout: {timeout}}}");
+        let path = files.write("split.yaml", &everything_to(&upstream));
+        let mut serving = Serving::file(&path, &[]);
+        let answer = serving.get("/");
+        assert_eq!(answer.status, 200);
+        let line = serving.line(|line| line.contains("response_broken"));
+        for part in [token, "\"route\":\"all\"", "\"branch\":\"route\""] {
+            assert!(line.contains(part), "{line}");
+        }
     }
 }

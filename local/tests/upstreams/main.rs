@@ -3,6 +3,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "this program is tests: a panic is how they fail")]
 
+mod blame;
 mod bodies;
 mod kept;
 mod multiplexed;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::timeout::PHASE_SECS_MAX;
@@ -88,8 +89,9 @@ pub(super) struct TlsWire {
 /// How TLS is spoken with the nodes of an upstream.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// Who calls, if the nodes want to know.
-    pub client: Option<ClientCertificate>,
+    /// Who calls, if the nodes want to know. Clones share it, so that they are told to be the same without
+    /// a look at the texts.
+    pub client: Option<Arc<ClientCertificate>>,
     /// Whether the certificate of a node must be valid for its name. APISIX does not look unless it is
     /// told to.
     pub is_verified: bool,
@@ -107,6 +109,19 @@ pub struct ClientCertificate {
 impl Default for Tls {
     fn default() -> Self {
         Self { client: None, is_verified: true }
+    }
+}
+
+impl Tls {
+    /// Whether this is what `asked` asks for. If a later document asks for the same, its texts are the known
+    /// ones from then on, so that they are compared once.
+    pub fn meets(&mut self, asked: &Self) -> bool {
+        // An `Arc` looks whether it is the same one first.
+        let is_met = self == asked;
+        if is_met {
+            self.client.clone_from(&asked.client);
+        }
+        is_met
     }
 }
 
@@ -148,7 +163,10 @@ impl TlsWire {
             (None, None) => None,
             (Some(certificate), Some(key)) => {
                 report.warn(at.key("client_cert"), "at the edge nothing is shown to the nodes: a Worker cannot present this certificate");
-                Some(ClientCertificate { certificate: certificate.into(), key: key.into() })
+                Some(Arc::new(ClientCertificate {
+                    certificate: certificate.into(),
+                    key: key.into(),
+                }))
             }
             (Some(_), None) => {
                 report.fault(at, "`client_key` is missing beside `client_cert`");

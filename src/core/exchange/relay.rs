@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::balance::InFlight;
 use crate::head::Edits;
 use crate::opening::error_event;
@@ -23,6 +25,10 @@ pub struct Tail {
     /// How long it may pause.
     pub idle: Duration,
     pub(super) is_event_stream: bool,
+    /// Whether the head says how long the body is.
+    pub(super) has_length: bool,
+    pub(super) route: Option<Box<str>>,
+    pub(super) branch: Option<Box<str>>,
     pub(super) _in_flight: Option<InFlight>,
 }
 
@@ -33,9 +39,29 @@ impl Tail {
     }
 
     /// What is sent to the client in place of what is missing, when the body breaks off or pauses too
-    /// long; the body then ends as if whole. Nothing where the client can only see that it was cut.
+    /// long; the body then ends as if whole. Nothing where the client can only see that it was cut, as where
+    /// it was promised so many bytes and no others.
     pub fn farewell(&self, failure: Failure) -> Option<String> {
         let problem = Problem::Upstream(failure);
-        self.is_event_stream.then(|| error_event(problem.token(), problem.title()))
+        let can_tell = self.is_event_stream && !self.has_length;
+        can_tell.then(|| error_event(problem.token(), problem.title()))
     }
+
+    /// What there is to tell in a log when the body breaks off or pauses too long; the event is
+    /// [`RESPONSE_BROKEN`]. No breaker hears of it: the head of the response was its node's success.
+    pub fn broken(&self, failure: Failure) -> BrokenResponse<'_> {
+        let (route, branch) = (self.route.as_deref(), self.branch.as_deref());
+        BrokenResponse { route, branch, problem: failure.token() }
+    }
+}
+
+/// The name of the event in a log that a response was not relayed to its end.
+pub const RESPONSE_BROKEN: &str = "response_broken";
+
+/// A response that broke off after its head was relayed, as it is written into a log.
+#[derive(Debug, Serialize)]
+pub struct BrokenResponse<'t> {
+    route: Option<&'t str>,
+    branch: Option<&'t str>,
+    problem: &'static str,
 }

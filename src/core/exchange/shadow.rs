@@ -25,6 +25,8 @@ pub struct Shadow {
     /// The body, as a whole.
     pub body: Vec<u8>,
     timeouts: Timeouts,
+    /// How long it may take at most, whatever the upstream says.
+    longest: Duration,
     /// The id of the route.
     pub route: Box<str>,
     /// The name of the branch that the copy goes to; `mirror` for an upstream of its own.
@@ -57,7 +59,12 @@ impl Shadow {
 
     /// How long the copy may take until the head of its response is there.
     pub fn deadline(&self) -> Duration {
-        self.timeouts.until_head()
+        self.timeouts.until_head().min(self.longest)
+    }
+
+    /// The same copy, which takes no longer than this.
+    pub fn at_most(self, longest: Duration) -> Self {
+        Self { longest, ..self }
     }
 
     fn node(&self) -> Option<&Node> {
@@ -101,6 +108,7 @@ impl<'a> Decision<'a> {
             timeouts: upstream.timeout.unwrap_or_default(),
             upstream,
             node,
+            longest: Duration::MAX,
             method: method.into_owned(),
             target,
             edits,

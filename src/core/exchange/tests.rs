@@ -283,3 +283,45 @@ fn a_head_has_no_stream_to_look_into() {
         assert_eq!(exchange.asks_opening(&Stream, is_kept), asks, "{method}");
     }
 }
+
+#[test]
+fn no_farewell_is_said_where_a_length_was_promised() {
+    struct Stream(&'static [&'static str]);
+    impl ResponseHead for Stream {
+        fn status(&self) -> u16 {
+            200
+        }
+        fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+            let is_there = name == "content-type" || self.0.contains(&name);
+            is_there.then_some("text/event-stream".into())
+        }
+    }
+    let snapshot = split_of(&[("v1", 1)], &json!({}));
+    let head = Fake::new("GET", "/");
+    let lengths: [(&[&str], bool); 3] = [
+        (&[], true),
+        (&["content-length"], false),
+        (&["content-length", "transfer-encoding"], true),
+    ];
+    for (headers, is_told) in lengths {
+        let tail = decided(&snapshot, &head).relay(&Stream(headers)).tail;
+        let farewell = tail.farewell(Failure::ConnectionTerminated);
+        assert_eq!(farewell.is_some(), is_told, "{headers:?}");
+        let broken = serde_json::to_value(tail.broken(Failure::HttpResponseTimeout)).unwrap();
+        let expected = json!({"route": "r", "branch": "v1", "problem": "http_response_timeout"});
+        assert_eq!(broken, expected);
+    }
+}
+
+#[test]
+fn a_copy_takes_no_longer_than_where_it_runs_lets_it() {
+    let snapshot = split_of(&[("v1", 1), ("v2", 0)], &json!({"mirror": {"branch": "v2"}}));
+    let head = Fake::new("GET", "/");
+    let mut exchange = decided(&snapshot, &head);
+    drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+    let copy = exchange.shadow(&head, b"", (200, Duration::ZERO), Means::NONE).unwrap();
+    assert_eq!(copy.deadline(), Timeouts::default().until_head());
+    let short = Duration::from_secs(25);
+    assert!(copy.deadline() > short);
+    assert_eq!(copy.at_most(short).deadline(), short);
+}

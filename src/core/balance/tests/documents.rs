@@ -1,6 +1,7 @@
 //! What upstreams may say.
 
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Asked, Body, Keepalive, Method, Timeouts, Tls, compile, sound, told};
@@ -245,6 +246,14 @@ fn client_certificates_come_with_their_keys_and_look_like_pem() {
     assert_eq!((&*client.certificate, &*client.key), (&*certificate, &*key));
     assert!(!upstream.tls.is_verified && Tls::default().is_verified);
     assert!(!format!("{upstream:?}{client:?}").contains("PRIVATE"), "keys are not told");
+    let mut known = upstream.tls.clone();
+    let later = sound(&with(&sound_tls)).tls.clone();
+    let is_shared = |known: &Tls, other: &Tls| {
+        known.client.as_ref().zip(other.client.as_ref()).is_some_and(|(a, b)| Arc::ptr_eq(a, b))
+    };
+    assert!(is_shared(&known, &upstream.tls) && !is_shared(&known, &later));
+    assert!(known.meets(&later) && is_shared(&known, &later), "texts are compared once");
+    assert!(!known.meets(&Tls::default()) && is_shared(&known, &later));
     let (_, report) = compile(&with(&sound_tls));
     let places: Vec<&str> = report.warnings.iter().map(|it| it.at.as_str()).collect();
     assert_eq!(places, ["/tls/client_cert", "/tls/verify", "/pass_host"]);
