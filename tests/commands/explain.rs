@@ -78,7 +78,9 @@ request     POST http://api.test/v2?a=1
             + x-tag: a
   body      {{\"model\":\"b\",\"n\":1}}
             19 bytes
-response    = x-splitway-branch: v2
+response    - x-splitway-picked
+            - x-splitway-attempts
+            = x-splitway-branch: v2
             = x-splitway-revision: {revision}
             = x-splitway-route: chat
 "
