@@ -40,6 +40,9 @@ const REQUESTS_COUNT: usize = 60;
 /// When it has been calm for so long that all that was left alone is to be tried again.
 const CALM: Duration = Duration::from_secs(60);
 
+/// How many requests are forgotten then, at once: they are probes of all that was left alone last.
+const FORGOTTEN_COUNT: usize = 10;
+
 /// How many requests a world has then, one after the other, until all is to be as it was before.
 const PROBES_COUNT: usize = 60;
 
@@ -75,7 +78,7 @@ fn simulate(seed: u64) -> Seen {
         let task = scene.world.spawn(task);
         if let Some(patience) = leaves_after {
             let world = Rc::clone(&scene.world);
-            let is_forgotten = chance.one_in(3);
+            let is_forgotten = at >= CALM || chance.one_in(3);
             forgotten_count += usize::from(is_forgotten);
             scene.world.spawn(async move {
                 world.sleep(at + patience).await;
@@ -148,7 +151,9 @@ fn draw_requests(chance: &mut Chance) -> Vec<(Request, Duration, Option<Duration
     let calm = |number: usize| {
         let request = Request { number, method: "GET", has_key: false, body: 0, is_sized: true };
         let each = Duration::from_millis(500);
-        (request, CALM + each * u32::try_from(number).unwrap(), None)
+        let is_forgotten = number < REQUESTS_COUNT + FORGOTTEN_COUNT;
+        let patience = is_forgotten.then_some(Duration::from_millis(2));
+        (request, CALM + each * u32::try_from(number).unwrap(), patience)
     };
     let all = REQUESTS_COUNT + PROBES_COUNT + LAST_COUNT;
     of_the_storm.into_iter().chain((REQUESTS_COUNT..all).map(calm)).collect()
