@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::platform::{Entry, Request};
+use std::ops::Range;
+
 use crate::setting::{BURST, PERCENT, REPLAY_MAX, Setting};
 use crate::weather::Weather;
 
@@ -20,6 +22,8 @@ struct Attempt {
 struct Story {
     document: Option<usize>,
     attempts: Vec<Attempt>,
+    /// The branch of each copy, if it went to one, and the length of its body.
+    copies: Vec<(Option<usize>, usize)>,
     records: Vec<(u16, u32, Option<String>)>,
 }
 
@@ -52,8 +56,13 @@ pub(crate) fn check(
 fn count(story: &Story, has_left: bool, seen: &mut Seen) {
     let mut note =
         |what: &'static str, is_so: bool| *seen.entry(what).or_default() += usize::from(is_so);
-    let Story { attempts, records, .. } = story;
+    let Story { attempts, copies, records, .. } = story;
     let pairs = || attempts.iter().zip(attempts.iter().skip(1));
+    note("a copy was sent", !copies.is_empty());
+    note(
+        "another node was asked after a 503",
+        pairs().any(|(a, b)| a.branch == b.branch && a.weather == Weather::Status(503)),
+    );
     note("a client left", has_left && records.is_empty());
     note("a node was tried again or another one", pairs().any(|(a, b)| a.branch == b.branch));
     note("another branch was tried", pairs().any(|(a, b)| a.branch != b.branch));
@@ -83,6 +92,9 @@ fn stories(journal: &[Entry]) -> BTreeMap<usize, Story> {
                 let attempt = Attempt { branch, node, weather, body };
                 stories.entry(request).or_default().attempts.push(attempt);
             }
+            Entry::Copied { request, branch, body } => {
+                stories.entry(request).or_default().copies.push((branch, body));
+            }
             Entry::Recorded { request, status, attempts, branch } => {
                 let record = (status, attempts, branch);
                 stories.entry(request).or_default().records.push(record);
@@ -97,6 +109,7 @@ fn check_story(story: &Story, request: &Request, setting: &Setting) {
     let count = u32::try_from(attempts.len()).unwrap();
     assert!(count <= setting.attempts_max(), "{request:?}: {attempts:?}");
     check_places(attempts, request, setting);
+    check_copies(story, request);
     let is_safe = request.method != "POST" || request.has_key;
     for (attempt, next) in attempts.iter().zip(attempts.iter().skip(1)) {
         let is_unknown = matches!(attempt.weather, Weather::Resets | Weather::Hangs);
@@ -108,6 +121,8 @@ fn check_story(story: &Story, request: &Request, setting: &Setting) {
     let is_known = request.is_sized;
     assert!(count < 2 || (is_kept && is_known), "{request:?} had no body to send again");
     let Some((status, told, branch)) = records.first() else { return };
+    let can_go_on = is_kept && is_known;
+    assert!(!can_go_on || !should_go_on(attempts, is_safe, setting), "{request:?}: {attempts:?}");
     assert_eq!(*told, count, "{request:?}: {attempts:?}");
     let Some(last) = attempts.last() else { return };
     assert_eq!(branch.as_deref(), Some(&*format!("v{}", last.branch)), "{request:?}");
@@ -135,11 +150,73 @@ fn check_places(attempts: &[Attempt], request: &Request, setting: &Setting) {
             branches.push(attempt.branch);
         }
         let at_node = attempts.iter().filter(|other| other.node == attempt.node);
-        assert!(branch.nodes_count == 1 || at_node.count() == 1, "{request:?}: {attempts:?}");
+        let is_only = branch.candidates().count() == 1;
+        assert!(is_only || at_node.count() == 1, "{request:?}: {attempts:?}");
+        let may_be = |node| Setting::node(attempt.branch, node) == attempt.node;
+        assert!(branch.candidates().any(may_be), "{request:?} at a node of weight 0: {attempts:?}");
     }
     let failovers = u32::try_from(branches.len().saturating_sub(1)).unwrap();
     let most = setting.on_failure.as_ref().map_or(0, |it| it.attempts);
     assert!(failovers <= most, "{request:?} went to {branches:?}");
+}
+
+/// Whether a request that ended with these attempts should have gone to one more branch: all failures are
+/// listed in documents that list any.
+fn should_go_on(attempts: &[Attempt], is_safe: bool, setting: &Setting) -> bool {
+    let (Some(last), Some(on_failure)) = (attempts.last(), &setting.on_failure) else {
+        return false;
+    };
+    let has_failed = last.weather != Weather::Fine;
+    let is_unknown = matches!(last.weather, Weather::Resets | Weather::Hangs);
+    let been_at = |branch: usize| attempts.iter().any(|attempt| attempt.branch == branch);
+    let failovers = (0..setting.branches.len()).filter(|branch| been_at(*branch)).count() - 1;
+    let has_other = match on_failure.to {
+        Some(to) => !been_at(to),
+        None => {
+            let mut all = setting.branches.iter().enumerate();
+            all.any(|(number, branch)| branch.weight > 0 && !been_at(number))
+        }
+    };
+    let is_allowed = u32::try_from(failovers).unwrap() < on_failure.attempts;
+    has_failed && (is_safe || !is_unknown) && is_allowed && has_other
+}
+
+/// A copy is one, is whole, and goes to no branch that the request was at.
+fn check_copies(story: &Story, request: &Request) {
+    let Story { attempts, copies, .. } = story;
+    assert!(copies.len() <= 1, "{request:?}: {copies:?}");
+    for (branch, body) in copies {
+        let was_there = attempts.iter().any(|attempt| Some(attempt.branch) == *branch);
+        assert!(!was_there, "{request:?} was at the branch of its copy: {attempts:?}, {copies:?}");
+        assert_eq!(*body, request.body, "{request:?}: the body of the copy is another");
+    }
+}
+
+/// Long after the storm these requests are served at the first attempt, and all that was left alone in it
+/// has its share again: every branch with a good part of the weight, and in each of them the nodes that
+/// come before the others.
+pub(crate) fn check_calm(journal: &[Entry], setting: &Setting, last: Range<usize>) {
+    let stories = stories(journal);
+    let mut served_by = BTreeMap::<usize, Vec<&str>>::new();
+    for number in last {
+        let Story { attempts, records, .. } = &stories[&number];
+        let record = records.first();
+        assert!(record.is_some_and(|it| it.0 == 200), "{number} in the calm: {records:?}");
+        let [attempt] = &attempts[..] else { panic!("{number} in the calm: {attempts:?}") };
+        served_by.entry(attempt.branch).or_default().push(&attempt.node);
+    }
+    let all: u32 = setting.branches.iter().map(|branch| branch.weight).sum();
+    for (number, branch) in setting.branches.iter().enumerate() {
+        if setting.is_sticky || branch.weight * 4 < all {
+            continue;
+        }
+        let nodes = served_by.get(&number).map_or(&[][..], Vec::as_slice);
+        assert!(nodes.len() >= 9, "v{number} is still left alone: {served_by:?}");
+        let first: Vec<_> =
+            branch.first_tier().iter().map(|node| Setting::node(number, *node)).collect();
+        let is_first = |node: &&str| first.iter().any(|first| first == node);
+        assert!(nodes.iter().all(is_first), "nodes of v{number} are left alone: {served_by:?}");
+    }
 }
 
 /// Of each upstream: no more retries at any time than it can bear.

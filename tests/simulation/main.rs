@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use splitway_core::fault::Report;
-use splitway_core::serve::{Reply, serve};
+use splitway_core::serve::{Reply, serve, shadow};
 use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_tests::chance::{Chance, environment};
 
@@ -37,6 +37,18 @@ const STORM: Duration = Duration::from_secs(20);
 /// How many requests a world has in that time.
 const REQUESTS_COUNT: usize = 60;
 
+/// When it has been calm for so long that all that was left alone is to be tried again.
+const CALM: Duration = Duration::from_secs(60);
+
+/// How many requests are forgotten then, at once: they are probes of all that was left alone last.
+const FORGOTTEN_COUNT: usize = 10;
+
+/// How many requests a world has then, one after the other, until all is to be as it was before.
+const PROBES_COUNT: usize = 60;
+
+/// How many it has after these.
+const LAST_COUNT: usize = 40;
+
 #[test]
 fn requests_are_answered_once_and_no_limit_is_passed() {
     let first = environment("SIMULATION_SEED", 1);
@@ -49,7 +61,7 @@ fn requests_are_answered_once_and_no_limit_is_passed() {
     }
     if rounds >= 100 {
         let never: Vec<_> = seen.iter().filter(|(_, count)| **count == 0).collect();
-        assert!(seen.len() == 11 && never.is_empty(), "never seen: {never:?} of {seen:?}");
+        assert!(seen.len() == 14 && never.is_empty(), "never seen: {never:?} of {seen:?}");
     }
 }
 
@@ -60,14 +72,20 @@ fn simulate(seed: u64) -> Seen {
     let scene = Rc::new(scene(&setting, &mut chance));
     let settings = Rc::new(RefCell::new(vec![setting]));
     let requests = draw_requests(&mut chance);
+    let mut forgotten_count = 0;
     for (request, at, leaves_after) in requests.clone() {
         let task = answer(Rc::clone(&scene), request, at);
         let task = scene.world.spawn(task);
         if let Some(patience) = leaves_after {
             let world = Rc::clone(&scene.world);
+            let is_forgotten = at >= CALM || chance.one_in(3);
+            forgotten_count += usize::from(is_forgotten);
             scene.world.spawn(async move {
                 world.sleep(at + patience).await;
-                world.cancel(task);
+                match is_forgotten {
+                    true => world.forget(task),
+                    false => drop(world.cancel(task)),
+                }
             });
         }
     }
@@ -76,8 +94,15 @@ fn simulate(seed: u64) -> Seen {
     let left = requests.iter().filter(|(_, _, leaves)| leaves.is_some());
     let left = left.map(|(request, ..)| request.number).collect();
     let requests = requests.iter().map(|(request, ..)| request.clone()).collect::<Vec<_>>();
-    assert_eq!(scene.in_flight.get(), 0, "an attempt is still under way");
-    invariants::check(&scene.journal.borrow(), &settings.borrow(), &requests, &left)
+    let under_way = scene.in_flight.get() + scene.copies.get();
+    assert!(under_way <= forgotten_count, "an attempt is still under way");
+    // Whatever was forgotten keeps the scene.
+    let journal = scene.journal.take();
+    let last = REQUESTS_COUNT + PROBES_COUNT;
+    invariants::check_calm(&journal, settings.borrow().last().unwrap(), last..last + LAST_COUNT);
+    let mut seen = invariants::check(&journal, &settings.borrow(), &requests, &left);
+    seen.insert("a task was forgotten", under_way);
+    seen
 }
 
 fn compile(setting: &Setting) -> Snapshot {
@@ -94,6 +119,7 @@ fn scene(setting: &Setting, chance: &mut Chance) -> Scene {
             climates.insert(Setting::node(number, node), Climate::draw(chance, STORM));
         }
     }
+    climates.insert(setting::MIRROR.to_owned(), Climate::draw(chance, STORM));
     Scene {
         world: Rc::default(),
         climates,
@@ -102,6 +128,8 @@ fn scene(setting: &Setting, chance: &mut Chance) -> Scene {
         chance: RefCell::new(Chance::new(chance.draw())),
         journal: RefCell::default(),
         in_flight: Cell::default(),
+        copies: Cell::default(),
+        copies_max: setting.mirror.as_ref().map_or(0, |mirror| mirror.in_flight),
     }
 }
 
@@ -119,15 +147,27 @@ fn draw_requests(chance: &mut Chance) -> Vec<(Request, Duration, Option<Duration
         let patience = Duration::from_millis(chance.draw() % 1_000);
         (request, at, chance.one_in(8).then_some(patience))
     };
-    (0..REQUESTS_COUNT).map(request).collect()
+    let of_the_storm: Vec<_> = (0..REQUESTS_COUNT).map(request).collect();
+    let calm = |number: usize| {
+        let request = Request { number, method: "GET", has_key: false, body: 0, is_sized: true };
+        let each = Duration::from_millis(500);
+        let is_forgotten = number < REQUESTS_COUNT + FORGOTTEN_COUNT;
+        let patience = is_forgotten.then_some(Duration::from_millis(2));
+        (request, CALM + each * u32::try_from(number).unwrap(), patience)
+    };
+    let all = REQUESTS_COUNT + PROBES_COUNT + LAST_COUNT;
+    of_the_storm.into_iter().chain((REQUESTS_COUNT..all).map(calm)).collect()
 }
 
 /// One request, from its arrival to its answer.
 async fn answer(scene: Rc<Scene>, request: Request, at: Duration) {
     scene.world.sleep(at).await;
     let body = request.body;
-    let effects = Effects { scene, request: request.number };
+    let effects = Effects { scene, request: request.number, is_copy: false };
     let served = serve(&effects, &request, body).await;
+    if let Some(copy) = served.shadow {
+        shadow(&Effects { is_copy: true, ..effects }, &request, copy).await;
+    }
     match served.reply {
         Reply::Relay(_, relay) => drop(relay),
         Reply::Refuse(answer, problem) => assert_eq!(answer.status, problem.status()),

@@ -18,6 +18,7 @@ use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use splitway_tests::chance::Chance;
 
+use crate::setting::MIRROR;
 use crate::weather::{Climate, Weather};
 use crate::world::World;
 
@@ -33,6 +34,9 @@ pub(crate) struct Scene {
     pub(crate) journal: RefCell<Vec<Entry>>,
     /// How many simulated attempts are under way.
     pub(crate) in_flight: Cell<usize>,
+    /// How many copies are under way, and may be.
+    pub(crate) copies: Cell<usize>,
+    pub(crate) copies_max: usize,
 }
 
 /// Something that happened to a request.
@@ -42,6 +46,8 @@ pub(crate) enum Entry {
     Begun { request: usize, document: usize },
     /// It was sent to a node.
     Sent { request: usize, branch: String, node: String, weather: Weather, body: usize },
+    /// A copy of it was sent; the branch by number, if it went to one.
+    Copied { request: usize, branch: Option<usize>, body: usize },
     /// It was recorded.
     Recorded { request: usize, status: u16, attempts: u32, branch: Option<String> },
 }
@@ -123,9 +129,26 @@ impl ResponseHead for Response {
 pub(crate) struct Effects {
     pub(crate) scene: Rc<Scene>,
     pub(crate) request: usize,
+    pub(crate) is_copy: bool,
 }
 
 impl Effects {
+    /// Notes what is sent where; the number of what is sent at once goes up until this is dropped.
+    fn begin(&self, attempt: &Attempt<'_>, weather: Weather, body: usize) -> Under<'_> {
+        let Self { scene, request, is_copy } = self;
+        let (request, node) = (*request, attempt.node.authority().to_owned());
+        let branch = attempt.target.trim_start_matches('/').to_owned();
+        if !is_copy {
+            self.note(Entry::Sent { request, branch, node, weather, body });
+            return Under::new(&scene.in_flight);
+        }
+        let branch = (node != MIRROR).then(|| branch.trim_start_matches('v').parse().unwrap());
+        self.note(Entry::Copied { request, branch, body });
+        let under = Under::new(&scene.copies);
+        assert!(scene.copies.get() <= scene.copies_max, "{} copies at once", scene.copies.get());
+        under
+    }
+
     fn note(&self, entry: Entry) {
         self.scene.journal.borrow_mut().push(entry);
     }
@@ -133,6 +156,13 @@ impl Effects {
 
 /// Counts an attempt for as long as it is under way.
 struct Under<'s>(&'s Cell<usize>);
+
+impl<'s> Under<'s> {
+    fn new(count: &'s Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
 
 impl Drop for Under<'_> {
     fn drop(&mut self) {
@@ -175,13 +205,9 @@ impl Platform for Effects {
         body: usize,
     ) -> Result<Response, Failure> {
         let scene = &self.scene;
-        scene.in_flight.set(scene.in_flight.get() + 1);
-        let _under = Under(&scene.in_flight);
-        let node = attempt.node.authority().to_owned();
-        let climate = &scene.climates[&node];
+        let climate = &scene.climates[attempt.node.authority()];
         let weather = climate.at(scene.world.now());
-        let branch = attempt.target.trim_start_matches('/').to_owned();
-        self.note(Entry::Sent { request: self.request, branch, node, weather, body });
+        let _under = self.begin(attempt, weather, body);
         let latency = climate.latency(self.draw());
         scene.world.sleep(latency).await;
         let answer = |status, stream| Response { status, stream, breaks: false };
@@ -223,6 +249,10 @@ impl Platform for Effects {
     }
 
     fn record(&self, record: &Record<'_>) {
+        assert_eq!(record.original.is_some(), self.is_copy);
+        if self.is_copy {
+            return;
+        }
         self.note(Entry::Recorded {
             request: self.request,
             status: record.status,
