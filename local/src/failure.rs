@@ -43,17 +43,19 @@ pub(crate) fn is_refused(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Names why a connection could not be made: the first cause in the chain that says enough; one that
-/// ended otherwise counts as terminated.
+/// Names why a connection could not be made: the first cause in the chain that says enough. None of these
+/// names says that something was sent.
 pub(crate) fn name(error: &(dyn Error + 'static)) -> Failure {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(failure) = name_one(error) {
-            return failure;
+        match name_one(error) {
+            // It ended while it was made.
+            Some(Failure::ConnectionTerminated) => break,
+            Some(failure) => return failure,
+            None => cause = next(error),
         }
-        cause = next(error);
     }
-    Failure::ConnectionTerminated
+    Failure::DestinationUnavailable
 }
 
 /// The cause behind an error. An I/O error hides the error it was made of behind `source`.
@@ -136,7 +138,8 @@ mod tests {
         check(io::Error::from(io::ErrorKind::ConnectionRefused), Failure::ConnectionRefused);
         check(io::Error::from(io::ErrorKind::HostUnreachable), Failure::DestinationUnavailable);
         check(io::Error::from_raw_os_error(110), Failure::ConnectionTimeout);
-        check(io::Error::other("no more to tell"), Failure::ConnectionTerminated);
+        check(io::Error::other("no more to tell"), Failure::DestinationUnavailable);
+        check(io::Error::from(io::ErrorKind::UnexpectedEof), Failure::DestinationUnavailable);
     }
 
     #[test]

@@ -90,17 +90,17 @@ pub struct Exchange<'a> {
     snapshot: Option<&'a Snapshot>,
     decision: Result<Decision<'a>, Problem>,
     /// What the route answers by itself.
-    own: Option<Answer>,
+    own: Option<(&'a Route, Answer)>,
 }
 
 /// Why a request goes nowhere.
-enum Stop {
+enum Stop<'a> {
     Problem(Problem),
     /// The route has an answer of its own for it.
-    Answer(Problem, Answer),
+    Answer(Problem, &'a Route, Answer),
 }
 
-impl From<Problem> for Stop {
+impl From<Problem> for Stop<'_> {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
@@ -153,8 +153,8 @@ impl<'a> Exchange<'a> {
         Ok(match made {
             Ok(decision) => Self { snapshot, decision: Ok(decision), own: None },
             Err(Stop::Problem(problem)) => Self::failed(snapshot, problem),
-            Err(Stop::Answer(problem, answer)) => {
-                Self { snapshot, decision: Err(problem), own: Some(answer) }
+            Err(Stop::Answer(problem, route, answer)) => {
+                Self { snapshot, decision: Err(problem), own: Some((route, answer)) }
             }
         })
     }
@@ -180,7 +180,9 @@ impl<'a> Exchange<'a> {
 
     /// The id of the route that took the request.
     pub fn route(&self) -> Option<&'a str> {
-        self.decision.as_ref().ok().map(|decision| &*decision.route.id)
+        let own = || self.own.as_ref().map(|(route, _)| *route);
+        let route = self.decision.as_ref().ok().map(|decision| decision.route).or_else(own);
+        route.map(|route| &*route.id)
     }
 
     /// The name of the branch that serves it: the one that was picked, or else the last that it went to.
@@ -370,7 +372,8 @@ impl<'a> Exchange<'a> {
 
     /// The answer that tells the client of a problem.
     pub fn refuse(&self, problem: Problem) -> Answer {
-        let mut answer = self.own.clone().unwrap_or_else(|| problem.answer());
+        let own = self.own.as_ref().map(|(_, answer)| answer.clone());
+        let mut answer = own.unwrap_or_else(|| problem.answer());
         answer.headers.extend(self.proof().filter_map(|(name, value)| Some((name.into(), value?))));
         answer
     }
@@ -394,13 +397,13 @@ impl<'a> Exchange<'a> {
 }
 
 /// The answer of a plugin that lets nothing through. Without a body of its own it is a problem like others.
-fn broken(breaker: &ApiBreaker, facts: &Facts<'_>) -> Stop {
+fn broken(breaker: &ApiBreaker, facts: &Facts<'_>) -> (Problem, Answer) {
     let problem = Problem::CircuitOpen;
     let Broken { status, body, headers } = breaker.answer(facts);
-    let Some(body) = body else { return Stop::Answer(problem, problem.answer_with(status)) };
+    let Some(body) = body else { return (problem, problem.answer_with(status)) };
     let headers = headers.into_iter().map(|(name, value)| (Cow::Owned(name.to_owned()), value));
     let answer = Answer { status, headers: headers.collect(), body: body.to_owned() };
-    Stop::Answer(problem, answer)
+    (problem, answer)
 }
 
 /// Whether the body is a stream of events that can be read as it is.
@@ -420,7 +423,7 @@ impl<'a> Decision<'a> {
         means: Means<'_>,
         body: Body<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Result<Self, Stop>, NeedsBody> {
+    ) -> Result<Result<Self, Stop<'a>>, NeedsBody> {
         let mut draft = Draft::of(head);
         let asked = Facts::new(head, &draft, body);
         let found = snapshot.find(&asked, observer);
@@ -454,7 +457,8 @@ impl<'a> Decision<'a> {
             return Err(NeedsBody);
         }
         if let Some(open) = breakers.iter().find(|breaker| breaker.is_open(means.now)) {
-            return Ok(Err(broken(open, &facts)));
+            let (problem, answer) = broken(open, &facts);
+            return Ok(Err(Stop::Answer(problem, route, answer)));
         }
         let rule = route.split.rule(&facts, &mut |section, rule| {
             observer.rule_passed_over(section, rule, &facts);

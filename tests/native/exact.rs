@@ -54,8 +54,8 @@ fn times_up_to_the_head_are_exact() {
         (&none, &none, 180_000),
         (&none, &phases, 63_000),
         (&phases, &first, 63_000),
-        (&first, &phases, 3_250),
-        (&none, &first, 3_250),
+        (&first, &phases, 250),
+        (&none, &first, 250),
     ] {
         let mut target = Native::new();
         let origin = target.origin(Act::Silence);

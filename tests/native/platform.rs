@@ -176,6 +176,7 @@ impl Platform for Memory<'_> {
         let connection = record.connect();
         match script.door(connection) {
             Door::Open => {}
+            Door::Closed if attempt.scheme.is_tls() => return Err(Failure::DestinationUnavailable),
             Door::Closed | Door::ResetAfter(_) => return Err(Failure::ConnectionTerminated),
         }
         shake_hands(attempt.scheme, node.speech)?;

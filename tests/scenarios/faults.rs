@@ -154,7 +154,7 @@ fn over_tls(target: &mut impl Target) -> Vec<(&'static str, &'static str, Answer
         ("another name", bad, target.tls_origin(Certificate::OfAnotherName, Reply::ok(""))),
         ("expired", bad, target.tls_origin(Certificate::Expired, Reply::ok(""))),
         ("unknown", bad, target.tls_origin(Certificate::OfUnknownAuthority, Reply::ok(""))),
-        ("closed", "connection_terminated", target.origin(Door::Closed)),
+        ("closed", "destination_unavailable", target.origin(Door::Closed)),
     ];
     let uri = |name: &str| format!("/{}", name.replace(' ', "-"));
     let route = |(name, _, origin): &(&str, &str, Origin)| {

@@ -50,7 +50,7 @@ pub(crate) fn the_time_of_the_route_goes_first(target: &mut impl Target) {
     assert_eq!(target.call(&Call::post("/long-route", "a body")).text(), "late");
 }
 
-/// `first_byte` goes before `read` until the head is there, whichever is longer.
+/// `first_byte` is all the time until the head is there, whichever is longer.
 pub(crate) fn the_first_byte_has_a_time_of_its_own(target: &mut impl Target) {
     let silent = target.origin(Act::Silence);
     let late = target.origin(Act::from(Reply::ok("late")).late(Duration::from_millis(800)));

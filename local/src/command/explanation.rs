@@ -84,7 +84,7 @@ fn tell_pick(out: &mut impl Write, pick: &Pick) -> io::Result<()> {
         line(out, "  retries", PLAIN, &format!("up to {} at its upstream", pick.retries))?;
     }
     if let Some(other) = &pick.on_failure {
-        line(out, "  on failure", PLAIN, &format!("to {other}"))?;
+        line(out, "  failures", PLAIN, &format!("to {other}"))?;
     }
     if pick.by == By::Whole {
         return Ok(());

@@ -20,7 +20,7 @@ Environment:
   SPLITWAY_STORE_PASSWORD  The password of --store-user
 
 The first Ctrl-C or SIGTERM lets requests finish for up to --drain-time, the second ends at once.
-With --tls-cert, SIGHUP has the certificate and its key read again.";
+SIGHUP has the certificate and its key read again.";
 
 /// Serves until the first signal, drains until the second or until the time is up.
 pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
@@ -48,15 +48,12 @@ pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
 async fn serve(options: ServeOptions, out: &mut impl Write) -> Result<(), StartError> {
     // Whoever reads where it listens may end it at once.
     let mut requests = Requests::new().map_err(StartError::System)?;
-    let mut hangups = match options.clients.tls_cert {
-        Some(_) => Some(signal(SignalKind::hangup()).map_err(StartError::System)?),
-        None => None,
-    };
+    let mut hangups = signal(SignalKind::hangup()).map_err(StartError::System)?;
     let server = Server::start(options.clone())?;
     let _ = introduce(out, &server, &options);
     tokio::select! {
         () = requests.next() => {}
-        () = reload_at(hangups.as_mut(), server.reload()) => {}
+        () = reload_at(&mut hangups, server.reload()) => {}
     }
     server.drain();
     tokio::select! {
@@ -76,10 +73,11 @@ async fn within(time: Duration) {
     }
 }
 
-/// Has the certificate read again at each `SIGHUP`. Without one, that signal ends the process as ever.
-async fn reload_at(hangups: Option<&mut Signal>, reload: Option<Reload>) {
-    if let (Some(hangups), Some(reload)) = (hangups, reload) {
-        while hangups.recv().await.is_some() {
+/// Has the certificate read again at each `SIGHUP`. Without one the signal is taken for nothing: files are
+/// read again when they change, and whoever asks for that anyway does not mean the end.
+async fn reload_at(hangups: &mut Signal, reload: Option<Reload>) {
+    while hangups.recv().await.is_some() {
+        if let Some(reload) = &reload {
             reload.now();
         }
     }

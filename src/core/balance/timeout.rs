@@ -49,7 +49,7 @@ pub struct Timeouts {
     pub send: Duration,
     /// Between two reads of the response.
     pub read: Duration,
-    /// Until the first byte of the response is there, from when the request is sent; `read` where absent.
+    /// Until the head of the response is there, in all; the phases one after the other where absent.
     pub first_byte: Option<Duration>,
     /// Between two reads of the body of the response; `read` where absent.
     pub idle: Option<Duration>,
@@ -64,10 +64,10 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// How long an attempt may take until the head of its response is there: its phases one after the
-    /// other, for a runtime that cannot tell them apart.
+    /// How long an attempt may take until the head of its response is there: if nothing is said of that,
+    /// its phases one after the other, for a runtime that cannot tell them apart.
     pub fn until_head(&self) -> Duration {
-        self.connect + self.send + self.first_byte.unwrap_or(self.read)
+        self.first_byte.unwrap_or(self.connect + self.send + self.read)
     }
 
     /// How long the body of the response may pause.

@@ -180,7 +180,7 @@ fn retries_and_timeouts_are_those_of_apisix_where_nothing_is_said() {
     let (first_byte, idle) = (Some(Duration::from_millis(500)), Some(secs(9)));
     let timeouts = Timeouts { connect: secs(1), send: secs(2), read: secs(3), first_byte, idle };
     assert_eq!(upstream.timeout, Some(timeouts));
-    assert_eq!(timeouts.until_head(), Duration::from_millis(3500));
+    assert_eq!(timeouts.until_head(), Duration::from_millis(500));
     let Keepalive { size, idle_timeout, requests } = upstream.keepalive;
     assert_eq!((size, idle_timeout, requests), (320, Duration::ZERO, 1000));
     assert_eq!(sound(&with(&json!({"retry_timeout": 0}))).retry_timeout, None);
