@@ -7,9 +7,9 @@
 //!
 //! Each of `--workers` threads has a runtime, a listener on the shared port and a pool of upstream
 //! connections of its own; a request never changes threads. [`server`] starts them, `listen` accepts
-//! and speaks HTTP/1.1 or HTTP/2 with the client, over TLS or not, `door` is where it does; `reply` has the core serve, `platform` lends it the effects,
-//! and `upstream` makes an attempt through `connect`, whose failures `failure` names. What is
-//! forwarded of a head is in `message`.
+//! and speaks HTTP/1.1 or HTTP/2 with the client, over TLS or not, `door` is where it does; `reply` has
+//! the core serve, `platform` lends it the effects, and `upstream` makes an attempt through `connect`,
+//! whose failures `failure` names. What is forwarded of a head is in `message`.
 //!
 //! ## The road of a configuration
 //!

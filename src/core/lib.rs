@@ -23,10 +23,11 @@
 //!
 //! ```text
 //! head ─► snapshot ─► route ─► proxy_rewrite ─► rule ─► pick ─► balance ─► rewrite ─► Attempt
-//!                       └─────────── each asks facts ──────────────────────┘             │
-//!                                                                            the shell sends
-//!                                                                                        │
-//! client ◄─ the shell applies ◄─ Edits (rewrite, cookie, proof) or Answer ◄─ outcome ◄───┘
+//!                       └─────────── each asks facts ──────┬───────────────┘             │
+//!                                                          │                  the shell sends
+//!                     another node, or another branch ◄─ settle ◄─ what came of it ◄──────┘
+//!                                                          │
+//! client ◄─ the shell applies ◄─ Relay (edits, tail) ◄─────┘ or Answer
 //! ```
 //!
 //! - [`facts`] is what all of these may ask: the head as it came, the draft of what is to be sent, which
@@ -39,6 +40,9 @@
 //!   for nothing ([`facts::NeedsBody`]): no turn was taken, no cookie drawn. [`serve`] reads the body and
 //!   has all of it decided again. Where only the rewrite of the branch asks, the decision stands and the
 //!   body is read before the attempt.
+//! - [`exchange::Exchange::settle`] says whether a request is sent once more: whether the document lists what
+//!   came of it and it may be repeated ([`retry`]), what a stream began with ([`opening`]), and whether there is
+//!   somebody left to send it to. Breakers, budgets and latencies learn of it there.
 //! - What comes of attempts, and of the probes that a shell sends to the nodes that [`checkup`] lists,
 //!   decides to which nodes `balance` sends later requests. At the edge probes go out in [`rounds`], and
 //!   the coordinator's [`register`] keeps what they find for all isolates.
@@ -65,7 +69,8 @@
 //!   isolate.
 //! - The core never iterates or copies a whole head; it asks for fields and returns [`head::Edits`].
 //! - After compilation only the positions of [`rotation::Rotation`]s change, by one atomic add a pick, and
-//!   what breakers have counted, by atomic exchanges of single words.
+//!   what breakers, budgets, health and latencies have counted, by atomic exchanges of single words. A
+//!   snapshot that follows another takes all of that over.
 //! - What is acknowledged is durable; what is served compiled; a change is whole or it is not.
 //! - A snapshot that exists is sound: [`snapshot::compile`] is the only way to get one and reports
 //!   every fault with a JSON pointer.
