@@ -10,9 +10,9 @@
 //! | [`script`]        | what an upstream does when it is asked                                      |
 //! | [`plan`]          | what that means on the wire, byte by byte                                   |
 //! | [`events`]        | streams of events, as they are and as they fail                             |
-//! | [`line`]          | a connection of an upstream, to be ended in every way                       |
+//! | [`mod@line`]      | a connection of an upstream, to be ended in every way                       |
 //! | [`origin`]        | such an upstream, which remembers what it received                          |
-//! | [`websocket`]     | WebSocket on a stream, for both sides                                        |
+//! | [`websocket`]     | WebSocket on a stream, for both sides                                       |
 //! | [`tls`]           | the same behind TLS, with a certificate authority of its own                |
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
