@@ -66,7 +66,7 @@ impl Connector {
         let name = name.map_err(|_| Failure::TlsCertificateError)?;
         let tcp = self.tcp(host, port).await?;
         let tls = TlsConnector::from(config).connect(name, tcp).await;
-        let tls = tls.map_err(|error| failure::name(&error))?;
+        let tls = tls.map_err(|error| failure::name_unsent(&error))?;
         Ok(Stream::tls(tls))
     }
 
@@ -77,10 +77,10 @@ impl Connector {
             Some(address) => open(address).await,
             None => {
                 let addresses = self.dns.addresses(host, port).await;
-                first(addresses.map_err(|error| failure::name(&error))?).await
+                first(addresses.map_err(|error| failure::name_unsent(&error))?).await
             }
         };
-        connected.map_err(|error| failure::name(&error))
+        connected.map_err(|error| failure::name_unsent(&error))
     }
 }
 

@@ -43,19 +43,26 @@ pub(crate) fn is_refused(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Names why a connection could not be made: the first cause in the chain that says enough. None of these
-/// names says that something was sent.
+/// Names why a connection could not be made. One that ended while it was made is none that could be had:
+/// nothing was sent on it.
+pub(crate) fn name_unsent(error: &(dyn Error + 'static)) -> Failure {
+    match name(error) {
+        Failure::ConnectionTerminated => Failure::DestinationUnavailable,
+        told => told,
+    }
+}
+
+/// Names the first cause in the chain that says enough; a connection that ended otherwise counts as
+/// terminated.
 pub(crate) fn name(error: &(dyn Error + 'static)) -> Failure {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        match name_one(error) {
-            // It ended while it was made.
-            Some(Failure::ConnectionTerminated) => break,
-            Some(failure) => return failure,
-            None => cause = next(error),
+        if let Some(failure) = name_one(error) {
+            return failure;
         }
+        cause = next(error);
     }
-    Failure::DestinationUnavailable
+    Failure::ConnectionTerminated
 }
 
 /// The cause behind an error. An I/O error hides the error it was made of behind `source`.
@@ -138,8 +145,9 @@ mod tests {
         check(io::Error::from(io::ErrorKind::ConnectionRefused), Failure::ConnectionRefused);
         check(io::Error::from(io::ErrorKind::HostUnreachable), Failure::DestinationUnavailable);
         check(io::Error::from_raw_os_error(110), Failure::ConnectionTimeout);
-        check(io::Error::other("no more to tell"), Failure::DestinationUnavailable);
-        check(io::Error::from(io::ErrorKind::UnexpectedEof), Failure::DestinationUnavailable);
+        check(io::Error::other("no more to tell"), Failure::ConnectionTerminated);
+        let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
+        assert_eq!(name_unsent(&cut), Failure::DestinationUnavailable);
     }
 
     #[test]
