@@ -46,10 +46,8 @@ pub(crate) fn is_refused(error: &(dyn Error + 'static)) -> bool {
 /// Names why a connection could not be made. One that ended while it was made is none that could be had:
 /// nothing was sent on it.
 pub(crate) fn name_unsent(error: &(dyn Error + 'static)) -> Failure {
-    match name(error) {
-        Failure::ConnectionTerminated => Failure::DestinationUnavailable,
-        told => told,
-    }
+    let told = name(error);
+    if told == Failure::ConnectionTerminated { Failure::DestinationUnavailable } else { told }
 }
 
 /// Names the first cause in the chain that says enough; a connection that ended otherwise counts as
