@@ -77,10 +77,10 @@ impl Connector {
             Some(address) => open(address).await,
             None => {
                 let addresses = self.dns.addresses(host, port).await;
-                first(addresses.map_err(|error| failure::name_unsent(&error))?).await
+                first(addresses.map_err(|error| failure::name(&error))?).await
             }
         };
-        connected.map_err(|error| failure::name_unsent(&error))
+        connected.map_err(|error| failure::name(&error))
     }
 }
 

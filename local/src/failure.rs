@@ -43,7 +43,7 @@ pub(crate) fn is_refused(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Names why a connection could not be made. One that ended while it was made is none that could be had:
+/// Names why TLS could not be had on a connection. One that ended meanwhile is none that could be had:
 /// nothing was sent on it.
 pub(crate) fn name_unsent(error: &(dyn Error + 'static)) -> Failure {
     let told = name(error);

@@ -57,7 +57,7 @@ impl Channel {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         let opened = builder.handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = opened.map_err(|error| failure::name_unsent(&error))?;
+        let (sender, connection) = opened.map_err(|error| failure::name(&error))?;
         vital.streams_max.store(connection.current_max_send_streams(), Ordering::Relaxed);
         let told = Arc::clone(&vital);
         tokio::spawn(async move {

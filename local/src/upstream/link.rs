@@ -41,7 +41,7 @@ impl Link {
         // One copy of a small body costs less than a scattered write.
         builder.writev(false);
         let opened = builder.handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = opened.map_err(|error| failure::name_unsent(&error))?;
+        let (sender, connection) = opened.map_err(|error| failure::name(&error))?;
         Ok(Self { sender, connection: Some(Box::new(connection)), uses: 0 })
     }
 
