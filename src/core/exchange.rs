@@ -16,6 +16,7 @@ mod relay;
 mod shadow;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::course::{Course, Once};
@@ -309,17 +310,13 @@ impl<'a> Exchange<'a> {
         decision.method = draft.method.clone();
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
-        let mut edits = Edits::default();
-        remove_nominated(head.header("connection").as_deref(), &mut edits);
-        forward(head, &mut edits);
-        edits.follow(own);
         Ok(Attempt {
             scheme: upstream.scheme,
             node,
             host: upstream.host_for(node, host.unwrap_or(Cow::Borrowed(head.host()))),
             method,
             target,
-            edits,
+            edits: upward(head, own),
             body,
             timeouts: decision.timeouts(),
             keepalive: &upstream.keepalive,
@@ -353,20 +350,23 @@ impl<'a> Exchange<'a> {
         let mut edits = Edits::default();
         remove_nominated(response.header("connection").as_deref(), &mut edits);
         edits.follow(self.response_edits());
-        let mut tail = Tail {
-            idle: Timeouts::default().between_pieces(),
-            is_event_stream: is_event_stream(response),
-            // Beside chunks a length is not to be believed (RFC 9112, section 6.3).
-            has_length: response.header("content-length").is_some()
-                && response.header("transfer-encoding").is_none(),
-            route: self.route().map(Box::from),
-            branch: self.branch().map(Box::from),
-            _in_flight: None,
+        let is_event_stream = is_event_stream(response);
+        // Beside chunks a length is not to be believed (RFC 9112, section 6.3).
+        let has_length = || {
+            response.header("content-length").is_some()
+                && response.header("transfer-encoding").is_none()
         };
-        if let Ok(decision) = &mut self.decision {
-            tail.idle = decision.timeouts().between_pieces();
-            tail._in_flight = decision.course.take_in_flight();
-        }
+        let decision = self.decision.as_mut().ok();
+        let tail = Tail {
+            idle: decision
+                .as_ref()
+                .map_or_else(Timeouts::default, |it| it.timeouts())
+                .between_pieces(),
+            is_event_stream,
+            can_tell: is_event_stream && !has_length(),
+            served: decision.as_ref().map(|it| it.served()),
+            _in_flight: decision.and_then(|it| it.course.take_in_flight()),
+        };
         Relay { edits, tail }
     }
 
@@ -394,6 +394,15 @@ impl<'a> Exchange<'a> {
         });
         headers.into_iter().flatten()
     }
+}
+
+/// The changes to the headers of a request that goes up: what this hop changes, then what was rewritten.
+fn upward(head: &dyn Head, rewritten: Edits) -> Edits {
+    let mut edits = Edits::default();
+    remove_nominated(head.header("connection").as_deref(), &mut edits);
+    forward(head, &mut edits);
+    edits.follow(rewritten);
+    edits
 }
 
 /// The answer of a plugin that lets nothing through. Without a body of its own it is a problem like others.
@@ -499,6 +508,11 @@ impl<'a> Decision<'a> {
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         self.course.begin(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })
+    }
+
+    /// Which route and branch serve the request.
+    fn served(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.route.id), Arc::clone(&self.course.branch.name))
     }
 
     /// How long an attempt may take: what the route says goes before what the upstream says.

@@ -74,7 +74,7 @@ pub struct Snapshot {
 /// A route with everything it needs to answer.
 #[derive(Debug)]
 pub(crate) struct Route {
-    pub(crate) id: Box<str>,
+    pub(crate) id: Arc<str>,
     name: Option<Box<str>>,
     /// Id and name.
     service: Option<(Box<str>, Option<Box<str>>)>,

@@ -1,5 +1,6 @@
 //! What is worth telling about a request, and the names it is told by.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -53,7 +54,7 @@ pub struct Record<'r> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
     /// The name of the branch that answered it.
-    pub branch: Box<str>,
+    pub branch: Arc<str>,
     /// The status the client got.
     pub status: u16,
     /// How long that took.
@@ -84,7 +85,7 @@ impl<'r> Record<'r> {
             revision: self.revision,
             problem: self.problem,
             duration_ms: millis(self.duration),
-            original_branch: original.map(|original| original.branch.clone()),
+            original_branch: original.map(|original| original.branch.to_string()),
             original_status: original.map(|original| original.status),
             original_duration_ms: original.map(|original| millis(original.duration)),
         }
@@ -110,7 +111,7 @@ pub struct Fields<'r> {
     problem: Option<&'static str>,
     duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    original_branch: Option<Box<str>>,
+    original_branch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     original_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]

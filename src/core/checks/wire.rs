@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use super::{Active, Checks, Limits, Method, Passive, Protocol};
 use crate::fault::{At, Report};
+#[cfg(feature = "schema")]
+use crate::node::HOST_MAX;
+use crate::node::is_host;
 use crate::statuses::Statuses;
 
 /// The most seconds of a timeout or an interval: a day.
@@ -21,9 +24,6 @@ const COUNT_MAX: u8 = 254;
 
 /// The most nodes that are probed at once.
 const CONCURRENCY_MAX: u32 = 1000;
-
-/// The most characters of a host name (RFC 1035, section 2.3.4, without the root).
-const HOST_MAX: usize = 253;
 
 /// The statuses that can count, as in APISIX.
 #[cfg(feature = "schema")]
@@ -222,8 +222,7 @@ impl ActiveWire {
 
     fn host(&self, at: At<'_>, report: &mut Report) -> Option<String> {
         let host = self.host.as_deref()?;
-        let fits = (1..=HOST_MAX).contains(&host.len());
-        if !fits || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        if !is_host(host) || host.starts_with('[') {
             report.fault(at, "expected a host name or an IPv4 address");
         }
         Some(host.to_ascii_lowercase())

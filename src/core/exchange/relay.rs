@@ -1,5 +1,6 @@
 //! What happens to a response that is relayed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -25,10 +26,10 @@ pub struct Tail {
     /// How long it may pause.
     pub idle: Duration,
     pub(super) is_event_stream: bool,
-    /// Whether the head says how long the body is.
-    pub(super) has_length: bool,
-    pub(super) route: Option<Box<str>>,
-    pub(super) branch: Option<Box<str>>,
+    /// Whether an end of our own can take the place of what is missing.
+    pub(super) can_tell: bool,
+    /// The route and the branch.
+    pub(super) served: Option<(Arc<str>, Arc<str>)>,
     pub(super) _in_flight: Option<InFlight>,
 }
 
@@ -43,14 +44,14 @@ impl Tail {
     /// it was promised so many bytes and no others.
     pub fn farewell(&self, failure: Failure) -> Option<String> {
         let problem = Problem::Upstream(failure);
-        let can_tell = self.is_event_stream && !self.has_length;
-        can_tell.then(|| error_event(problem.token(), problem.title()))
+        self.can_tell.then(|| error_event(problem.token(), problem.title()))
     }
 
     /// What there is to tell in a log when the body breaks off or pauses too long; the event is
     /// [`RESPONSE_BROKEN`]. No breaker hears of it: the head of the response was its node's success.
     pub fn broken(&self, failure: Failure) -> BrokenResponse<'_> {
-        let (route, branch) = (self.route.as_deref(), self.branch.as_deref());
+        let (route, branch) =
+            self.served.as_ref().map(|(route, branch)| (&**route, &**branch)).unzip();
         BrokenResponse { route, branch, problem: failure.token() }
     }
 }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Attempt, Decision};
+use super::{Attempt, Decision, upward};
 use crate::balance::{Ask, InFlight, Timeouts, Tried, Upstream};
 use crate::facts::{Body, Draft, Facts};
-use crate::head::{Edits, Head, forward, remove_nominated};
+use crate::head::{Edits, Head};
 use crate::node::Node;
 use crate::split::{Means, Permit};
 use crate::telemetry::Original;
@@ -28,9 +28,9 @@ pub struct Shadow {
     /// How long it may take at most, whatever the upstream says.
     longest: Duration,
     /// The id of the route.
-    pub route: Box<str>,
+    pub route: Arc<str>,
     /// The name of the branch that the copy goes to; `mirror` for an upstream of its own.
-    pub branch: Box<str>,
+    pub branch: Arc<str>,
     /// The revision of the configuration.
     pub revision: Option<Box<str>>,
     /// What became of the request itself.
@@ -97,10 +97,6 @@ impl<'a> Decision<'a> {
         branch.rewrite.apply(&facts, &mut draft).ok()?;
         let target = draft.target().into_owned();
         let Draft { method, host, edits: own, body: changed, .. } = draft;
-        let mut edits = Edits::default();
-        remove_nominated(head.header("connection").as_deref(), &mut edits);
-        forward(head, &mut edits);
-        edits.follow(own);
         let asked = host.unwrap_or(Cow::Borrowed(head.host()));
         let upstream = Arc::clone(&balancer.upstream);
         Some(Shadow {
@@ -111,10 +107,10 @@ impl<'a> Decision<'a> {
             longest: Duration::MAX,
             method: method.into_owned(),
             target,
-            edits,
+            edits: upward(head, own),
             body: changed.unwrap_or_else(|| body.to_vec()),
-            route: self.route.id.clone(),
-            branch: branch.name.clone(),
+            route: Arc::clone(&self.route.id),
+            branch: Arc::clone(&branch.name),
             revision: None,
             original,
             _in_flight: balancer.start(node),

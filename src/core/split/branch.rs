@@ -37,7 +37,7 @@ pub(super) struct BranchWire {
 /// One weighted share of a split.
 #[derive(Debug)]
 pub(crate) struct Branch {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) weight: Weight,
     pub(crate) balancer: Balancer,
     pub(crate) rewrite: Rewrite,
@@ -343,7 +343,7 @@ pub(super) fn own(scope: Scope<'_>, at: At<'_>, report: &mut Report) -> Option<A
 
 impl BranchWire {
     /// The name of the branch, by its number where it has none; none of `earlier` may have it.
-    fn name(&self, index: usize, earlier: &[Branch], at: At<'_>, report: &mut Report) -> Box<str> {
+    fn name(&self, index: usize, earlier: &[Branch], at: At<'_>, report: &mut Report) -> Arc<str> {
         let by_number = || format!("b{index}");
         let name = self.name.as_ref().map_or_else(by_number, |id| id.as_str().into());
         if [OWN_BRANCH, proof::NONE].contains(&name.as_str()) {
