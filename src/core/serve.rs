@@ -52,18 +52,26 @@ pub async fn serve<P: Platform>(
         Ok(exchange) => exchange,
         Err(problem) => Exchange::failed(snapshot, problem),
     };
-    let reply = match walk(platform, &mut exchange, head, &mut upload).await {
+    let mut reply = match walk(platform, &mut exchange, head, &mut upload).await {
         Ok(response) => {
             let relay = exchange.relay(&response);
             Reply::Relay(response, relay)
         }
         Err(problem) => Reply::Refuse(exchange.refuse(problem), problem),
     };
-    let (status, problem) = match &reply {
+    let (status, why) = match &reply {
         Reply::Relay(response, _) => (response.status(), None),
-        Reply::Refuse(answer, problem) => (answer.status, Some(problem.token())),
+        Reply::Refuse(answer, problem) => (answer.status, Some(*problem)),
     };
-    let duration = platform.now().since(at);
+    let now = platform.now();
+    let duration = now.since(at);
+    let running = exchange.note(at, duration, status, why);
+    match &mut reply {
+        Reply::Relay(_, relay) => relay.tail.meter = running,
+        // Of an answer of our own nothing is to come.
+        Reply::Refuse(..) => running.into_iter().for_each(|running| running.end(now)),
+    }
+    let problem = why.map(Problem::token);
     platform.record(&Record {
         at,
         duration,
