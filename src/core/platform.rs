@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Caller;
+use crate::auth::Check;
 use crate::checkup::UpstreamHealth;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
+use crate::limit::{Grant, Toll};
 use crate::problem::{Failure, Problem};
 use crate::seal::Secret;
 use crate::snapshot::Snapshot;
+use crate::status::Status;
 use crate::storage::DOCUMENT_MAX;
 use crate::telemetry::Record;
 use crate::time::Timestamp;
@@ -92,6 +95,15 @@ pub trait Platform {
         body: Self::Body,
     ) -> Result<Self::Response, Failure>;
 
+    /// What is at this URL, if it answers 200 and with little.
+    async fn fetch(&self, url: &str) -> Result<Vec<u8>, Failure>;
+
+    /// Whether a signature is right.
+    async fn verify(&self, check: &Check) -> bool;
+
+    /// Asks the store of shared limits.
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure>;
+
     /// Notes an answered request. Must not wait.
     fn record(&self, record: &Record<'_>);
 }
@@ -114,6 +126,11 @@ pub trait Control {
 
     /// How the nodes are that requests are sent to; `None` where others serve, who know about that.
     fn health(&self) -> Option<Vec<UpstreamHealth>> {
+        None
+    }
+
+    /// How branches fare; `None` where others serve, who have not told.
+    async fn status(&self) -> Option<Status> {
         None
     }
 

@@ -5,6 +5,7 @@
 //! who wants to know what happens now takes the difference of two.
 
 mod breakers;
+mod census;
 mod interval;
 mod totals;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::breakers::{BreakerChange, Guarded, breaker_changes, breakers};
+pub use self::census::{Census, FlowRow, LaneRow, OTHER_BRANCH, budgets, census, guard_name};
 pub use self::interval::wilson;
 pub use self::totals::{Place, Totals};
 use crate::breaker::Phase;

@@ -24,7 +24,7 @@ impl Exchange<'_> {
         Some(match &self.decision {
             Ok(decision) => decision.note(meters, answered),
             Err(_) => {
-                let route = self.own.as_ref().map(|(route, _)| route.lane(None));
+                let route = self.own.as_ref().map(|own| own.route.lane(None));
                 meters.answer(route, Way::default(), answered)
             }
         })
@@ -35,8 +35,9 @@ impl Decision<'_> {
     /// Counts it for the branch that was picked and for the one that serves it.
     fn note(&self, meters: &Meters, answered: Answered) -> Running {
         let course = &self.course;
-        let picked = self.route.lane(Some((course.rule, self.picked.branch)));
-        let serving = self.route.lane(Some((course.rule, course.branch)));
+        let route = self.entered.route;
+        let picked = route.lane(Some((course.rule, self.picked.branch)));
+        let serving = route.lane(Some((course.rule, course.branch)));
         let lane = meters.lane(Some(picked));
         lane.pick(reason(&self.picked.how));
         if serving != picked {
@@ -47,7 +48,7 @@ impl Decision<'_> {
         }
         meters.lane(Some(serving)).attempt(course.attempts_here());
         let waited = (course.attempts > 0).then_some(course.waited);
-        let way = Way { node: course.node, consumer: None };
+        let way = Way { node: course.node, consumer: self.entered.consumer() };
         meters.answer(Some(serving), way, Answered { waited, ..answered })
     }
 }

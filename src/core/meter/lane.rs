@@ -1,6 +1,7 @@
 //! What is counted of one lane, and of one node and consumer in it.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -63,7 +64,15 @@ pub(crate) struct Lane {
     attempts: AtomicU64,
     retries: AtomicU64,
     left: AtomicU64,
+    /// Made when a guard first has something to count.
+    guards: OnceLock<Box<GuardCounts>>,
 }
+
+/// What guards let pass and what not, by their ranks.
+type GuardCounts = [[AtomicU64; 2]; GUARDS_MAX];
+
+/// As many guards there may be.
+const GUARDS_MAX: usize = 16;
 
 impl Lane {
     /// Counts a request that the branch got.
@@ -88,6 +97,14 @@ impl Lane {
         }
     }
 
+    /// Counts what a guard of this rank said to a request.
+    pub(crate) fn guard(&self, rank: usize, passes: bool) {
+        if let Some([passed, refused]) = self.guards.get_or_init(Box::default).get(rank) {
+            let count = if passes { passed } else { refused };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn answer(&self, answered: &Answered) {
         self.statuses.note(answered.status);
         self.until_head.note(answered.until_head);
@@ -95,6 +112,8 @@ impl Lane {
 
     pub(super) fn counts(&self) -> LaneCounts {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let guards = self.guards.get().into_iter().flat_map(|guards| guards.iter());
+        let guards = guards.map(|[passed, refused]| (read(passed), read(refused)));
         let picks = Reason::ALL.into_iter().zip(self.picks.iter().map(read));
         LaneCounts {
             statuses: self.statuses.counts(),
@@ -103,6 +122,7 @@ impl Lane {
             attempts: read(&self.attempts),
             retries: read(&self.retries),
             left: read(&self.left),
+            guards: (0..).zip(guards).filter(|(_, counts)| *counts != (0, 0)).collect(),
         }
     }
 }
@@ -122,6 +142,10 @@ pub struct LaneCounts {
     pub retries: u64,
     /// Requests that were picked for the branch and went to another, because it failed.
     pub left: u64,
+    /// Requests that guards let pass, and did not, by the rank of the guard. It is told by the process that
+    /// counts: another may have other ranks.
+    #[serde(skip)]
+    pub guards: BTreeMap<usize, (u64, u64)>,
 }
 
 impl LaneCounts {
@@ -156,6 +180,10 @@ impl LaneCounts {
         self.attempts = self.attempts.saturating_add(other.attempts);
         self.retries = self.retries.saturating_add(other.retries);
         self.left = self.left.saturating_add(other.left);
+        for (rank, (passed, refused)) in &other.guards {
+            let own = self.guards.entry(*rank).or_default();
+            *own = (own.0.saturating_add(*passed), own.1.saturating_add(*refused));
+        }
     }
 
     /// What came since `earlier`.
@@ -168,6 +196,7 @@ impl LaneCounts {
             attempts: self.attempts.saturating_sub(earlier.attempts),
             retries: self.retries.saturating_sub(earlier.retries),
             left: self.left.saturating_sub(earlier.left),
+            guards: BTreeMap::new(),
         }
     }
 

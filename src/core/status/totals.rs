@@ -10,7 +10,7 @@ use crate::split::Placed;
 use crate::time::Timestamp;
 
 /// A branch by names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The id of the route.
     pub route: String,
