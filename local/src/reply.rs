@@ -62,9 +62,7 @@ impl Site for Traffic {
         let snapshot = self.effects.store.snapshot();
         let exchange = Exchange::failed(snapshot.as_deref(), problem);
         let now = self.effects.now();
-        if let Some(running) =
-            exchange.note(now, Duration::ZERO, problem.status(), Some(problem))
-        {
+        if let Some(running) = exchange.note(now, Duration::ZERO, problem.status(), Some(problem)) {
             running.end(now);
         }
         self.effects.record(&Record {

@@ -1,10 +1,9 @@
 //! The snapshot that all threads serve by.
 
 use std::sync::Arc;
-
-use arc_swap::ArcSwapOption;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwapOption;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::time::Timestamp;
 use tokio::sync::watch;
@@ -71,6 +70,7 @@ impl Store {
     }
 
     /// Notes whether the ledger of the fleet is there.
+    #[cfg(feature = "etcd")]
     pub(crate) fn note_reach(&self, is_reached: bool) {
         let reach = if is_reached { Reach::Reached } else { Reach::Lost };
         self.reach.store(reach as u8, Relaxed);

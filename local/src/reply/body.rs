@@ -40,12 +40,7 @@ pub(crate) struct Relayed {
 pub(crate) struct Cut(Failure);
 
 impl Relayed {
-    pub(super) fn new(
-        mut flow: Flow,
-        tail: Tail,
-        metered: Metered,
-        effects: Arc<Effects>,
-    ) -> Self {
+    pub(super) fn new(mut flow: Flow, tail: Tail, metered: Metered, effects: Arc<Effects>) -> Self {
         flow.relay();
         let under_way = (!flow.is_at_end()).then_some((tail, metered));
         let (tail, metered) = under_way.unzip();
