@@ -12,6 +12,7 @@
 //! It holds no clock and performs nothing; [`serve`](crate::serve::serve) walks it.
 
 mod course;
+mod note;
 mod relay;
 mod shadow;
 mod visit;
@@ -407,6 +408,7 @@ impl<'a> Exchange<'a> {
             can_tell: is_event_stream && !has_length(),
             served: decision.as_ref().map(|it| it.served()),
             _in_flight: decision.and_then(|it| it.course.take_in_flight()),
+            meter: None,
         };
         Relay { edits, tail }
     }

@@ -224,8 +224,13 @@ impl Guard {
         }
     }
 
+    /// Whether it counts requests, so that it is worth knowing how many it lets pass.
+    pub(crate) fn limits(&self) -> bool {
+        self.name().starts_with("limit-")
+    }
+
     /// Where it stands in the order.
-    fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         GUARDS.iter().position(|name| *name == self.name()).unwrap_or(GUARDS.len())
     }
 }

@@ -90,6 +90,11 @@ impl<'a> Entered<'a> {
         }
     }
 
+    /// The number of the consumer that was recognised.
+    pub(super) fn consumer(&self) -> Option<usize> {
+        self.known.map(|known| known.number)
+    }
+
     /// What decisions can ask about the request, as `draft` has it.
     pub(super) fn facts<'f>(
         &'f self,
@@ -125,10 +130,22 @@ impl<'a> Entered<'a> {
                 return Err(Needs::Body);
             }
             observer.guarded(guard, &verdict);
+            let note = |passes: bool| {
+                if !means.is_trial && (guard.limits() || !passes) {
+                    let lane = snapshot.meters().lane(Some(route.lane(None)));
+                    lane.guard(guard.rank(), passes);
+                }
+            };
             match verdict {
-                Verdict::Passes(passage) => self.take(passage),
+                Verdict::Passes(passage) => {
+                    note(true);
+                    self.take(passage);
+                }
                 Verdict::Needs(effect) => return Err(Needs::Effect(effect)),
                 Verdict::Answers(answer, problem) => {
+                    if problem.is_some() {
+                        note(false);
+                    }
                     let response = std::mem::take(&mut self.response);
                     return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
                 }
