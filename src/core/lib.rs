@@ -98,6 +98,7 @@ mod variable;
 mod expr;
 mod template;
 mod meta;
+pub mod limit;
 pub mod route;
 pub mod rotation;
 pub mod rendezvous;
