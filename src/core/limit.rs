@@ -4,16 +4,29 @@ pub mod account;
 mod conn;
 mod count;
 mod counters;
+mod hold;
+mod key;
+mod quota;
 mod rate;
 mod state;
 mod toll;
+mod wire;
 
+use conn::Place;
 pub(crate) use counters::{Counters, Mark};
+pub(crate) use hold::Hold;
+pub(crate) use quota::{Bound, Limit, Policy};
 use state::State;
 pub use toll::{Grant, PLACES_MAX, Terms, Toll};
+pub(crate) use wire::{Groups, LimitConnWire, LimitCountWire, LimitReqWire, without_redis};
+
+/// The names of the plugins in documents.
+pub(crate) const LIMIT_CONN: &str = "limit-conn";
+pub(crate) const LIMIT_COUNT: &str = "limit-count";
+pub(crate) const LIMIT_REQ: &str = "limit-req";
 
 /// What becomes of one more request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reading {
     /// Whether it passes.
     pub(crate) is_admitted: bool,
@@ -23,14 +36,12 @@ pub(crate) struct Reading {
     pub(crate) reset_ms: u64,
     /// How many milliseconds it waits before it goes on.
     pub(crate) pause_ms: u64,
+    /// The place that it takes up, where places are counted.
+    pub(crate) place: Option<Place>,
 }
 
 /// The state that follows, if it is another, and what becomes of the request.
 type Step = (Option<State>, Reading);
-
-/// A place among the requests that are under way, which is free again when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Hold;
 
 /// What tests of limits are made from.
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::balance::InFlight;
 use crate::head::Edits;
+use crate::limit::Hold;
 use crate::opening::error_event;
 use crate::problem::{Failure, Problem};
 
@@ -31,6 +32,8 @@ pub struct Tail {
     /// The route and the branch.
     pub(super) served: Option<(Arc<str>, Arc<str>)>,
     pub(super) _in_flight: Option<InFlight>,
+    /// The places that the request takes up.
+    pub(super) _holds: Vec<Hold>,
 }
 
 impl Tail {

@@ -5,6 +5,7 @@
 //! is gone, holds it for ten to twenty minutes.
 
 use super::state::{FULL, Moment, State, Ticks, fullness};
+use super::{Reading, Step};
 use crate::time::Timestamp;
 
 /// The most requests at once, those that wait included.
@@ -30,18 +31,9 @@ pub(crate) struct Conn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch(Moment);
 
-/// What becomes of a request.
+/// The place of a request among those that are under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// Its place, if it has one.
-    pub(super) place: Option<Place>,
-    /// How many more there are.
-    pub(super) remaining: u32,
-}
-
-/// The place of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// When it came.
     pub(super) epoch: Epoch,
     /// How often the time is to be waited that a request takes.
@@ -69,20 +61,22 @@ impl Epoch {
 
 impl Conn {
     /// What becomes of another request.
-    pub(super) fn enter(&self, state: State, now: Timestamp) -> (Option<State>, Entry) {
+    pub(super) fn enter(&self, state: State, now: Timestamp) -> Step {
         let epoch = Epoch::at(now);
         let mut counts = counts(state, now);
         let before = counts.earlier + counts.later;
         let most = self.conn + self.burst;
         if before >= most {
-            return (None, Entry { place: None, remaining: 0 });
+            return (None, Reading::default());
         }
         counts.later += 1;
-        let place = Place { epoch, delays: before / self.conn.max(1) };
-        (
-            Some(self.state(counts, epoch)),
-            Entry { place: Some(place), remaining: most - before - 1 },
-        )
+        let reading = Reading {
+            is_admitted: true,
+            remaining: most - before - 1,
+            place: Some(Place { epoch, delays: before / self.conn.max(1) }),
+            ..Reading::default()
+        };
+        (Some(self.state(counts, epoch)), reading)
     }
 
     /// Gives the place of a request back that came in `epoch`.

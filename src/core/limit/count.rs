@@ -40,6 +40,11 @@ struct Pair {
 }
 
 impl Count {
+    /// How many may pass in a window.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
     /// What becomes of another request.
     pub(super) fn step(&self, state: State, now: Timestamp) -> Step {
         match self.is_sliding {
@@ -65,7 +70,7 @@ impl Count {
             is_admitted,
             remaining: self.count.saturating_sub(load),
             reset_ms: next.left(now).as_millis(),
-            pause_ms: 0,
+            ..Reading::default()
         };
         ((next != state).then_some(next), reading)
     }
@@ -84,7 +89,7 @@ impl Count {
                 true => Ticks(left).as_millis(),
                 false => self.wait(pair, at).as_millis(),
             },
-            pause_ms: 0,
+            ..Reading::default()
         };
         let full = if is_admitted { fullness(pair.later.into(), self.count.into()) } else { FULL };
         let next = State {

@@ -120,6 +120,17 @@ impl Counters {
         step(State::default()).1
     }
 
+    /// The same for a key that has a slot; another gets none.
+    pub(super) fn amend(&self, mark: Mark, step: impl Fn(State) -> Option<State>) {
+        let Some(table) = self.table.get() else { return };
+        for _ in 0..ATTEMPTS {
+            let Some(slot) = find(table.set(mark), mark) else { return };
+            if slot.change(mark, &mut |state| (step(state), ())).is_ok() {
+                return;
+            }
+        }
+    }
+
     /// The state of a key.
     pub(crate) fn look(&self, mark: Mark) -> State {
         let slot = self.table.get().and_then(|table| find(table.set(mark), mark));

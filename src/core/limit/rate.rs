@@ -52,6 +52,7 @@ impl Rate {
             remaining: u32::try_from(more).unwrap_or(u32::MAX),
             reset_ms: millis(if is_admitted { after } else { over }),
             pause_ms: if waits { millis(held) } else { 0 },
+            ..Reading::default()
         };
         ((is_admitted || is_ahead).then(|| self.state(after, now)), reading)
     }

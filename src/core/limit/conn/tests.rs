@@ -4,9 +4,10 @@ use crate::limit::trial::{at, draw};
 const MINUTE: u64 = 60_000;
 
 fn enter(limit: &Conn, state: &mut State, now: u64) -> Option<Place> {
-    let (next, entry) = limit.enter(*state, at(now));
+    let (next, reading) = limit.enter(*state, at(now));
     *state = next.unwrap_or(*state);
-    entry.place
+    assert_eq!(reading.is_admitted, reading.place.is_some());
+    reading.place
 }
 
 fn leave(limit: &Conn, state: &mut State, place: Place) {
