@@ -21,7 +21,7 @@ use crate::guard::{Guard, Guards};
 use crate::id::Id;
 use crate::json;
 use crate::kind::Kind;
-use crate::limit::Counters;
+use crate::limit::{Counters, Groups, LIMIT_COUNT};
 use crate::meter::{LaneNumber, Meters, PLACES_MAX, Way};
 use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
@@ -220,7 +220,7 @@ impl Snapshot {
     }
 
     /// What limits have counted.
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -338,6 +338,7 @@ pub fn compile(
         }
         check_plugin_metadata(value, at, report)
     });
+    check_groups(resources, report);
     let compiled = compile_routes(resources.list(Kind::Route), settings.router, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
@@ -388,6 +389,22 @@ fn at_lane(routes: &[Route], number: LaneNumber) -> Option<(&Route, Option<Place
     match within.checked_sub(1) {
         None => Some((route, None)),
         Some(branch) => Some((route, Some(route.split.at_lane(branch)?))),
+    }
+}
+
+/// Checks that limits that count together are told the same.
+fn check_groups(resources: &Resources<'_>, report: &mut Report) {
+    let mut groups = Groups::default();
+    let root = At::Root;
+    for kind in Kind::ALL {
+        for (index, value) in resources.list(kind).iter().enumerate() {
+            let (list, place) = resources.place(kind, index);
+            let list = root.key(list);
+            let (at, name) = (list.index(place), LIMIT_COUNT);
+            if let Some(plugin) = value.get("plugins").and_then(|plugins| plugins.get(name)) {
+                groups.check(plugin, at.key("plugins").key(name), report);
+            }
+        }
     }
 }
 
