@@ -103,6 +103,7 @@ pub mod rotation;
 pub mod rendezvous;
 mod breaker;
 pub mod seal;
+pub mod auth;
 mod affinity;
 mod forced;
 pub mod rewrite;

@@ -1,0 +1,32 @@
+//! Who calls: the consumers of a document, what they hold, and how they are recognised by it.
+//!
+//! What they hold is kept hashed, by whoever keeps a configuration ([`conceal`]). The plugins that ask for
+//! it are guards.
+
+mod basic;
+mod conceal;
+mod consumers;
+mod digest;
+mod held;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use conceal::is_torn;
+pub use conceal::{conceal, conceal_document};
+pub(crate) use consumers::{Consumer, Consumers, Holder, Known};
+pub(crate) use held::{BasicName, HeldKeyWire, HeldPasswordWire, Key, Password};
+
+/// The plugin by which consumers are known by a key.
+pub(crate) const KEY_AUTH: &str = "key-auth";
+
+/// The plugin by which consumers are known by a name and a password.
+pub(crate) const BASIC_AUTH: &str = "basic-auth";
+
+/// A signature that is to be checked with a public key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was signed.
+    pub message: Vec<u8>,
+    /// The signature.
+    pub signature: Vec<u8>,
+}
