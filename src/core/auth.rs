@@ -22,6 +22,9 @@ pub(crate) const KEY_AUTH: &str = "key-auth";
 /// The plugin by which consumers are known by a name and a password.
 pub(crate) const BASIC_AUTH: &str = "basic-auth";
 
+/// The plugin by which consumers are known by a token.
+pub(crate) const JWT_AUTH: &str = "jwt-auth";
+
 /// A signature that is to be checked with a public key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
