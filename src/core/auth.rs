@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use conceal::is_torn;
 pub use conceal::{conceal, conceal_document};
 pub(crate) use consumers::{Consumer, Consumers, Holder, Known};
-pub(crate) use held::{BasicName, HeldKeyWire, HeldPasswordWire, Key, Password};
+#[cfg(feature = "schema")]
+pub(crate) use held::{BasicName, Password};
+pub(crate) use held::{HeldKeyWire, HeldPasswordWire, Key};
 
 /// The plugin by which consumers are known by a key.
 pub(crate) const KEY_AUTH: &str = "key-auth";

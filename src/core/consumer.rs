@@ -15,6 +15,8 @@ use crate::head::is_header_value;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::plugin;
+#[cfg(feature = "schema")]
+use crate::plugin::GroupPlugins;
 use crate::wire::{self, Label, Labels, Members, Remark};
 
 /// A consumer, as APISIX writes it. Its id is its name.
@@ -57,7 +59,7 @@ pub(crate) struct CredentialWire {
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
 pub(crate) struct ConsumerGroupWire {
     id: Option<Id>,
-    #[cfg_attr(feature = "schema", schemars(with = "NoPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "GroupPlugins"))]
     plugins: Members,
     name: Option<Remark>,
     desc: Option<Remark>,
@@ -78,6 +80,20 @@ struct CredentialPlugins {
     key_auth: Option<HeldKeyWire>,
 }
 
+/// The plugins that may stand in a consumer.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "its schema is what counts")]
+struct ConsumerPlugins {
+    #[schemars(rename = "basic-auth")]
+    basic_auth: Option<HeldPasswordWire>,
+    #[schemars(rename = "key-auth")]
+    key_auth: Option<HeldKeyWire>,
+    #[schemars(rename = "ip-restriction")]
+    ip_restriction: Option<guard::IpRestrictionWire>,
+}
+
 /// The name of a consumer: an id without `.`, as in APISIX.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Username(Id);
@@ -86,24 +102,25 @@ pub(crate) struct Username(Id);
 #[derive(Debug)]
 pub(crate) struct CredentialId(Id);
 
-/// What all consumers of a document come to.
+/// What consumers come to.
 #[derive(Debug, Default)]
-pub(crate) struct Compiled {
+pub(crate) struct Callers {
     pub(crate) consumers: Consumers,
     /// The guards of each consumer, its group's among them, in the order of the consumers.
     pub(crate) guards: Vec<Box<[Guard]>>,
 }
 
-/// Compiles consumers, credentials and groups, and checks what they say of each other.
+/// Compiles consumers, credentials and groups, and checks what they say of each other. Gives those who may
+/// call and, by their numbers, the guards that they have of their own.
 pub(crate) fn compile_all(
     resources: &Resources<'_>,
     dangling: Dangling,
     report: &mut Report,
-) -> Compiled {
+) -> (Consumers, Vec<Box<[Guard]>>) {
     let groups = collect(resources, Kind::ConsumerGroup, report, check_group);
-    let mut compiled = Compiled::default();
+    let mut callers = Callers::default();
     let consumers = collect(resources, Kind::Consumer, report, |value, at, report| {
-        let group = compiled.consumer(value, at, report)?;
+        let group = callers.consumer(value, at, report)?;
         let Some(id) = group else { return Some(()) };
         let guards = match groups.get(&id) {
             Some(guards) => guards.as_deref(),
@@ -112,11 +129,11 @@ pub(crate) fn compile_all(
                 None
             }
         };
-        compiled.inherit(guards.unwrap_or_default());
+        callers.inherit(guards.unwrap_or_default());
         Some(())
     });
     collect(resources, Kind::Credential, report, |value, at, report| {
-        let consumer = compiled.credential(value, at, report)?;
+        let consumer = callers.credential(value, at, report)?;
         match consumer {
             None => report.fault(at.key("id"), "expected the form `<consumer>/credentials/<id>`"),
             Some(name) if !consumers.contains_key(&name) => {
@@ -126,8 +143,8 @@ pub(crate) fn compile_all(
         }
         Some(())
     });
-    warn_of_strangers(resources, &compiled.consumers, report);
-    compiled
+    warn_of_strangers(resources, &callers.consumers, report);
+    (callers.consumers, callers.guards)
 }
 
 /// Says where somebody is let in as a consumer that does not exist, which nobody is.
@@ -168,13 +185,12 @@ pub(crate) fn check_group(value: &Value, at: At<'_>, report: &mut Report) -> Opt
 /// The guards among the plugins of a consumer or a group.
 fn guards(plugins: &Members, salt: &str, at: At<'_>, report: &mut Report) -> Box<[Guard]> {
     let own = plugins.iter().filter(|(name, _)| guard::is_of_consumers(name));
-    let own = own.filter_map(|(name, value)| {
-        Guard::compile(name, value, salt, at.key(name), report)
-    });
+    let own =
+        own.filter_map(|(name, value)| Guard::compile(name, value, salt, at.key(name), report));
     own.collect()
 }
 
-impl Compiled {
+impl Callers {
     /// Compiles a consumer; the group it is in.
     pub(crate) fn consumer(
         &mut self,
@@ -189,7 +205,8 @@ impl Compiled {
             }
             let custom_id = custom_id(labels.as_ref(), at, report);
             let group = group_id.as_ref().map(|id| id.as_str().into());
-            let number = self.consumers.add(Consumer { name: name.as_str().into(), group, custom_id });
+            let number =
+                self.consumers.add(Consumer { name: name.as_str().into(), group, custom_id });
             let plugins = plugins.unwrap_or_default();
             let at = at.key("plugins");
             plugin::check_names(&plugins, Kind::Consumer, at, report);

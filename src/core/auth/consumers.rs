@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 
 use super::basic;
 use super::digest::Digest;
+use crate::facts::Caller;
 /// The consumers of a document, and by what they are known.
 ///
 /// A key is looked for by its hash. How long that takes depends on the hash, so that time says nothing
@@ -51,6 +52,13 @@ pub(crate) struct Known<'a> {
     pub(crate) credential: Option<&'a str>,
 }
 
+impl<'a> Known<'a> {
+    /// What decisions can ask about it.
+    pub(crate) fn caller(&self, earlier: Caller<'a>) -> Caller<'a> {
+        Caller { consumer: Some(self.name), group: self.group, ..earlier }
+    }
+}
+
 impl Consumers {
     /// Takes a consumer up; its number. One of the name there is must not be there yet.
     pub(crate) fn add(&mut self, consumer: Consumer) -> usize {
@@ -63,11 +71,6 @@ impl Consumers {
     /// The number of the consumer of this name.
     pub(crate) fn number(&self, name: &str) -> Option<usize> {
         self.names.get(name).copied()
-    }
-
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
     }
 
     /// Has a key be known as that of `holder`. If it is another consumer's, that one's name.

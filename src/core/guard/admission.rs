@@ -9,6 +9,7 @@ use super::{Asked, Passage, Verdict};
 use crate::auth::Known;
 use crate::fault::{At, Report};
 use crate::head::{Edits, is_header_value};
+use crate::meta::PLAIN;
 use crate::problem::{Answer, Problem};
 
 /// What upstreams are told of a consumer: its name, the credential it was recognised by, and its label
@@ -71,7 +72,7 @@ impl Gate {
         let problem = Problem::Unauthorized;
         let mut answer = problem.answer();
         let own = [
-            ("content-type".into(), "text/plain; charset=utf-8".to_owned()),
+            ("content-type".into(), PLAIN.to_owned()),
             ("www-authenticate".into(), self.challenge.clone().into()),
         ];
         answer.headers.retain(|(name, _)| name != "content-type");
