@@ -11,7 +11,6 @@ mod held;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use conceal::is_torn;
 pub use conceal::{conceal, conceal_document};
 pub(crate) use consumers::{Consumer, Consumers, Holder, Known};
 #[cfg(feature = "schema")]
