@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 pub use self::question::{CLIENT, Question};
 
 use self::notes::Notes;
-use crate::exchange::{Attempt, Exchange, Inquiry};
+use crate::exchange::{Attempt, Exchange, Inquiry, Observer, Visit};
 use crate::facts::Body;
+use crate::guard::Needs;
 use crate::head::{Edits, Head};
 use crate::problem::Problem;
+use crate::route::Nobody;
 use crate::snapshot::Snapshot;
 use crate::split::Means;
 
@@ -183,14 +185,14 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
     let whole = Body::Whole(body);
     let is_long = body.len() > snapshot.body_max();
     // As on the road: a body is read where something asks for it, and not otherwise.
-    let is_asked_for = Exchange::decide(inquiry, means, Body::Unread).is_err();
+    let is_asked_for = decided(&mut Nobody, inquiry, means, Body::Unread).is_none();
     let known = if is_asked_for { whole } else { Body::Unread };
     let mut notes = Notes::new(snapshot);
-    let decided = match is_asked_for && is_long {
-        true => Ok(Exchange::failed(Some(snapshot), Problem::BodyTooLarge)),
-        false => Exchange::decide_before(&mut notes, inquiry, means, known),
+    let exchange = match is_asked_for && is_long {
+        true => Some(Exchange::failed(Some(snapshot), Problem::BodyTooLarge)),
+        false => decided(&mut notes, inquiry, means, known),
     };
-    let Ok(mut exchange) = decided else { unreachable!("a body that is known is not asked for") };
+    let mut exchange = exchange.expect("a body that is known is not asked for");
     let mut told = notes.into_told();
     let is_changed = exchange.changes_body();
     told.reads_body = is_asked_for || is_changed;
@@ -206,6 +208,23 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
         Err(problem) => told.problem = Some(Refused::of(problem)),
     }
     told
+}
+
+/// What is decided where nothing is done for it but imagined; nothing if the body has to be there.
+fn decided<'a>(
+    observer: &mut dyn Observer,
+    inquiry: Inquiry<'a>,
+    means: Means<'_>,
+    body: Body<'_>,
+) -> Option<Exchange<'a>> {
+    let mut visit = Visit::default();
+    loop {
+        match Exchange::decide_before(observer, &mut visit, inquiry, means, body) {
+            Ok(exchange) => return Some(exchange),
+            Err(Needs::Body) => return None,
+            Err(Needs::Effect(effect)) => visit.bring(effect.imagined()),
+        }
+    }
 }
 
 impl Explanation {

@@ -143,7 +143,7 @@ fn why_passed(passed: Passed, conditions: &Conditions, facts: &Facts<'_>) -> Str
         Passed::Method => listed("its method is", "its methods are", &conditions.methods),
         Passed::Host => listed("its host is", "its hosts are", &conditions.hosts),
         Passed::Address => {
-            let client = facts.head.client();
+            let client = facts.client();
             let client = client.map_or_else(String::new, |client| format!(" {client}"));
             let networks: Vec<String> =
                 conditions.addresses.iter().map(ToString::to_string).collect();

@@ -352,8 +352,8 @@ mod tests {
                 "/algorithm: expected one of `uuid`, `nanoid`, `range_id`, `ksuid`, `uuidv7`, found `snowflake`",
             ),
             (
-                json!({"algorithm": "uuid7"}),
-                "/algorithm: expected one of `uuid`, `nanoid`, `range_id`, `ksuid`, `uuidv7`, found `uuid7`; did you mean `uuidv7`?",
+                json!({"algorithm": "uuidv8"}),
+                "/algorithm: expected one of `uuid`, `nanoid`, `range_id`, `ksuid`, `uuidv7`, found `uuidv8`; did you mean `uuidv7`?",
             ),
             (json!({"header_name": "x id"}), "/header_name: expected a header name"),
             (
