@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-pub(crate) use self::body::{ClientBody, Progress};
+pub(crate) use self::body::{ClientBody, Progress, TooLong};
 pub(crate) use self::conversation::{Host, Site, last};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::socket::bind;

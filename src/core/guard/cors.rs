@@ -96,7 +96,8 @@ impl CorsWire {
         let exposed = text(self.expose_headers.as_deref(), "", at.key("expose_headers"), report);
         let max_age = self.max_age.unwrap_or(MAX_AGE_SECS);
         if max_age < -1 {
-            report.fault(at.key("max_age"), format!("expected an integer from -1, found {max_age}"));
+            report
+                .fault(at.key("max_age"), format!("expected an integer from -1, found {max_age}"));
         }
         let max_age = max_age.to_string();
         let allows_asked_headers = headers == "**";
@@ -144,19 +145,15 @@ impl CorsWire {
             }
         }
         if self.allow_origins.as_deref() == Some("**") && self.allow_origins_by_regex.is_none() {
-            let what = "with `allow_credential` every page of the web may act as whoever looks at it";
+            let what =
+                "with `allow_credential` every page of the web may act as whoever looks at it";
             report.warn(at.key("allow_origins"), what);
         }
     }
 }
 
 /// A text that is sent as a header.
-fn text<'t>(
-    value: Option<&'t str>,
-    default: &'t str,
-    at: At<'_>,
-    report: &mut Report,
-) -> &'t str {
+fn text<'t>(value: Option<&'t str>, default: &'t str, at: At<'_>, report: &mut Report) -> &'t str {
     let value = value.unwrap_or(default);
     if !is_header_value(value) {
         report.fault(at, "expected visible ASCII as header value");
@@ -270,7 +267,8 @@ impl Cors {
             set("access-control-allow-origin", allowed);
             self.told.iter().for_each(|(name, value)| set(name, value.to_string()));
             let asked = facts.header("access-control-request-headers");
-            if let Some(asked) = asked.filter(|it| self.allows_asked_headers && is_header_value(it)) {
+            if let Some(asked) = asked.filter(|it| self.allows_asked_headers && is_header_value(it))
+            {
                 set("access-control-allow-headers", asked.into_owned());
             }
         }
@@ -302,9 +300,9 @@ mod tests {
     fn told(value: &Value, headers: &[(&'static str, &str)]) -> String {
         let (plugin, report) = compiled(value);
         assert_eq!(report.faults, [], "{value}");
-        let asked = headers.iter().fold(fake::Asked::default(), |asked, (name, value)| {
-            asked.header(name, value)
-        });
+        let asked = headers
+            .iter()
+            .fold(fake::Asked::default(), |asked, (name, value)| asked.header(name, value));
         let edits = asked.with(Body::Unread, |facts| plugin.unwrap().response(&facts));
         let short = |name: &str| name.replace("access-control-", "").replace("allow-", "");
         let all = edits.set.iter().chain(&edits.add);
@@ -321,9 +319,8 @@ mod tests {
             assert_eq!(told(&json!({}), headers), all);
         }
         let value = json!({"expose_headers": "x-a,x-b", "max_age": -1, "allow_methods": "**"});
-        let expected = format!(
-            "origin=* methods={ALL_METHODS} max-age=-1 expose-headers=x-a,x-b headers=*"
-        );
+        let expected =
+            format!("origin=* methods={ALL_METHODS} max-age=-1 expose-headers=x-a,x-b headers=*");
         assert_eq!(told(&value, &[A]), expected);
     }
 

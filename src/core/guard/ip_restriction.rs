@@ -62,7 +62,8 @@ impl IpRestrictionWire {
             None | Some(403) => 403,
             Some(404) => 404,
             Some(other) => {
-                report.fault(at.key("response_code"), format!("expected 403 or 404, found {other}"));
+                report
+                    .fault(at.key("response_code"), format!("expected 403 or 404, found {other}"));
                 403
             }
         };
@@ -140,9 +141,8 @@ mod tests {
 
     fn compiled(value: &Value) -> (Option<IpRestriction>, Vec<String>) {
         let mut report = Report::default();
-        let compile = |wire: IpRestrictionWire, report: &mut Report| {
-            Some(wire.compile(At::Root, report))
-        };
+        let compile =
+            |wire: IpRestrictionWire, report: &mut Report| Some(wire.compile(At::Root, report));
         let compiled = wire::read(value, At::Root, &mut report, compile);
         (compiled, report.faults.iter().map(ToString::to_string).collect())
     }

@@ -76,7 +76,8 @@ impl RealIpWire {
             report.warn(at, what);
         }
         if recursive && (trusted.is_none() || matches!(source, Source::Variable(_))) {
-            let what = "has an effect only with `trusted_addresses` and the source `http_x_forwarded_for`";
+            let what =
+                "has an effect only with `trusted_addresses` and the source `http_x_forwarded_for`";
             report.warn(at.key("recursive"), what);
         }
         RealIp { meta, source, trusted, recursive }
@@ -210,7 +211,8 @@ mod tests {
 
     #[test]
     fn nobody_else_is_believed() {
-        let of_hops = json!({"source": "http_x_forwarded_for", "trusted_addresses": ["10.0.0.0/8"]});
+        let of_hops =
+            json!({"source": "http_x_forwarded_for", "trusted_addresses": ["10.0.0.0/8"]});
         let mut recursive = of_hops.clone();
         recursive["recursive"] = json!(true);
         let of_header = json!({"source": "http_x_real_ip", "trusted_addresses": ["10.0.0.1"]});

@@ -90,7 +90,8 @@ impl RequestIdWire {
     /// Checks the plugin.
     pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> RequestId {
         let meta = Meta::compile(self._meta, at, report);
-        let header = self.header_name.map_or_else(|| HEADER.to_owned(), |it| it.to_ascii_lowercase());
+        let header =
+            self.header_name.map_or_else(|| HEADER.to_owned(), |it| it.to_ascii_lowercase());
         if let Some(why) = why_fixed(&header) {
             report.fault(at.key("header_name"), why);
         } else if proof::ALL.contains(&&*header) {
@@ -124,7 +125,8 @@ impl RangeIdWire {
     fn compile(self, at: At<'_>, report: &mut Report) -> Algorithm {
         let length = self.length.unwrap_or(LENGTH);
         if !(LENGTH_MIN..=LENGTH_MAX).contains(&length) {
-            let what = format!("expected an integer from {LENGTH_MIN} to {LENGTH_MAX}, found {length}");
+            let what =
+                format!("expected an integer from {LENGTH_MIN} to {LENGTH_MAX}, found {length}");
             report.fault(at.key("length"), what);
         }
         let characters = self.char_set.map_or_else(|| BASE_62.to_vec(), String::into_bytes);
@@ -185,7 +187,11 @@ impl Algorithm {
             }
             Self::Ksuid => ksuid(now, random()),
             Self::Range { length, characters } => {
-                let next = |_| char::from(characters.get(below(characters.len(), chance())).copied().unwrap_or(b'0'));
+                let next = |_| {
+                    char::from(
+                        characters.get(below(characters.len(), chance())).copied().unwrap_or(b'0'),
+                    )
+                };
                 (0..*length).map(next).collect()
             }
         }
