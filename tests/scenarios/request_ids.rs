@@ -31,7 +31,7 @@ pub(crate) fn every_request_has_a_name(target: &mut impl Target) {
         made("/ksuid", json!({"algorithm": "ksuid"})),
         made(
             "/range",
-            json!({"algorithm": "range_id", "range_id": {"length": 40, "char_set": "abcdef"}}),
+            json!({"algorithm": "range_id", "range_id": {"length": 40, "char_set": "abcdefghijk"}}),
         ),
     ]));
 

@@ -144,7 +144,7 @@ fn document(vector: &Value) -> Value {
     };
     let mut document =
         json!({"routes": routes, "upstreams": by_id("upstreams"), "services": by_id("services")});
-    if vector["steps"].to_string().contains(r#""X-Real-IP"#) {
+    if vector["routes"].to_string().contains(r#""ip-restriction""#) {
         // So nginx is told by APISIX where nobody tells it something else.
         let own = json!({"source": "http_x_real_ip", "trusted_addresses": ["127.0.0.1"]});
         document["global_rules"] = json!([{"id": "nginx", "plugins": {"real-ip": own}}]);

@@ -200,8 +200,8 @@ impl Algorithm {
 
 /// A random number below `count`, from 64 random bits; what is uneven about it is less than count / 2^64.
 fn below(count: usize, random: u64) -> usize {
-    let product = u128::from(random) * u128::try_from(count).unwrap_or(0);
-    usize::try_from(product >> 64).unwrap_or(0)
+    let rest = u64::try_from(count).ok().and_then(|count| random.checked_rem(count));
+    rest.and_then(|rest| usize::try_from(rest).ok()).unwrap_or(0)
 }
 
 /// These bits as a UUID of a version (RFC 9562, section 4).

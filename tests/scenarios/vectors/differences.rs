@@ -132,7 +132,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         instead: NO_PLUGIN,
         why: "a route that seems to ask for keys and does not would be open to all",
     },
-    Difference { id: "validate-plugin-019", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
     Difference {
         id: "validate-route-003",
         instead: Refuses("the route has neither `upstream`, `upstream_id` nor a split"),
