@@ -105,6 +105,13 @@ pub(crate) async fn chunk(
 pub(crate) enum EdgeBody {
     Sent(Request),
     Bytes(Uint8Array),
+    /// As it comes, up to a limit.
+    Limited(upstream::Limited),
+}
+
+/// How many bytes the client says that its body has.
+fn told_size(request: &Request) -> Option<u64> {
+    request.headers().get("content-length").ok()??.parse().ok()
 }
 
 impl Platform for EdgePlatform {
@@ -151,6 +158,7 @@ impl Platform for EdgePlatform {
             // The runtime sends such a body only as long as nobody has read it.
             EdgeBody::Sent(_) if matches!(head.method(), "GET" | "HEAD") => None,
             EdgeBody::Sent(_) => told(),
+            EdgeBody::Limited(_) => None,
         }
     }
 
@@ -158,6 +166,25 @@ impl Platform for EdgePlatform {
         match body {
             EdgeBody::Sent(request) => buffer(request.body(), limit).await,
             EdgeBody::Bytes(bytes) => Ok(bytes.to_vec()),
+            EdgeBody::Limited(body) => {
+                let read = buffer(Some(body.stream().clone()), limit).await;
+                read.map_err(|why| if body.is_too_long() { Unread::TooLong } else { why })
+            }
+        }
+    }
+
+    fn limited(&self, body: EdgeBody, max: u64) -> Option<EdgeBody> {
+        match body {
+            EdgeBody::Bytes(bytes) => {
+                (u64::from(bytes.length()) <= max).then_some(EdgeBody::Bytes(bytes))
+            }
+            EdgeBody::Sent(request) => match (told_size(&request), request.body()) {
+                // No more comes than that: the runtime sees to it.
+                (Some(size), _) => (size <= max).then_some(EdgeBody::Sent(request)),
+                (None, Some(body)) => Some(EdgeBody::Limited(upstream::Limited::new(&body, max))),
+                (None, None) => Some(EdgeBody::Sent(request)),
+            },
+            limited @ EdgeBody::Limited(_) => Some(limited),
         }
     }
 

@@ -23,7 +23,7 @@ use splitway_core::time::Timestamp;
 
 use crate::door::Door;
 use crate::front::{self, Fronts};
-use crate::listen::{ClientBody, Progress};
+use crate::listen::{ClientBody, Progress, TooLong};
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
@@ -89,8 +89,20 @@ impl Platform for Effects {
     async fn buffer(&self, body: Upload, limit: usize) -> Result<Vec<u8>, Unread> {
         match Limited::new(body, limit).collect().await {
             Ok(whole) => Ok(whole.to_bytes().into()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+            Err(error) if error.is::<LengthLimitError>() || error.is::<TooLong>() => {
+                Err(Unread::TooLong)
+            }
             Err(_) => Err(Unread::BrokenOff),
+        }
+    }
+
+    fn limited(&self, body: Upload, max: u64) -> Option<Upload> {
+        match body.size_hint().lower() <= max {
+            true => Some(match body {
+                Either::Left(client) => Either::Left(client.limited(max)),
+                whole @ Either::Right(_) => whole,
+            }),
+            false => None,
         }
     }
 

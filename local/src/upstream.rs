@@ -93,8 +93,11 @@ impl Upstreams {
         };
         let sent = self.send_on(attempt, head, body).await;
         // What becomes of a connection on which the body broke off says nothing of the node.
-        let is_broken = progress.is_some_and(|progress| progress.is_broken());
-        sent.map_err(|failure| if is_broken { Failure::HttpRequestError } else { failure })
+        sent.map_err(|failure| match progress {
+            Some(progress) if progress.is_broken() => Failure::HttpRequestError,
+            Some(progress) if progress.is_too_long() => Failure::RequestBodyTooLong,
+            Some(_) | None => failure,
+        })
     }
 
     async fn send_on(

@@ -203,6 +203,11 @@ impl<'a> Exchange<'a> {
         Some((answer, own.problem))
     }
 
+    /// The most bytes that the body of the request may have.
+    pub fn upload_max(&self) -> Option<u64> {
+        self.decision.as_ref().ok()?.entered.upload_max
+    }
+
     /// The most bytes of a body that are read.
     pub fn body_max(&self) -> usize {
         self.snapshot.map_or(0, Snapshot::body_max)

@@ -73,6 +73,11 @@ pub trait Platform {
     /// The whole body of a request, unless it is longer than `limit` bytes or breaks off.
     async fn buffer(&self, body: Self::Body, limit: usize) -> Result<Vec<u8>, Unread>;
 
+    /// The same body, of which no more than `max` bytes come: with one more it breaks off, an attempt with
+    /// it fails with [`Failure::RequestBodyTooLong`] and it cannot be read. Nothing, where it is known that
+    /// it is longer.
+    fn limited(&self, body: Self::Body, max: u64) -> Option<Self::Body>;
+
     /// A body of these bytes.
     fn body(&self, bytes: Vec<u8>) -> Self::Body;
 

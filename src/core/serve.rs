@@ -173,6 +173,21 @@ impl<B> Upload<B> {
         Ok(())
     }
 
+    /// Sees to it that nobody gets more than `max` bytes of it.
+    fn limit<P: Platform<Body = B>>(&mut self, platform: &P, max: u64) -> Result<(), Problem> {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Coming(body) => {
+                Self::Coming(platform.limited(body, max).ok_or(Problem::BodyTooLarge)?)
+            }
+            Self::Read(bytes) if u64::try_from(bytes.len()).is_ok_and(|size| size <= max) => {
+                Self::Read(bytes)
+            }
+            Self::Read(_) => return Err(Problem::BodyTooLarge),
+            Self::Gone => Self::Gone,
+        };
+        Ok(())
+    }
+
     /// What is sent of it now. What was read is there for another time, if there may be one.
     fn give<P: Platform<Body = B>>(&mut self, platform: &P, is_last: bool) -> B {
         match std::mem::replace(self, Self::Gone) {
@@ -254,6 +269,9 @@ async fn walk<'a, P: Platform>(
     let chance = || platform.draw();
     if !exchange.pause().is_zero() {
         platform.sleep(exchange.pause()).await;
+    }
+    if let Some(max) = exchange.upload_max() {
+        upload.limit(platform, max)?;
     }
     let replay_max = exchange.replay_max();
     if let Some(max) = replay_max {

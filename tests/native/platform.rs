@@ -224,6 +224,11 @@ impl Platform for Memory<'_> {
         response.peek(&self.clock).await
     }
 
+    fn limited(&self, body: Self::Body, max: u64) -> Option<Self::Body> {
+        let size = body.as_ref().map_or(0, Vec::len);
+        u64::try_from(size).is_ok_and(|size| size <= max).then_some(body)
+    }
+
     fn body(&self, bytes: Vec<u8>) -> Self::Body {
         Some(bytes)
     }

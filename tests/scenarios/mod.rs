@@ -35,6 +35,10 @@ mod balancing;
 mod retries;
 mod failover;
 mod breakers;
+mod addresses;
+mod uploads;
+mod request_ids;
+mod cors;
 mod limits;
 mod authentication;
 mod health;
@@ -373,6 +377,26 @@ macro_rules! scenarios {
                 a_branch_can_come_back_slowly
                 with_all_branches_out_all_are_tried
                 a_node_that_fails_is_left_out
+            }
+            addresses {
+                addresses_pass_by_lists
+                a_header_of_a_trusted_proxy_tells_who_calls
+                a_header_of_anybody_else_changes_nothing
+            }
+            uploads {
+                a_body_that_is_longer_than_it_may_be_is_a_413_problem
+                a_body_that_becomes_too_long_is_cut_off
+                limits_of_uploads_add_up
+            }
+            request_ids {
+                every_request_has_a_name
+                a_name_that_a_client_brings_is_kept_if_it_is_harmless
+                refusals_have_names_too
+            }
+            cors {
+                a_preflight_is_answered_here
+                every_answer_says_who_may_read_it
+                origins_that_only_look_alike_may_not_read
             }
             health {
                 a_node_whose_requests_fail_goes_down

@@ -234,6 +234,10 @@ impl Platform for Effects {
         if body > limit { Err(Unread::TooLong) } else { Ok(vec![b'x'; body]) }
     }
 
+    fn limited(&self, body: usize, max: u64) -> Option<usize> {
+        u64::try_from(body).is_ok_and(|size| size <= max).then_some(body)
+    }
+
     fn body(&self, bytes: Vec<u8>) -> usize {
         bytes.len()
     }

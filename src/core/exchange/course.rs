@@ -305,8 +305,8 @@ impl Drop for Going<'_> {
 /// What an event says of the other side.
 fn outcome(event: &Event) -> Outcome {
     match event {
-        // The client broke off.
-        Event::Failed(Failure::HttpRequestError) => Outcome::Neither,
+        // The client broke off, or sent too much.
+        Event::Failed(Failure::HttpRequestError | Failure::RequestBodyTooLong) => Outcome::Neither,
         Event::Status(status) if *status < 500 => Outcome::Success,
         Event::Failed(_) | Event::Status(_) | Event::Empty | Event::FirstEventError => {
             Outcome::Failure

@@ -37,7 +37,7 @@ pub(super) struct Entered<'a> {
     /// How long it waits before it goes on.
     pub(super) pause: Duration,
     /// The most bytes that its body may have.
-    upload_max: Option<u64>,
+    pub(super) upload_max: Option<u64>,
     /// The places it takes up.
     holds: Vec<Hold>,
 }
@@ -184,6 +184,6 @@ impl<'a> Entered<'a> {
         }
         self.pause += pause;
         self.holds.extend(hold);
-        self.upload_max = upload_max.or(self.upload_max);
+        self.upload_max = self.upload_max.into_iter().chain(upload_max).min();
     }
 }
