@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead};
+use splitway_core::limit::{Grant, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
+use splitway_core::signature::Check;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
@@ -246,6 +248,18 @@ impl Platform for Effects {
             "" => Ok(None),
             first => Ok(Some(first.as_bytes().to_vec())),
         }
+    }
+
+    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
+        Err(Failure::DestinationUnavailable)
+    }
+
+    async fn verify(&self, _check: &Check) -> bool {
+        false
+    }
+
+    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
+        Err(Failure::DestinationUnavailable)
     }
 
     fn record(&self, record: &Record<'_>) {
