@@ -4,6 +4,8 @@ pub(crate) mod jwt;
 
 use crate::facts::Caller;
 
+pub use self::jwt::{Errand, KEY_SET_MAX, Vain};
+
 /// The consumers of a document, and by which keys they are known.
 #[derive(Debug, Default)]
 pub(crate) struct Consumers;

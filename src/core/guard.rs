@@ -14,10 +14,11 @@ mod request_id;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::auth::{Consumers, Known};
+use crate::auth::{Consumers, Errand, Known};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::head::Edits;
@@ -61,10 +62,12 @@ pub enum Needs {
 }
 
 /// What a guard asks a runtime to do.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Effect {
-    /// Get what is at this URL.
-    Fetch(Arc<str>),
+    /// Have keys got, beside this request.
+    Fetch(Errand),
+    /// Let so much time pass.
+    Wait(Duration),
     /// Check a signature.
     Verify(Box<Check>),
     /// Ask the store of shared limits.
@@ -74,8 +77,8 @@ pub enum Effect {
 /// What came of an [`Effect`].
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// What is at the URL.
-    Fetched(Result<Vec<u8>, Failure>),
+    /// It was begun, or is over.
+    Done,
     /// Whether the signature is right.
     Verified(bool),
     /// What the store gave.
@@ -111,7 +114,7 @@ impl Effect {
     /// What it could bring, where nothing is done: what lets a request pass.
     pub(crate) fn imagined(&self) -> Found {
         match self {
-            Self::Fetch(_) => Found::Fetched(Err(Failure::DestinationUnavailable)),
+            Self::Fetch(_) | Self::Wait(_) => Found::Done,
             Self::Verify(_) => Found::Verified(true),
             Self::Toll(toll) => Found::Granted(Ok(Grant {
                 granted: toll.want,
@@ -143,7 +146,7 @@ pub(crate) struct Passage<'a> {
     /// The consumer that was recognised.
     pub(crate) known: Option<Known<'a>>,
     /// How long it waits.
-    pub(crate) pause: std::time::Duration,
+    pub(crate) pause: Duration,
     /// A place that it takes up.
     pub(crate) hold: Option<Hold>,
     /// The most bytes that its body may have.

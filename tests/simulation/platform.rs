@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead};
 use splitway_core::limit::{Grant, Toll};
@@ -250,8 +251,8 @@ impl Platform for Effects {
         }
     }
 
-    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
-        Err(Failure::DestinationUnavailable)
+    fn fetch(&self, errand: Errand) {
+        drop(errand);
     }
 
     async fn verify(&self, _check: &Check) -> bool {

@@ -24,10 +24,11 @@ use self::credential::Keys;
 pub(crate) use self::credential::{JwtCredential, JwtCredentialWire};
 use self::source::Lookup;
 pub(crate) use self::source::Sources;
+pub use self::source::{Errand, KEY_SET_MAX, Vain};
 pub(crate) use self::token::{Token, parse};
 
 /// Whether a token is of the consumer that it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Trust {
     /// It is.
     Given,
@@ -35,9 +36,9 @@ pub(crate) enum Trust {
     Refused,
     /// It is if the signature is right.
     Check(Check),
-    /// That cannot be said before there are keys, which are at this URL ([`JwtCredential::keep`]).
-    Fetch(Arc<str>),
-    /// The same, and somebody else is getting them.
+    /// Keys are to be got first, or at least it is time for it. It is asked once more when that has begun.
+    Fetch(Errand),
+    /// That cannot be said before the keys are there that somebody is getting.
     Wait,
     /// That cannot be said: the keys could not be had.
     Away,
@@ -70,7 +71,7 @@ impl JwtCredential {
             Keys::Source(source) => {
                 match source.find(token.kid.as_deref(), self.algorithm, now, may_ask) {
                     Lookup::Key(key) => key,
-                    Lookup::Fetch => return Trust::Fetch(Arc::clone(&source.url)),
+                    Lookup::Fetch(errand) => return Trust::Fetch(errand),
                     Lookup::Wait => return Trust::Wait,
                     Lookup::Unknown => return Trust::Refused,
                     Lookup::Away => return Trust::Away,
@@ -80,14 +81,6 @@ impl JwtCredential {
         debug_assert_eq!(key.algorithm(), self.algorithm, "a key is of the algorithm it is for");
         let (message, signature) = (token.signed.as_bytes().to_vec(), token.signature);
         Trust::Check(Check { key, message, signature })
-    }
-
-    /// Takes over the keys that its source gave, or that it gave none.
-    pub(crate) fn keep(&self, text: Option<&[u8]>, now: Timestamp) {
-        match &self.keys {
-            Keys::Source(source) => source.keep(text, now),
-            Keys::Secret(_) | Keys::Public(_) => {}
-        }
     }
 }
 

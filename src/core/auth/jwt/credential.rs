@@ -39,6 +39,7 @@ pub(crate) struct JwtCredentialWire {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     exp: Option<u32>,
     #[cfg_attr(feature = "schema", schemars(skip))]
+    #[expect(dead_code, reason = "read to be refused by name")]
     private_key: Option<PrivateKey>,
     #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
     _meta: Option<serde_json::Value>,

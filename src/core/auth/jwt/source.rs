@@ -3,27 +3,32 @@
 //! | a token names           | and the keys are      | then                                               |
 //! |-------------------------|-----------------------|----------------------------------------------------|
 //! | a key that is there     | fresh                 | it is checked with that                            |
-//! | a key that is there     | older than [`FRESH`]  | one request gets the keys anew, others go on       |
-//! | none that is there      | got [`PAUSE`] ago     | one request gets the keys, the others wait for it  |
+//! | a key that is there     | older than [`FRESH`]  | it is checked with that, and one has them got anew |
+//! | none that is there      | got [`PAUSE`] ago     | one has them got, and all wait for them            |
 //! | none that is there      | got less long ago     | it is refused                                      |
 //!
-//! However many tokens with invented keys come, a source is asked once in [`PAUSE`]. A source that is away
+//! Keys are got beside the requests ([`Errand`]): whoever sends a token and leaves takes nothing away from
+//! others. However many tokens with invented keys come, a source is asked once in [`PAUSE`]. A source that is away
 //! changes nothing about the keys that it gave.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::signature::{Algorithm, Jwk, PublicKey, key_set};
+use crate::problem::Failure;
+use crate::signature::{Algorithm, Jwk, KEYS_MAX, PublicKey, key_set};
 use crate::time::Timestamp;
 
 /// For how long keys are used without asking for them again.
 pub(crate) const FRESH: Duration = Duration::from_secs(600);
 /// How long a source is not asked again, whatever it said.
 pub(crate) const PAUSE: Duration = Duration::from_secs(30);
+/// The most bytes of a set of keys.
+pub const KEY_SET_MAX: usize = 64 * 1024;
 /// After so long nobody brings any more what a source is asked for: who asked has left.
 pub(crate) const LOST: Duration = Duration::from_secs(6);
 
@@ -79,12 +84,12 @@ struct Held {
 }
 
 /// What a source has for a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Lookup {
     /// The key that it names.
     Key(Arc<PublicKey>),
-    /// The keys are to be got, by who hears this, and handed to [`Source::keep`].
-    Fetch,
+    /// The keys are to be got: by whoever hears this, who then looks again.
+    Fetch(Errand),
     /// Somebody is getting the keys.
     Wait,
     /// There is no such key.
@@ -93,9 +98,61 @@ pub(crate) enum Lookup {
     Away,
 }
 
+/// Keys to get. They are everybody's: whoever is sent goes on when the request that waits for them ends.
+/// Dropped, it has brought nothing.
+#[derive(Debug)]
+pub struct Errand {
+    url: Arc<str>,
+    state: Arc<State>,
+    begun: u64,
+}
+
+/// Why nothing came of an errand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vain {
+    /// Nothing was brought.
+    Failed(Failure),
+    /// What was brought is no set of keys.
+    NoKeySet,
+}
+
+impl fmt::Display for Vain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => f.write_str(failure.token()),
+            Self::NoKeySet => write!(f, "no set of at most {KEYS_MAX} keys (RFC 7517)"),
+        }
+    }
+}
+
+impl Errand {
+    /// Where the keys are.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Hands over what is there, of at most [`KEY_SET_MAX`] bytes. Where that is of no use, the keys that were
+    /// there before stay.
+    pub fn deliver(self, came: Result<Vec<u8>, Failure>, now: Timestamp) -> Result<(), Vain> {
+        let text = came.map_err(Vain::Failed)?;
+        let fits = text.len() <= KEY_SET_MAX;
+        let keys = fits.then(|| key_set(&text).ok()).flatten().ok_or(Vain::NoKeySet)?;
+        self.state.held.store(Arc::new(Held { keys, at: Some(now) }));
+        Ok(())
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        // Whoever sees that it has ended sees the keys, too.
+        self.state.ended.fetch_max(self.begun, Ordering::Release);
+    }
+}
+
 /// What becomes of somebody who would ask a source.
 enum Turn {
-    Mine,
+    /// It is theirs, and began at this time.
+    Mine(u64),
     Another,
     TooSoon,
 }
@@ -112,29 +169,22 @@ impl Source {
         let state = self.state.load();
         let held = state.held.load();
         let is_fresh = held.at.is_some_and(|at| now.since(at) < FRESH);
-        let turn = || if may_ask { state.turn(now) } else { Turn::TooSoon };
-        match held.find(kid, algorithm) {
-            Some(key) if is_fresh => Lookup::Key(key),
-            Some(key) => match turn() {
-                Turn::Mine => Lookup::Fetch,
-                Turn::Another | Turn::TooSoon => Lookup::Key(key),
-            },
-            None => match turn() {
-                Turn::Mine => Lookup::Fetch,
-                Turn::Another => Lookup::Wait,
-                Turn::TooSoon => state.look_again(kid, algorithm),
-            },
+        let key = held.find(kid, algorithm);
+        if let Some(key) = &key
+            && is_fresh
+        {
+            return Lookup::Key(Arc::clone(key));
         }
-    }
-
-    /// Takes over what the source said; nothing where it said nothing, or nothing of use.
-    pub(crate) fn keep(&self, text: Option<&[u8]>, now: Timestamp) {
-        let state = self.state.load();
-        if let Some(keys) = text.and_then(|text| key_set(text).ok()) {
-            state.held.store(Arc::new(Held { keys, at: Some(now) }));
+        let turn = if may_ask { state.turn(now) } else { Turn::TooSoon };
+        match (turn, key) {
+            (Turn::Mine(begun), _) => {
+                let (url, state) = (Arc::clone(&self.url), Arc::clone(&state));
+                Lookup::Fetch(Errand { url, state, begun })
+            }
+            (Turn::Another | Turn::TooSoon, Some(key)) => Lookup::Key(key),
+            (Turn::Another, None) => Lookup::Wait,
+            (Turn::TooSoon, None) => state.look_again(kid, algorithm),
         }
-        // Whoever sees that it has ended sees the keys, too.
-        state.ended.store(state.begun.load(Ordering::Relaxed), Ordering::Release);
     }
 }
 
@@ -143,7 +193,7 @@ impl State {
     fn turn(&self, now: Timestamp) -> Turn {
         let begun = self.begun.load(Ordering::Relaxed);
         let since = now.since(Timestamp::from_millis(begun));
-        let has_ended = self.ended.load(Ordering::Acquire) == begun;
+        let has_ended = self.ended.load(Ordering::Acquire) >= begun;
         if begun > 0 && has_ended && since < PAUSE {
             return Turn::TooSoon;
         }
@@ -152,7 +202,7 @@ impl State {
         }
         let next = now.as_millis().max(begun + 1);
         match self.begun.compare_exchange(begun, next, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => Turn::Mine,
+            Ok(_) => Turn::Mine(next),
             Err(_) => Turn::Another,
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::source::{FRESH, LOST, PAUSE};
 use super::*;
 use crate::fault::{At, Fault, Report};
+use crate::problem::Failure;
 use crate::signature::tests::{
     ED25519, P_256, RFC_PAYLOAD, RFC_RS256, RSA_2048, is_right, rfc_p256, rfc_rsa,
 };
@@ -59,17 +60,52 @@ fn hs256(header: &Value, claims: &Value, secret: &[u8]) -> String {
     joined(&signed, &mac.finalize().into_bytes())
 }
 
-/// What is said of a token at a moment, once a runtime has checked what there is to check.
-fn judge_at(credential: &JwtCredential, token: &str, now: Timestamp) -> Trust {
-    let Ok(token) = parse(token) else { return Trust::Refused };
-    match credential.trust(token, &Claim::ALL, now, true) {
-        Trust::Check(check) if is_right(&check) => Trust::Given,
-        Trust::Check(_) => Trust::Refused,
-        trust => trust,
+/// What is said of a token.
+#[derive(Debug)]
+enum Said {
+    Given,
+    Refused,
+    Fetch(Errand),
+    Wait,
+    Away,
+}
+
+use Said::{Away, Given, Refused, Wait};
+
+impl PartialEq for Said {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 
-fn judge(credential: &JwtCredential, token: &str) -> Trust {
+impl Said {
+    #[track_caller]
+    fn errand(self) -> Errand {
+        let Self::Fetch(errand) = self else { panic!("nothing is fetched: {self:?}") };
+        errand
+    }
+
+    /// Brings what is at the URL.
+    #[track_caller]
+    fn fetch(self, text: &[u8], now: Timestamp) {
+        assert_eq!(self.errand().deliver(Ok(text.to_vec()), now), Ok(()));
+    }
+}
+
+/// What is said of a token at a moment, once a runtime has checked what there is to check.
+fn judge_at(credential: &JwtCredential, token: &str, now: Timestamp) -> Said {
+    let Ok(token) = parse(token) else { return Refused };
+    match credential.trust(token, &Claim::ALL, now, true) {
+        Trust::Given => Given,
+        Trust::Check(check) if is_right(&check) => Given,
+        Trust::Check(_) | Trust::Refused => Refused,
+        Trust::Fetch(errand) => Said::Fetch(errand),
+        Trust::Wait => Wait,
+        Trust::Away => Away,
+    }
+}
+
+fn judge(credential: &JwtCredential, token: &str) -> Said {
     judge_at(credential, token, NOW)
 }
 
@@ -81,9 +117,9 @@ fn by_secret() -> JwtCredential {
 fn the_examples_of_rfc_7515_are_taken_until_they_are_over() {
     let hs256 = format!("{RFC_HS256_HEADER}.{RFC_PAYLOAD}.{RFC_HS256}");
     let by_secret = credential(json!({"key": "joe", "secret": RFC_SECRET, "base64_secret": true}));
-    assert_eq!(judge(&by_secret, &hs256), Trust::Given);
+    assert_eq!(judge(&by_secret, &hs256), Given);
     let over = Timestamp::from_millis(1_300_819_380_000);
-    assert_eq!(judge_at(&by_secret, &hs256, over), Trust::Refused);
+    assert_eq!(judge_at(&by_secret, &hs256, over), Refused);
 
     let mut sources = Sources::default();
     let source =
@@ -91,10 +127,11 @@ fn the_examples_of_rfc_7515_are_taken_until_they_are_over() {
     let (by_key, _) = compile(&source, &mut sources);
     let by_key = by_key.unwrap();
     let rs256 = format!("eyJhbGciOiJSUzI1NiJ9.{RFC_PAYLOAD}.{RFC_RS256}");
-    assert_eq!(judge(&by_key, &rs256), Trust::Fetch("https://joe.example/keys".into()));
-    by_key.keep(Some(json!({"keys": [rfc_p256(), rfc_rsa()]}).to_string().as_bytes()), NOW);
-    assert_eq!(judge(&by_key, &rs256), Trust::Given);
-    assert_eq!(judge_at(&by_key, &rs256, over), Trust::Refused);
+    let errand = judge(&by_key, &rs256).errand();
+    assert_eq!(errand.url(), "https://joe.example/keys");
+    assert_eq!(errand.deliver(Ok(keys(&[rfc_p256(), rfc_rsa()])), NOW), Ok(()));
+    assert_eq!(judge(&by_key, &rs256), Given);
+    assert_eq!(judge_at(&by_key, &rs256, over), Refused);
 }
 
 #[test]
@@ -107,7 +144,7 @@ fn a_token_that_is_not_signed_is_refused_by_everybody() {
     let all =
         [by_secret(), keyed("RS256", RSA_2048), keyed("ES256", P_256), keyed("EdDSA", ED25519)];
     for credential in &all {
-        assert_eq!(judge(credential, &bare), Trust::Refused);
+        assert_eq!(judge(credential, &bare), Refused);
         for name in ["none", "None", "NONE", "nOnE", "", "HS257", "hs256"] {
             let header = json!({"alg": name});
             for token in [
@@ -115,7 +152,7 @@ fn a_token_that_is_not_signed_is_refused_by_everybody() {
                 hs256(&header, &json!({"key": "k"}), SECRET.as_bytes()),
                 hs256(&header, &json!({"key": "k"}), b""),
             ] {
-                assert_eq!(judge(credential, &token), Trust::Refused, "{name}");
+                assert_eq!(judge(credential, &token), Refused, "{name}");
             }
         }
     }
@@ -130,7 +167,7 @@ fn a_public_key_is_no_secret() {
         for secret in [pem, &lines, pem.lines().nth(1).unwrap(), ""] {
             for header in [json!({"alg": "HS256"}), json!({"alg": name})] {
                 let token = hs256(&header, &claims, secret.as_bytes());
-                assert_eq!(judge(&credential, &token), Trust::Refused, "{name} {header}");
+                assert_eq!(judge(&credential, &token), Refused, "{name} {header}");
             }
         }
     }
@@ -139,9 +176,9 @@ fn a_public_key_is_no_secret() {
     let brought = json!({"alg": "EdDSA", "jwk": own, "jku": "https://evil.example/keys"});
     let (with_key, _) = signed_ed25519(brought, &claims);
     for token in [token, with_key] {
-        assert_eq!(judge(&by_secret(), &token), Trust::Refused);
+        assert_eq!(judge(&by_secret(), &token), Refused);
         let other = credential(json!({"key": "k", "algorithm": "EdDSA", "public_key": ED25519}));
-        assert_eq!(judge(&other, &token), Trust::Refused);
+        assert_eq!(judge(&other, &token), Refused);
     }
 }
 
@@ -164,10 +201,10 @@ fn tokens_count_in_their_time_to_the_millisecond() {
             credential(json!({"key": "k", "secret": SECRET, "lifetime_grace_period": patience}));
         let token = hs256(&json!({"alg": "HS256"}), &claims, SECRET.as_bytes());
         for (now, expected) in [
-            (from.checked_sub(1), Trust::Refused),
-            (Some(from), Trust::Given),
-            (Some(until), Trust::Given),
-            (until.checked_add(1), Trust::Refused),
+            (from.checked_sub(1), Refused),
+            (Some(from), Given),
+            (Some(until), Given),
+            (until.checked_add(1), Refused),
         ] {
             let Some(now) = now else { continue };
             assert_eq!(judge_at(&credential, &token, at(now)), expected, "{claims} at {now}");
@@ -187,10 +224,10 @@ fn a_time_that_is_none_never_comes() {
         json!({"exp": -1}),
     ] {
         let token = hs256(&json!({"alg": "HS256"}), &claims, SECRET.as_bytes());
-        assert_eq!(judge(&by_secret(), &token), Trust::Refused, "{claims}");
+        assert_eq!(judge(&by_secret(), &token), Refused, "{claims}");
         let token = parse(&token).unwrap();
         // Unless nobody asks.
-        assert_eq!(by_secret().trust(token, &[], NOW, true), Trust::Given, "{claims}");
+        assert!(matches!(by_secret().trust(token, &[], NOW, true), Trust::Given), "{claims}");
     }
 }
 
@@ -239,16 +276,16 @@ fn what_is_not_written_as_a_token_is_none() {
 fn no_change_of_a_token_is_taken() {
     let header = json!({"alg": "HS256", "typ": "JWT"});
     let token = hs256(&header, &json!({"key": "k", "exp": 4_000_000_000_u32}), SECRET.as_bytes());
-    assert_eq!(judge(&by_secret(), &token), Trust::Given);
+    assert_eq!(judge(&by_secret(), &token), Given);
     for at in 0..token.len() {
         for byte in *b"AbZ09-_.=" {
             let mut changed = token.clone().into_bytes();
             if std::mem::replace(&mut changed[at], byte) != byte {
                 let changed = String::from_utf8(changed).unwrap();
-                assert_eq!(judge(&by_secret(), &changed), Trust::Refused, "{changed}");
+                assert_eq!(judge(&by_secret(), &changed), Refused, "{changed}");
             }
         }
-        assert_eq!(judge(&by_secret(), &token[..at]), Trust::Refused, "{at}");
+        assert_eq!(judge(&by_secret(), &token[..at]), Refused, "{at}");
     }
 }
 
@@ -266,9 +303,9 @@ fn a_signature_on_p_256_has_one_form() {
     let credential = of_source("ES256", &[key]);
     let signed = unsigned(&json!({"alg": "ES256"}), &json!({"key": "k"}));
     let signature = pair.sign(&random, signed.as_bytes()).unwrap();
-    assert_eq!(judge(&credential, &joined(&signed, signature.as_ref())), Trust::Given);
+    assert_eq!(judge(&credential, &joined(&signed, signature.as_ref())), Given);
     for forged in [&signature.as_ref()[..63], &[0; 64], &[], &[signature.as_ref(), &[0]].concat()] {
-        assert_eq!(judge(&credential, &joined(&signed, forged)), Trust::Refused, "{forged:?}");
+        assert_eq!(judge(&credential, &joined(&signed, forged)), Refused, "{forged:?}");
     }
 }
 
@@ -304,8 +341,7 @@ fn keys(keys: &[Value]) -> Vec<u8> {
 fn of_source(algorithm: &str, all: &[Value]) -> JwtCredential {
     let credential = waiting(algorithm);
     let token = unsigned(&json!({"alg": algorithm, "kid": "?"}), &json!({})) + ".c2ln";
-    assert_eq!(judge(&credential, &token), Trust::Fetch(URL.into()));
-    credential.keep(Some(&keys(all)), NOW);
+    judge(&credential, &token).fetch(&keys(all), NOW);
     credential
 }
 
@@ -319,50 +355,53 @@ fn a_token_names_one_of_several_keys() {
     let (unnamed, _) = signed_by(2, json!({"alg": "EdDSA"}), &json!({"key": "k"}));
     let (as_a, _) = named(2, "a");
     let both = of_source("EdDSA", &[key_a, rfc_rsa(), key_b.clone()]);
-    assert_eq!(judge(&both, &a), Trust::Given);
-    assert_eq!(judge(&both, &b), Trust::Given);
-    assert_eq!(judge(&both, &as_a), Trust::Refused, "signed with b, and says a");
-    assert_eq!(judge(&both, &unnamed), Trust::Refused, "which one, nobody says");
+    assert_eq!(judge(&both, &a), Given);
+    assert_eq!(judge(&both, &b), Given);
+    assert_eq!(judge(&both, &as_a), Refused, "signed with b, and says a");
+    assert_eq!(judge(&both, &unnamed), Refused, "which one, nobody says");
     let one = of_source("EdDSA", &[rfc_rsa(), key_b]);
-    assert_eq!(judge(&one, &unnamed), Trust::Given, "there is only one that it can mean");
+    assert_eq!(judge(&one, &unnamed), Given, "there is only one that it can mean");
     // A name that stands for a key of another algorithm is the name of none.
     let mut rsa = rfc_rsa();
     rsa["kid"] = json!("b");
-    assert_eq!(judge(&of_source("EdDSA", &[rsa]), &b), Trust::Refused);
+    assert_eq!(judge(&of_source("EdDSA", &[rsa]), &b), Refused);
 }
 
 #[test]
 fn one_asks_for_keys_and_the_others_wait() {
     let (token, key) = named(1, "a");
     let credential = waiting("EdDSA");
-    assert_eq!(judge(&credential, &token), Trust::Fetch(URL.into()));
-    assert_eq!(judge(&credential, &token), Trust::Wait);
-    credential.keep(Some(&keys(&[key])), NOW);
-    assert_eq!(judge(&credential, &token), Trust::Given);
+    let errand = judge(&credential, &token);
+    assert_eq!(judge(&credential, &token), Wait);
+    errand.fetch(&keys(&[key]), NOW);
+    assert_eq!(judge(&credential, &token), Given);
 }
 
 #[test]
 fn nobody_waits_for_who_has_left() {
     let (token, _) = named(1, "a");
     let credential = waiting("EdDSA");
-    assert_eq!(judge(&credential, &token), Trust::Fetch(URL.into()));
+    // The runtime was ended with it, and does not even drop it.
+    std::mem::forget(judge(&credential, &token).errand());
     let just_before = Timestamp::from_millis(NOW.plus(LOST).as_millis() - 1);
-    assert_eq!(judge_at(&credential, &token, just_before), Trust::Wait);
-    assert_eq!(judge_at(&credential, &token, NOW.plus(LOST)), Trust::Fetch(URL.into()));
-    assert_eq!(judge_at(&credential, &token, NOW.plus(LOST)), Trust::Wait);
+    assert_eq!(judge_at(&credential, &token, just_before), Wait);
+    let errand = judge_at(&credential, &token, NOW.plus(LOST)).errand();
+    assert_eq!(judge_at(&credential, &token, NOW.plus(LOST)), Wait);
+    drop(errand);
+    assert_eq!(judge_at(&credential, &token, NOW.plus(LOST)), Away);
 }
 
 #[test]
 fn tokens_that_cannot_count_ask_for_nothing() {
     let (expired, _) = signed_ed25519(json!({"alg": "EdDSA"}), &json!({"exp": 1}));
     let credential = waiting("EdDSA");
-    assert_eq!(judge(&credential, &expired), Trust::Refused);
+    assert_eq!(judge(&credential, &expired), Refused);
     let other = hs256(&json!({"alg": "HS256"}), &json!({"key": "k"}), SECRET.as_bytes());
-    assert_eq!(judge(&credential, &other), Trust::Refused);
+    assert_eq!(judge(&credential, &other), Refused);
     let (token, _) = named(1, "a");
     let looked = credential.trust(parse(&token).unwrap(), &Claim::ALL, NOW, false);
-    assert_eq!(looked, Trust::Away, "who only looks asks for nothing");
-    assert_eq!(judge(&credential, &token), Trust::Fetch(URL.into()));
+    assert!(matches!(looked, Trust::Away), "who only looks asks for nothing");
+    judge(&credential, &token).errand();
 }
 
 #[test]
@@ -370,12 +409,12 @@ fn rotated_keys_are_found_by_their_new_name() {
     let ((old, key_old), (new, key_new)) = (named(1, "old"), named(2, "new"));
     let credential = of_source("EdDSA", std::slice::from_ref(&key_old));
     let later = NOW.plus(PAUSE);
-    assert_eq!(judge_at(&credential, &new, later), Trust::Fetch(URL.into()));
-    assert_eq!(judge_at(&credential, &old, later), Trust::Given, "does not wait for it");
-    assert_eq!(judge_at(&credential, &new, later), Trust::Wait);
-    credential.keep(Some(&keys(&[key_new])), later);
-    assert_eq!(judge_at(&credential, &new, later), Trust::Given);
-    assert_eq!(judge_at(&credential, &old, later), Trust::Refused, "it was taken back");
+    let errand = judge_at(&credential, &new, later);
+    assert_eq!(judge_at(&credential, &old, later), Given, "does not wait for it");
+    assert_eq!(judge_at(&credential, &new, later), Wait);
+    errand.fetch(&keys(&[key_new]), later);
+    assert_eq!(judge_at(&credential, &new, later), Given);
+    assert_eq!(judge_at(&credential, &old, later), Refused, "it was taken back");
 }
 
 #[test]
@@ -387,14 +426,14 @@ fn invented_names_lead_to_one_request_in_a_while() {
         let now = NOW.plus(Duration::from_millis(millis));
         let (invented, _) = named(2, &millis.to_string());
         match judge_at(&credential, &invented, now) {
-            Trust::Fetch(_) => {
+            said @ Said::Fetch(_) => {
                 fetches += 1;
-                credential.keep(Some(&keys(std::slice::from_ref(&key))), now);
+                said.fetch(&keys(std::slice::from_ref(&key)), now);
             }
-            trust => assert_eq!(trust, Trust::Refused),
+            said => assert_eq!(said, Refused),
         }
         if millis % 1000 == 0 {
-            assert_eq!(judge_at(&credential, &token, now), Trust::Given);
+            assert_eq!(judge_at(&credential, &token, now), Given);
         }
     }
     assert_eq!(fetches, 4);
@@ -405,29 +444,34 @@ fn keys_are_kept_while_their_source_is_away_and_followed_when_it_is_back() {
     let (token, key) = named(1, "a");
     let credential = of_source("EdDSA", &[key]);
     let mut now = NOW.plus(FRESH);
-    for answer in [None, Some(&b"<html>"[..]), Some(b"{}"), None] {
-        assert_eq!(judge_at(&credential, &token, now), Trust::Fetch(URL.into()));
-        assert_eq!(judge_at(&credential, &token, now), Trust::Given, "others go on meanwhile");
-        credential.keep(answer, now);
-        assert_eq!(judge_at(&credential, &token, now), Trust::Given);
+    let away = Failure::ConnectionRefused;
+    for (answer, why) in [
+        (Err(away), Vain::Failed(away)),
+        (Ok(b"<html>".to_vec()), Vain::NoKeySet),
+        (Ok(b"{}".to_vec()), Vain::NoKeySet),
+        (Ok(keys(&vec![rfc_p256(); 101])), Vain::NoKeySet),
+        (Ok([keys(&[]), vec![b' '; KEY_SET_MAX]].concat()), Vain::NoKeySet),
+        (Err(away), Vain::Failed(away)),
+    ] {
+        let errand = judge_at(&credential, &token, now).errand();
+        assert_eq!(judge_at(&credential, &token, now), Given, "others go on meanwhile");
+        assert_eq!(errand.deliver(answer, now), Err(why));
+        assert_eq!(judge_at(&credential, &token, now), Given);
         now = now.plus(PAUSE);
     }
-    assert_eq!(judge_at(&credential, &token, now), Trust::Fetch(URL.into()));
-    credential.keep(Some(&keys(&[])), now);
-    assert_eq!(judge_at(&credential, &token, now), Trust::Refused, "it says that there is none");
+    judge_at(&credential, &token, now).fetch(&keys(&[]), now);
+    assert_eq!(judge_at(&credential, &token, now), Refused, "it says that there is none");
 }
 
 #[test]
 fn a_source_that_never_answered_is_away_and_not_asked_all_the_time() {
     let (token, key) = named(1, "a");
     let credential = waiting("EdDSA");
-    assert_eq!(judge(&credential, &token), Trust::Fetch(URL.into()));
-    credential.keep(None, NOW);
-    assert_eq!(judge(&credential, &token), Trust::Away);
+    drop(judge(&credential, &token).errand());
+    assert_eq!(judge(&credential, &token), Away);
     let later = NOW.plus(PAUSE);
-    assert_eq!(judge_at(&credential, &token, later), Trust::Fetch(URL.into()));
-    credential.keep(Some(&keys(&[key])), later);
-    assert_eq!(judge_at(&credential, &token, later), Trust::Given);
+    judge_at(&credential, &token, later).fetch(&keys(&[key]), later);
+    assert_eq!(judge_at(&credential, &token, later), Given);
 }
 
 #[test]
@@ -437,15 +481,15 @@ fn a_later_document_goes_on_with_the_keys_and_so_does_a_request_on_its_way() {
     let (mut earlier, mut later) = (Sources::default(), Sources::default());
     let (before, after) =
         (compile(&wire, &mut earlier).0.unwrap(), compile(&wire, &mut later).0.unwrap());
-    assert_eq!(judge(&before, &token), Trust::Fetch(URL.into()));
+    let errand = judge(&before, &token);
     later.follow(&earlier);
-    assert_eq!(judge(&after, &token), Trust::Wait);
-    before.keep(Some(&keys(&[key])), NOW);
-    assert_eq!(judge(&after, &token), Trust::Given);
+    assert_eq!(judge(&after, &token), Wait);
+    errand.fetch(&keys(&[key]), NOW);
+    assert_eq!(judge(&after, &token), Given);
     let other = json!({"key": "k", "algorithm": "EdDSA", "jwks_uri": "https://other.example/"});
     let (other, _) = compile(&other, &mut later);
     later.follow(&earlier);
-    assert_eq!(judge(&other.unwrap(), &token), Trust::Fetch("https://other.example/".into()));
+    assert_eq!(judge(&other.unwrap(), &token).errand().url(), "https://other.example/");
 }
 
 #[test]
@@ -458,12 +502,12 @@ fn of_all_who_ask_at_once_one_is_sent() {
             scope.spawn(|| {
                 loop {
                     match judge(&credential, &token) {
-                        Trust::Fetch(_) => {
+                        said @ Said::Fetch(_) => {
                             sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                            credential.keep(Some(&keys(std::slice::from_ref(&key))), NOW);
+                            said.fetch(&keys(std::slice::from_ref(&key)), NOW);
                         }
-                        Trust::Wait => std::thread::yield_now(),
-                        trust => return assert_eq!(trust, Trust::Given),
+                        Wait => std::thread::yield_now(),
+                        said => return assert_eq!(said, Given),
                     }
                 }
             });
