@@ -11,6 +11,7 @@ mod basic_auth;
 mod client_control;
 mod cors;
 mod ip_restriction;
+mod jwt_auth;
 mod key_auth;
 mod real_ip;
 mod request_id;
@@ -35,24 +36,26 @@ pub(crate) use basic_auth::{BasicAuth, BasicAuthWire};
 pub(crate) use client_control::{ClientControl, ClientControlWire};
 pub(crate) use cors::{Cors, CorsWire};
 pub(crate) use ip_restriction::{IpRestriction, IpRestrictionWire};
+pub(crate) use jwt_auth::{JwtAuth, JwtAuthWire};
 pub(crate) use key_auth::{KeyAuth, KeyAuthWire};
 pub(crate) use real_ip::{RealIp, RealIpWire};
 pub(crate) use request_id::{RequestId, RequestIdWire};
 
 /// The names of all guards, in the order in which a request passes them.
-pub(crate) const GUARDS: [&str; 7] = [
+pub(crate) const GUARDS: [&str; 8] = [
     real_ip::PLUGIN,
     client_control::PLUGIN,
     request_id::PLUGIN,
     cors::PLUGIN,
     basic_auth::PLUGIN,
+    jwt_auth::PLUGIN,
     key_auth::PLUGIN,
     // From here on a consumer may have its own.
     ip_restriction::PLUGIN,
 ];
 
 /// The first of [`GUARDS`] of which a consumer may have its own.
-const OF_CONSUMERS: usize = 6;
+const OF_CONSUMERS: usize = 7;
 
 /// Whether a consumer may have a guard of this name of its own.
 pub(crate) fn is_of_consumers(name: &str) -> bool {
@@ -168,6 +171,7 @@ pub(crate) enum Guard {
     RequestId(Arc<RequestId>),
     Cors(Arc<Cors>),
     BasicAuth(Arc<BasicAuth>),
+    JwtAuth(Arc<JwtAuth>),
     KeyAuth(Arc<KeyAuth>),
     IpRestriction(Arc<IpRestriction>),
 }
@@ -199,6 +203,9 @@ impl Guard {
             basic_auth::PLUGIN => wire::read(value, at, report, |wire: BasicAuthWire, report| {
                 Some(Self::BasicAuth(Arc::new(wire.compile(at, report))))
             }),
+            jwt_auth::PLUGIN => wire::read(value, at, report, |wire: JwtAuthWire, report| {
+                Some(Self::JwtAuth(Arc::new(wire.compile(at, report))))
+            }),
             key_auth::PLUGIN => wire::read(value, at, report, |wire: KeyAuthWire, report| {
                 Some(Self::KeyAuth(Arc::new(wire.compile(at, report))))
             }),
@@ -219,6 +226,7 @@ impl Guard {
             Self::RequestId(_) => request_id::PLUGIN,
             Self::Cors(_) => cors::PLUGIN,
             Self::BasicAuth(_) => basic_auth::PLUGIN,
+            Self::JwtAuth(_) => jwt_auth::PLUGIN,
             Self::KeyAuth(_) => key_auth::PLUGIN,
             Self::IpRestriction(_) => ip_restriction::PLUGIN,
         }
@@ -232,12 +240,15 @@ impl Guard {
             Self::RequestId(it) => &it.meta,
             Self::Cors(it) => &it.meta,
             Self::BasicAuth(it) => &it.meta,
+            Self::JwtAuth(it) => &it.meta,
             Self::KeyAuth(it) => &it.meta,
             Self::IpRestriction(it) => &it.meta,
         };
         if !meta.acts_on(asked.facts) {
             return match self {
-                Self::BasicAuth(_) | Self::KeyAuth(_) => admission::unasked(asked),
+                Self::BasicAuth(_) | Self::JwtAuth(_) | Self::KeyAuth(_) => {
+                    admission::unasked(asked)
+                }
                 Self::RealIp(_)
                 | Self::ClientControl(_)
                 | Self::RequestId(_)
@@ -251,6 +262,7 @@ impl Guard {
             Self::RequestId(it) => it.pass(asked),
             Self::Cors(it) => it.pass(asked),
             Self::BasicAuth(it) => it.pass(asked),
+            Self::JwtAuth(it) => it.pass(asked),
             Self::KeyAuth(it) => it.pass(asked),
             Self::IpRestriction(it) => it.pass(asked),
         };

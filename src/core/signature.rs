@@ -15,7 +15,7 @@ mod pem;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use self::jwk::{Jwk, KEYS_MAX, NoKeySet, key_set};
+pub(crate) use self::jwk::{Jwk, KEYS_MAX, key_set};
 
 /// How a token is signed (RFC 7518, section 3.1, and RFC 8037, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

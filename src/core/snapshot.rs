@@ -134,6 +134,7 @@ impl Snapshot {
         });
         split::follow(splits, earlier.routes.iter().map(|route| &route.split));
         self.counters = Arc::clone(&earlier.counters);
+        self.consumers.follow(&earlier.consumers);
         self
     }
 

@@ -1,3 +1,4 @@
+use super::jwk::NoKeySet;
 use super::*;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ring::signature::{self as native, RsaPublicKeyComponents, UnparsedPublicKey};
