@@ -15,6 +15,8 @@ mod pem;
 use std::fmt;
 use std::sync::Arc;
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+
 pub(crate) use self::jwk::{Jwk, KEYS_MAX, key_set};
 
 /// How a token is signed (RFC 7518, section 3.1, and RFC 8037, section 3.1).
@@ -122,6 +124,25 @@ impl PublicKey {
             Self::Rsa { .. } => Algorithm::Rs256,
             Self::P256(_) => Algorithm::Es256,
             Self::Ed25519(_) => Algorithm::EdDsa,
+        }
+    }
+
+    /// The members that it has in JSON (RFC 7517), for runtimes that take keys so.
+    pub fn members(&self) -> Vec<(&'static str, String)> {
+        let encoded = Base64UrlUnpadded::encode_string;
+        let owned = |text: &str| text.to_owned();
+        match self {
+            Self::Rsa { modulus, exponent } => {
+                vec![("kty", owned("RSA")), ("n", encoded(modulus)), ("e", encoded(exponent))]
+            }
+            Self::P256(point) => {
+                let (x, y) = point.get(1..).unwrap_or_default().split_at((POINT_LEN - 1) / 2);
+                let curve = ("crv", owned("P-256"));
+                vec![("kty", owned("EC")), curve, ("x", encoded(x)), ("y", encoded(y))]
+            }
+            Self::Ed25519(key) => {
+                vec![("kty", owned("OKP")), ("crv", owned("Ed25519")), ("x", encoded(key))]
+            }
         }
     }
 

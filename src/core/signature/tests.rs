@@ -1,6 +1,5 @@
 use super::jwk::NoKeySet;
 use super::*;
-use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ring::signature::{self as native, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde_json::{Value, json};
 
@@ -256,6 +255,15 @@ fn of_a_set_only_keys_that_signatures_are_checked_with_are_taken() {
     }
     // A secret that somebody publishes is none.
     assert_eq!(only(json!({"kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMko"})), None);
+}
+
+#[test]
+fn a_key_is_written_as_it_was_read() {
+    for key in [rfc_rsa(), rfc_p256(), rfc_ed25519()] {
+        let members = only(key.clone()).unwrap().members().into_iter();
+        let written = members.map(|(name, value)| (name.to_owned(), json!(value)));
+        assert_eq!(Value::Object(written.collect()), key);
+    }
 }
 
 #[test]
