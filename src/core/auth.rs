@@ -10,7 +10,6 @@ mod digest;
 mod held;
 pub(crate) mod jwt;
 
-pub(crate) use conceal::is_torn;
 pub use conceal::{conceal, conceal_document};
 pub(crate) use consumers::{Consumer, Consumers, Holder, Known};
 #[cfg(feature = "schema")]

@@ -14,6 +14,7 @@ use crate::balance::{UpstreamObject, UpstreamWire};
 use crate::breaker::{self, ApiBreakerWire};
 use crate::config::SettingsWire;
 use crate::consumer::{ConsumerGroupWire, ConsumerWire, CredentialId, CredentialWire, Username};
+use crate::guard::{BasicAuthWire, KeyAuthWire};
 use crate::id::{ID_MAX, Id};
 use crate::node::{NodeWire, NodesWire};
 use crate::proxy_rewrite::{self, ProxyRewriteWire};
@@ -127,6 +128,8 @@ pub(crate) fn text() -> String {
         (&*format!("plugins/{}", split::PLUGIN), of::<TrafficSplitWire>()),
         (&*format!("plugins/{}", proxy_rewrite::PLUGIN), of::<ProxyRewriteWire>()),
         (&*format!("plugins/{}", breaker::PLUGIN), of::<ApiBreakerWire>()),
+        (&*format!("plugins/{BASIC_AUTH}"), of::<BasicAuthWire>()),
+        (&*format!("plugins/{KEY_AUTH}"), of::<KeyAuthWire>()),
         (&*format!("plugins/{BASIC_AUTH}/consumer"), of::<HeldPasswordWire>()),
         (&*format!("plugins/{KEY_AUTH}/consumer"), of::<HeldKeyWire>()),
     ];

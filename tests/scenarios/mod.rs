@@ -35,6 +35,7 @@ mod balancing;
 mod retries;
 mod failover;
 mod breakers;
+mod authentication;
 mod health;
 mod mirrors;
 mod changes;
@@ -331,6 +332,20 @@ macro_rules! scenarios {
                 retries_have_a_budget
                 the_answer_to_head_is_no_empty_stream
                 a_stream_that_breaks_off_before_its_first_event_goes_on
+            }
+            authentication {
+                a_key_lets_its_consumer_in
+                a_key_is_hidden_where_it_was_read
+                whoever_shows_nothing_right_can_be_somebody
+                a_name_and_its_password_let_in
+                hashes_let_in_whoever_has_what_was_hashed
+                upstreams_are_told_who_calls_and_never_by_clients
+                several_keys_are_none
+                guesses_are_all_told_the_same
+                consumers_decide_between_rules
+                consumers_stay_on_their_branches
+                plugins_that_ask_stand_where_others_do
+                refusals_say_what_is_asked_for
             }
             breakers {
                 a_branch_that_fails_is_left_out

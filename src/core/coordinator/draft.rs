@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::access::{KeyHash, Role, key_entry};
-use crate::auth::{conceal, is_torn};
+use crate::auth::conceal;
 use crate::document::{self, Wanted};
 use crate::fault::Fault;
 use crate::id::Id;
@@ -29,10 +29,6 @@ pub(super) struct Draft {
     pub(super) is_trial: bool,
     pub(super) done: Box<dyn FnOnce(&Change) -> Done>,
 }
-
-/// Why a user name is not changed alone.
-const TORN: &str =
-    "the password of basic-auth is kept hashed together with its username: give both";
 
 impl<S: Storage> Coordinator<S> {
     pub(super) fn write(
@@ -86,9 +82,6 @@ impl<S: Storage> Coordinator<S> {
             return Err(Refusal::Invalid(format!("wrong {} id", kind.singular())));
         }
         value = document::with_id(kind, id, value);
-        if is_torn(&before.value, &value) {
-            return Err(Refusal::Invalid(TORN.to_owned()));
-        }
         conceal(kind, &mut value);
         let time = value.get("update_time");
         // A patch may set the times itself.
