@@ -68,10 +68,8 @@ const REFUSED: &str = "failed to verify jwt";
 /// A token lets in the consumer that it names, if it is signed as the document says.
 pub(crate) fn tokens_of_every_algorithm_let_their_consumer_in(target: &mut impl Target) {
     let signers = [Signer::rs256(), Signer::es256(), Signer::eddsa()];
-    let mut consumers = vec![
-        jack(),
-        ("jim", json!({"key": "jims", "secret": SECRET_64, "base64_secret": true})),
-    ];
+    let mut consumers =
+        vec![jack(), ("jim", json!({"key": "jims", "secret": SECRET_64, "base64_secret": true}))];
     for (signer, name) in signers.iter().zip(["rita", "ella", "eddy"]) {
         let (algorithm, pem) = (signer.algorithm(), signer.pem());
         consumers.push((name, json!({"key": name, "algorithm": algorithm, "public_key": pem})));
