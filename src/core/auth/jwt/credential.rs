@@ -41,8 +41,6 @@ pub(crate) struct JwtCredentialWire {
     #[cfg_attr(feature = "schema", schemars(skip))]
     #[expect(dead_code, reason = "read to be refused by name")]
     private_key: Option<PrivateKey>,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
-    _meta: Option<serde_json::Value>,
 }
 
 /// A text that is not printed.
@@ -133,9 +131,6 @@ impl JwtCredentialWire {
             if REFERENCES.iter().any(|start| lower.starts_with(start)) {
                 report.fault(at.key(name), "references to secrets are not supported yet");
             }
-        }
-        if self._meta.is_some() {
-            report.warn(at.key("_meta"), "without effect in a consumer, as in APISIX");
         }
     }
 
