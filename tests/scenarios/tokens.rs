@@ -326,7 +326,8 @@ pub(crate) fn without_keys_it_is_a_503_problem(target: &mut impl Target) {
         for _ in 0..3 {
             let answer = target.call(&bearer(&kim.token_by("k1", &of("kims"))));
             assert_eq!(answer.status, 503, "{}", answer.text());
-            assert_eq!(answer.json()["type"], "about:blank");
+            let problem = "urn:splitway:problem:proxy_internal_error";
+            assert_eq!(answer.json()["type"], problem);
         }
         // What is refused without a key, is.
         let now = target.time().as_secs();
