@@ -13,6 +13,7 @@ mod cors;
 mod ip_restriction;
 mod jwt_auth;
 mod key_auth;
+mod limit;
 mod real_ip;
 mod request_id;
 
@@ -26,7 +27,10 @@ use crate::auth::{Consumers, Errand, Known};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::head::Edits;
-use crate::limit::{Counters, Grant, Hold, Toll};
+use crate::limit::{
+    self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Limit,
+    LimitConnWire, LimitCountWire, LimitReqWire, Toll,
+};
 use crate::problem::{Answer, Failure, Problem};
 use crate::signature::Check;
 use crate::split::Means;
@@ -42,7 +46,7 @@ pub(crate) use real_ip::{RealIp, RealIpWire};
 pub(crate) use request_id::{RequestId, RequestIdWire};
 
 /// The names of all guards, in the order in which a request passes them.
-pub(crate) const GUARDS: [&str; 8] = [
+pub(crate) const GUARDS: [&str; 11] = [
     real_ip::PLUGIN,
     client_control::PLUGIN,
     request_id::PLUGIN,
@@ -52,10 +56,13 @@ pub(crate) const GUARDS: [&str; 8] = [
     key_auth::PLUGIN,
     // From here on a consumer may have its own.
     ip_restriction::PLUGIN,
+    LIMIT_CONN,
+    LIMIT_COUNT,
+    LIMIT_REQ,
 ];
 
 /// The first of [`GUARDS`] of which a consumer may have its own.
-const OF_CONSUMERS: usize = 7;
+const OF_CONSUMERS: usize = GUARDS.len() - 4;
 
 /// Whether a consumer may have a guard of this name of its own.
 pub(crate) fn is_of_consumers(name: &str) -> bool {
@@ -104,7 +111,7 @@ pub(crate) struct Asked<'a, 'f> {
     /// Who may call.
     pub(crate) consumers: &'a Consumers,
     /// What limits have counted.
-    pub(crate) counters: &'a Counters,
+    pub(crate) counters: &'a Arc<Counters>,
     /// What came of what it needed, if it has needed something.
     pub(crate) found: Option<Found>,
 }
@@ -126,12 +133,9 @@ impl Effect {
         match self {
             Self::Fetch(_) | Self::Wait(_) => Found::Done,
             Self::Verify(_) => Found::Verified(true),
-            Self::Toll(toll) => Found::Granted(Ok(Grant {
-                granted: toll.want,
-                remaining: 0,
-                reset_ms: 0,
-                pause_ms: 0,
-            })),
+            Self::Toll(toll) => {
+                Found::Granted(Ok(Grant { granted: toll.want, ..Grant::default() }))
+            }
         }
     }
 }
@@ -174,14 +178,15 @@ pub(crate) enum Guard {
     JwtAuth(Arc<JwtAuth>),
     KeyAuth(Arc<KeyAuth>),
     IpRestriction(Arc<IpRestriction>),
+    Limit(Arc<Limit>),
 }
 
 impl Guard {
-    /// Checks the plugin `name` at `at`; `_salt` tells apart what is counted for different resources.
+    /// Checks the plugin `name` at `at`; `salt` tells apart what is counted for different resources.
     pub(crate) fn compile(
         name: &str,
         value: &Value,
-        _salt: &str,
+        salt: &str,
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Self> {
@@ -214,7 +219,33 @@ impl Guard {
                     Some(Self::IpRestriction(Arc::new(wire.compile(at, report))))
                 })
             }
+            LIMIT_CONN | LIMIT_COUNT | LIMIT_REQ => {
+                let limit = Self::limit(name, value, salt, at, report);
+                limit.map(|limit| Self::Limit(Arc::new(limit)))
+            }
             _ => None,
+        }
+    }
+
+    /// Checks a plugin that limits.
+    fn limit(
+        name: &str,
+        value: &Value,
+        salt: &str,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Limit> {
+        let value = &*limits::without_redis(value, at, report);
+        match name {
+            LIMIT_CONN => wire::read(value, at, report, |wire: LimitConnWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
+            LIMIT_REQ => wire::read(value, at, report, |wire: LimitReqWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
+            _ => wire::read(value, at, report, |wire: LimitCountWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
         }
     }
 
@@ -229,6 +260,7 @@ impl Guard {
             Self::JwtAuth(_) => jwt_auth::PLUGIN,
             Self::KeyAuth(_) => key_auth::PLUGIN,
             Self::IpRestriction(_) => ip_restriction::PLUGIN,
+            Self::Limit(it) => it.plugin,
         }
     }
 
@@ -243,6 +275,7 @@ impl Guard {
             Self::JwtAuth(it) => &it.meta,
             Self::KeyAuth(it) => &it.meta,
             Self::IpRestriction(it) => &it.meta,
+            Self::Limit(it) => &it.meta,
         };
         if !meta.acts_on(asked.facts) {
             return match self {
@@ -253,7 +286,8 @@ impl Guard {
                 | Self::ClientControl(_)
                 | Self::RequestId(_)
                 | Self::Cors(_)
-                | Self::IpRestriction(_) => Verdict::default(),
+                | Self::IpRestriction(_)
+                | Self::Limit(_) => Verdict::default(),
             };
         }
         let mut verdict = match self {
@@ -265,6 +299,7 @@ impl Guard {
             Self::JwtAuth(it) => it.pass(asked),
             Self::KeyAuth(it) => it.pass(asked),
             Self::IpRestriction(it) => it.pass(asked),
+            Self::Limit(it) => it.pass(asked),
         };
         if let Verdict::Answers(answer, Some(_)) = &mut verdict {
             meta.reword(answer);
@@ -272,8 +307,13 @@ impl Guard {
         verdict
     }
 
+    /// Whether it counts requests, so that it is worth knowing how many it lets pass.
+    pub(crate) fn limits(&self) -> bool {
+        self.name().starts_with("limit-")
+    }
+
     /// Where it stands in the order.
-    fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         GUARDS.iter().position(|name| *name == self.name()).unwrap_or(GUARDS.len())
     }
 }
