@@ -10,10 +10,12 @@ mod admin;
 mod checks;
 mod coordinator;
 mod database;
+mod fetch;
 mod platform;
 mod store;
 mod telemetry;
 mod upstream;
+mod verify;
 
 use std::rc::Rc;
 use std::time::Duration;

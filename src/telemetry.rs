@@ -132,6 +132,11 @@ pub(crate) fn unprobed(why: &str) {
     console_warn!("{}", json!({"event": "checks_off", "why": why}));
 }
 
+/// Keys that tokens are checked with could not be got.
+pub(crate) fn keys_not_fetched(url: &str, why: &str) {
+    console_warn!("{}", json!({"event": "keys_not_fetched", "url": url, "why": why}));
+}
+
 /// What the runtime says about an error.
 pub(crate) fn message(error: &JsValue) -> String {
     let message = Reflect::get(error, &"message".into()).ok().and_then(|text| text.as_string());

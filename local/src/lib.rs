@@ -21,6 +21,7 @@
 //!
 //! ## What goes on beside
 //!
+//! `fetch` gets the keys that tokens are checked with (`verify`), for the guards that ask for them.
 //! `checks` probes the nodes of upstreams that ask for it, from a thread of its own; requests and probes
 //! share what is known of a node.
 //!
@@ -44,6 +45,7 @@ mod door;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod failure;
+mod fetch;
 mod file;
 mod front;
 mod key;
@@ -60,6 +62,7 @@ mod store;
 mod telemetry;
 mod thread;
 mod upstream;
+mod verify;
 
 pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;

@@ -10,13 +10,14 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use splitway_core::auth::Check;
+use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place, ResponseHead, normalise_target};
 use splitway_core::limit::{Grant, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::{Failure, Problem};
 use splitway_core::seal::Secret;
+use splitway_core::signature::Check;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
@@ -28,6 +29,7 @@ use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
 use crate::upstream::{Received, Upload, Upstreams};
+use crate::{fetch, verify};
 
 /// The effects of one thread.
 #[derive(Debug)]
@@ -110,12 +112,12 @@ impl Platform for Effects {
         Either::Right(Full::from(bytes))
     }
 
-    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
-        Err(Failure::DestinationUnavailable)
+    fn fetch(&self, errand: Errand) {
+        fetch::begin(errand, self.upstreams.connector(), self.log.clone());
     }
 
-    async fn verify(&self, _check: &Check) -> bool {
-        false
+    async fn verify(&self, check: &Check) -> bool {
+        verify::verify(check)
     }
 
     async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {

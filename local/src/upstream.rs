@@ -45,7 +45,7 @@ pub(crate) type Upload = Either<ClientBody, Full<Bytes>>;
 /// The connections of one thread to all upstreams.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
-    connector: Connector,
+    connector: Arc<Connector>,
     pool: Arc<Pool>,
 }
 
@@ -77,7 +77,12 @@ impl Upstreams {
     pub(crate) fn new(connector: Connector) -> Self {
         let pool = Arc::new(Pool::default());
         Pool::have_swept(&pool);
-        Self { connector, pool }
+        Self { connector: Arc::new(connector), pool }
+    }
+
+    /// What makes their connections.
+    pub(crate) fn connector(&self) -> Arc<Connector> {
+        Arc::clone(&self.connector)
     }
 
     /// Makes the attempt. Dropping the future cancels it: the connection is closed, or the stream reset.

@@ -104,6 +104,7 @@ pub mod rotation;
 pub mod rendezvous;
 mod breaker;
 pub mod seal;
+pub mod signature;
 pub mod auth;
 mod affinity;
 mod forced;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Caller;
-use crate::auth::Check;
+use crate::auth::Errand;
 use crate::checkup::UpstreamHealth;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
@@ -12,6 +12,7 @@ use crate::head::{Head, ResponseHead};
 use crate::limit::{Grant, Toll};
 use crate::problem::{Failure, Problem};
 use crate::seal::Secret;
+use crate::signature::Check;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
 use crate::storage::DOCUMENT_MAX;
@@ -100,8 +101,10 @@ pub trait Platform {
         body: Self::Body,
     ) -> Result<Self::Response, Failure>;
 
-    /// What is at this URL, if it answers 200 and with little.
-    async fn fetch(&self, url: &str) -> Result<Vec<u8>, Failure>;
+    /// Has somebody run an errand ([`crate::serve::run`]), who goes on when the request is gone: a GET, in
+    /// HTTP/1.1 or later, of which all but a 200 with at most [`crate::auth::KEY_SET_MAX`] bytes is a failure;
+    /// redirects are not followed. Must not wait.
+    fn fetch(&self, errand: Errand);
 
     /// Whether a signature is right.
     async fn verify(&self, check: &Check) -> bool;

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::auth::{Errand, Vain};
 use crate::exchange::{Exchange, Inquiry, Relay, Shadow, Visit};
 use crate::facts::Body;
 use crate::guard::{Effect, Found, Needs};
@@ -17,6 +18,7 @@ use crate::retry::Event;
 use crate::snapshot::Snapshot;
 use crate::split::Means;
 use crate::telemetry::Record;
+use crate::time::Timestamp;
 
 /// How long the body of a request may take that is read before anything is sent.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -203,8 +205,8 @@ impl<B> Upload<B> {
     }
 }
 
-/// How long a request waits for what a guard asks the runtime to do.
-const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long what a guard asks a runtime to do may take.
+pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The exchange that the configuration decides on, with the body and whatever else it asks for.
 async fn decide<'a, P: Platform>(
@@ -221,7 +223,7 @@ async fn decide<'a, P: Platform>(
         };
         match needs {
             Needs::Body => upload.read(platform, snapshot.map_or(0, Snapshot::body_max)).await?,
-            Needs::Effect(effect) => visit.bring(perform(platform, &effect).await),
+            Needs::Effect(effect) => visit.bring(perform(platform, effect).await),
         }
     }
 }
@@ -238,20 +240,37 @@ fn decide_now<'a, P: Platform>(
 }
 
 /// Does what a guard asks for.
-async fn perform<P: Platform>(platform: &P, effect: &Effect) -> Found {
+async fn perform<P: Platform>(platform: &P, effect: Effect) -> Found {
     const LATE: Failure = Failure::HttpResponseTimeout;
     let deadline = platform.sleep(EFFECT_TIMEOUT);
     match effect {
-        Effect::Fetch(url) => {
-            Found::Fetched(within(platform.fetch(url), deadline).await.unwrap_or(Err(LATE)))
+        Effect::Fetch(errand) => {
+            platform.fetch(errand);
+            Found::Done
+        }
+        Effect::Wait(duration) => {
+            platform.sleep(duration).await;
+            Found::Done
         }
         Effect::Verify(check) => {
-            Found::Verified(within(platform.verify(check), deadline).await.unwrap_or(false))
+            Found::Verified(within(platform.verify(&check), deadline).await.unwrap_or(false))
         }
         Effect::Toll(toll) => {
-            Found::Granted(within(platform.toll(toll), deadline).await.unwrap_or(Err(LATE)))
+            Found::Granted(within(platform.toll(&toll), deadline).await.unwrap_or(Err(LATE)))
         }
     }
+}
+
+/// Runs an errand, by what gets what is at its URL and by what ends with the time for it. A shell has this
+/// run beside the requests.
+pub async fn run(
+    errand: Errand,
+    getting: impl Future<Output = Result<Vec<u8>, Failure>>,
+    deadline: impl Future<Output = ()>,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<(), Vain> {
+    let came = within(getting, deadline).await.unwrap_or(Err(Failure::HttpResponseTimeout));
+    errand.deliver(came, now())
 }
 
 /// What is decided from now.

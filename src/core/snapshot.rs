@@ -155,6 +155,7 @@ impl Snapshot {
         split::follow(splits, earlier.routes.iter().map(|route| &route.split));
         self.follow_meters(earlier, &by_id);
         self.counters = Arc::clone(&earlier.counters);
+        self.consumers.follow(&earlier.consumers);
         self
     }
 

@@ -14,6 +14,7 @@
 //! | [`origin`]        | such an upstream, which remembers what it received                          |
 //! | [`websocket`]     | WebSocket on a stream, for both sides                                       |
 //! | [`tls`]           | the same behind TLS, with a certificate authority of its own                |
+//! | [`sign`]          | those who sign tokens                                                       |
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
 //! | [`node`]          | the Node.js for what only JavaScript can                                    |
@@ -44,6 +45,7 @@ pub mod events;
 pub mod line;
 pub mod origin;
 pub mod tls;
+pub mod sign;
 pub mod node;
 pub mod wire;
 pub mod at_end;

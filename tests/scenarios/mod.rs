@@ -44,6 +44,7 @@ mod authentication;
 mod health;
 mod mirrors;
 mod changes;
+mod tokens;
 mod openai;
 pub mod guide;
 pub mod vectors;
@@ -422,6 +423,20 @@ macro_rules! scenarios {
             }
             guide {
                 its_split_is_exact
+            }
+            tokens {
+                tokens_of_every_algorithm_let_their_consumer_in
+                the_algorithm_is_not_the_tokens_to_choose
+                a_token_without_fault_is_asked_for
+                tokens_count_in_their_time
+                tokens_stand_in_three_places
+                whoever_has_no_token_can_be_somebody
+                keys_can_be_published
+                invented_keys_do_not_trouble_their_source
+                all_wait_for_the_first_keys
+                keys_come_for_all_when_who_asked_has_left
+                without_keys_it_is_a_503_problem
+                keys_are_rotated
             }
             vectors {
                 apisix_and_splitway_agree_or_differ_as_told
