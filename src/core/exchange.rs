@@ -31,7 +31,7 @@ use crate::balance::{Ask, Keepalive, Timeouts, Tls, Tried};
 use crate::breaker::{ApiBreaker, Broken};
 use crate::facts::{Body, Draft, Facts, NeedsBody};
 use crate::forced::Override;
-use crate::guard::Needs;
+use crate::guard::{Guard, Needs, Verdict};
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
@@ -82,6 +82,9 @@ pub struct Inquiry<'a> {
 pub(crate) trait Observer: Witness {
     /// All routes that could take the request were asked; this one does, if any.
     fn searched(&mut self, _taken: Option<usize>, _facts: &Facts<'_>) {}
+
+    /// A guard was asked, and this is what it said.
+    fn guarded(&mut self, _guard: &Guard, _verdict: &Verdict<'_>) {}
 
     /// A rule of the route does not take the request.
     fn rule_passed_over(&mut self, _section: &Section, _rule: &Rule, _facts: &Facts<'_>) {}

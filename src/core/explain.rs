@@ -40,6 +40,12 @@ pub struct Explanation {
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_asked_more: usize,
+    /// The guards that it passes before it is split, in their order, and what they say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<Guarded>,
+    /// The consumer that was recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
     /// The number of the rule that decided in its plugin; nothing where the route's own upstream serves.
     pub rule: Option<usize>,
     /// The rules of the route that were asked before it and did not take the request; the first 100.
@@ -66,6 +72,16 @@ pub struct PassedRoute {
     pub route: String,
     /// Why it does not.
     pub why: String,
+}
+
+/// A guard that a request came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarded {
+    /// The name of the plugin.
+    pub plugin: String,
+    /// The status that it answers with; nothing if the request passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<u16>,
 }
 
 /// A rule that does not take the request.
@@ -196,6 +212,10 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
     let mut told = notes.into_told();
     let is_changed = exchange.changes_body();
     told.reads_body = is_asked_for || is_changed;
+    if let Some((answer, problem)) = exchange.own_answer() {
+        told.problem = problem.map(|problem| Refused::with(problem, answer.status));
+        return told;
+    }
     let attempt = match told.reads_body && is_long {
         true => Err(Problem::BodyTooLarge),
         false => exchange.attempt(head, if is_changed { whole } else { known }, means),
@@ -236,6 +256,8 @@ impl Explanation {
             passed_over_more: 0,
             not_asked: Vec::new(),
             not_asked_more: 0,
+            guards: Vec::new(),
+            consumer: None,
             rule: None,
             rules_passed_over: Vec::new(),
             rules_passed_over_more: 0,
@@ -288,8 +310,12 @@ impl Headers {
 
 impl Refused {
     fn of(problem: Problem) -> Self {
+        Self::with(problem, problem.status())
+    }
+
+    fn with(problem: Problem, status: u16) -> Self {
         let (error, title) = (problem.token().to_owned(), problem.title().to_owned());
-        Self { status: problem.status(), error, title }
+        Self { status, error, title }
     }
 }
 

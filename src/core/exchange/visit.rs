@@ -70,7 +70,7 @@ impl<'a> Visit<'a> {
             self.entered = Some(Entered::new(route, route.matched(params), Draft::of(head)));
         }
         let Some(entered) = &mut self.entered else { return Ok(Ok(())) };
-        entered.pass(snapshot, head, means, body, &mut self.found)
+        entered.pass(snapshot, head, means, body, &mut self.found, observer)
     }
 }
 
@@ -113,6 +113,7 @@ impl<'a> Entered<'a> {
         means: Means<'_>,
         body: Body<'_>,
         found: &mut Option<Found>,
+        observer: &mut dyn Observer,
     ) -> Result<Result<(), Stop<'a>>, Needs> {
         let route = self.route;
         while let Some(guard) = route.guards.nth(self.passed, snapshot.guards_of(self.known)) {
@@ -134,6 +135,7 @@ impl<'a> Entered<'a> {
                     lane.guard(guard.rank(), passes);
                 }
             };
+            observer.guarded(guard, &verdict);
             match verdict {
                 Verdict::Passes(passage) => {
                     note(true);

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{By, Explanation, PassedRoute, PassedRule, Pick, Share};
+use super::{By, Explanation, Guarded, PassedRoute, PassedRule, Pick, Share};
 use crate::exchange::Observer;
 use crate::facts::Facts;
+use crate::guard::{Guard, Verdict};
 use crate::route::{Conditions, Passed, Refusal, Witness};
 use crate::snapshot::Snapshot;
 use crate::split::{Branch, How, Picked, Rule, Section};
@@ -87,6 +88,20 @@ impl Observer for Notes<'_> {
         self.told.route = taken.map(|route| self.id(route));
         self.tell_passed(facts);
         self.tell_not_asked(taken, facts);
+    }
+
+    fn guarded(&mut self, guard: &Guard, verdict: &Verdict<'_>) {
+        let answers = match verdict {
+            Verdict::Passes(passage) => {
+                let name = passage.known.map(|known| known.name.to_owned());
+                self.told.consumer = name.or(self.told.consumer.take());
+                None
+            }
+            Verdict::Answers(answer, _) => Some(answer.status),
+            // It will be asked again.
+            Verdict::Needs(_) => return,
+        };
+        self.told.guards.push(Guarded { plugin: guard.name().to_owned(), answers });
     }
 
     fn rule_passed_over(&mut self, section: &Section, rule: &Rule, facts: &Facts<'_>) {
