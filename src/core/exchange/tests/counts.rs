@@ -211,7 +211,7 @@ fn totals_of_several_add_up_and_what_was_sent_is_not_sent_again() {
     assert_eq!(sum.requests, 27);
     let told = status(&one, &sum, Scope::Edge, Timestamp::from_millis(9000));
     let branches = &told.routes[1].rules[0].branches;
-    assert_eq!((branches[0].picked, branches[1].picked), (21, 6));
+    assert_eq!((branches[0].picked, branches[1].picked), (20, 7));
     let next = document(&[("v1", 3, &["a"]), ("v9", 1, &["b"])], &json!({}));
     sum.retain(&next);
     assert_eq!(sum.lanes.len(), 1);
