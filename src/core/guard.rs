@@ -6,9 +6,13 @@
 //! Where a consumer that was recognised has a guard of its own, it stands in for the route's of the same
 //! name.
 
+mod admission;
+mod basic_auth;
 mod client_control;
 mod cors;
 mod ip_restriction;
+mod key_auth;
+mod limit;
 mod real_ip;
 mod request_id;
 
@@ -21,29 +25,39 @@ use crate::auth::{Check, Consumers, Known};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::head::Edits;
-use crate::limit::{Counters, Grant, Hold, Toll};
+use crate::limit::{
+    self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Limit,
+    LimitConnWire, LimitCountWire, LimitReqWire, Toll,
+};
 use crate::problem::{Answer, Failure, Problem};
 use crate::split::Means;
 use crate::wire;
 
+pub(crate) use basic_auth::{BasicAuth, BasicAuthWire};
 pub(crate) use client_control::{ClientControl, ClientControlWire};
 pub(crate) use cors::{Cors, CorsWire};
 pub(crate) use ip_restriction::{IpRestriction, IpRestrictionWire};
+pub(crate) use key_auth::{KeyAuth, KeyAuthWire};
 pub(crate) use real_ip::{RealIp, RealIpWire};
 pub(crate) use request_id::{RequestId, RequestIdWire};
 
 /// The names of all guards, in the order in which a request passes them.
-pub(crate) const GUARDS: [&str; 5] = [
+pub(crate) const GUARDS: [&str; 10] = [
     real_ip::PLUGIN,
     client_control::PLUGIN,
     request_id::PLUGIN,
     cors::PLUGIN,
+    basic_auth::PLUGIN,
+    key_auth::PLUGIN,
     // From here on a consumer may have its own.
     ip_restriction::PLUGIN,
+    LIMIT_CONN,
+    LIMIT_COUNT,
+    LIMIT_REQ,
 ];
 
 /// The first of [`GUARDS`] of which a consumer may have its own.
-const OF_CONSUMERS: usize = 4;
+const OF_CONSUMERS: usize = GUARDS.len() - 4;
 
 /// Whether a consumer may have a guard of this name of its own.
 pub(crate) fn is_of_consumers(name: &str) -> bool {
@@ -90,7 +104,7 @@ pub(crate) struct Asked<'a, 'f> {
     /// Who may call.
     pub(crate) consumers: &'a Consumers,
     /// What limits have counted.
-    pub(crate) counters: &'a Counters,
+    pub(crate) counters: &'a Arc<Counters>,
     /// What came of what it needed, if it has needed something.
     pub(crate) found: Option<Found>,
 }
@@ -112,12 +126,9 @@ impl Effect {
         match self {
             Self::Fetch(_) => Found::Fetched(Err(Failure::DestinationUnavailable)),
             Self::Verify(_) => Found::Verified(true),
-            Self::Toll(toll) => Found::Granted(Ok(Grant {
-                granted: toll.want,
-                remaining: 0,
-                reset_ms: 0,
-                pause_ms: 0,
-            })),
+            Self::Toll(toll) => {
+                Found::Granted(Ok(Grant { granted: toll.want, ..Grant::default() }))
+            }
         }
     }
 }
@@ -156,15 +167,18 @@ pub(crate) enum Guard {
     ClientControl(Arc<ClientControl>),
     RequestId(Arc<RequestId>),
     Cors(Arc<Cors>),
+    BasicAuth(Arc<BasicAuth>),
+    KeyAuth(Arc<KeyAuth>),
     IpRestriction(Arc<IpRestriction>),
+    Limit(Arc<Limit>),
 }
 
 impl Guard {
-    /// Checks the plugin `name` at `at`; `_salt` tells apart what is counted for different resources.
+    /// Checks the plugin `name` at `at`; `salt` tells apart what is counted for different resources.
     pub(crate) fn compile(
         name: &str,
         value: &Value,
-        _salt: &str,
+        salt: &str,
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Self> {
@@ -183,12 +197,44 @@ impl Guard {
             cors::PLUGIN => wire::read(value, at, report, |wire: CorsWire, report| {
                 Some(Self::Cors(Arc::new(wire.compile(at, report))))
             }),
+            basic_auth::PLUGIN => wire::read(value, at, report, |wire: BasicAuthWire, report| {
+                Some(Self::BasicAuth(Arc::new(wire.compile(at, report))))
+            }),
+            key_auth::PLUGIN => wire::read(value, at, report, |wire: KeyAuthWire, report| {
+                Some(Self::KeyAuth(Arc::new(wire.compile(at, report))))
+            }),
             ip_restriction::PLUGIN => {
                 wire::read(value, at, report, |wire: IpRestrictionWire, report| {
                     Some(Self::IpRestriction(Arc::new(wire.compile(at, report))))
                 })
             }
+            LIMIT_CONN | LIMIT_COUNT | LIMIT_REQ => {
+                let limit = Self::limit(name, value, salt, at, report);
+                limit.map(|limit| Self::Limit(Arc::new(limit)))
+            }
             _ => None,
+        }
+    }
+
+    /// Checks a plugin that limits.
+    fn limit(
+        name: &str,
+        value: &Value,
+        salt: &str,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Limit> {
+        let value = &*limits::without_redis(value, at, report);
+        match name {
+            LIMIT_CONN => wire::read(value, at, report, |wire: LimitConnWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
+            LIMIT_REQ => wire::read(value, at, report, |wire: LimitReqWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
+            _ => wire::read(value, at, report, |wire: LimitCountWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
         }
     }
 
@@ -199,7 +245,10 @@ impl Guard {
             Self::ClientControl(_) => client_control::PLUGIN,
             Self::RequestId(_) => request_id::PLUGIN,
             Self::Cors(_) => cors::PLUGIN,
+            Self::BasicAuth(_) => basic_auth::PLUGIN,
+            Self::KeyAuth(_) => key_auth::PLUGIN,
             Self::IpRestriction(_) => ip_restriction::PLUGIN,
+            Self::Limit(it) => it.plugin,
         }
     }
 
@@ -210,18 +259,36 @@ impl Guard {
             Self::ClientControl(it) => &it.meta,
             Self::RequestId(it) => &it.meta,
             Self::Cors(it) => &it.meta,
+            Self::BasicAuth(it) => &it.meta,
+            Self::KeyAuth(it) => &it.meta,
             Self::IpRestriction(it) => &it.meta,
+            Self::Limit(it) => &it.meta,
         };
         if !meta.acts_on(asked.facts) {
-            return Verdict::default();
+            return match self {
+                Self::BasicAuth(_) | Self::KeyAuth(_) => admission::unasked(asked),
+                Self::RealIp(_)
+                | Self::ClientControl(_)
+                | Self::RequestId(_)
+                | Self::Cors(_)
+                | Self::IpRestriction(_)
+                | Self::Limit(_) => Verdict::default(),
+            };
         }
-        match self {
+        let mut verdict = match self {
             Self::RealIp(it) => it.pass(asked),
             Self::ClientControl(it) => it.pass(asked),
             Self::RequestId(it) => it.pass(asked),
             Self::Cors(it) => it.pass(asked),
+            Self::BasicAuth(it) => it.pass(asked),
+            Self::KeyAuth(it) => it.pass(asked),
             Self::IpRestriction(it) => it.pass(asked),
+            Self::Limit(it) => it.pass(asked),
+        };
+        if let Verdict::Answers(answer, Some(_)) = &mut verdict {
+            meta.reword(answer);
         }
+        verdict
     }
 
     /// Whether it counts requests, so that it is worth knowing how many it lets pass.

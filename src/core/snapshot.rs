@@ -13,7 +13,7 @@ use crate::balance::{Timeouts, Upstream};
 use crate::breaker::ApiBreaker;
 use crate::catalog::{self, Catalog, Inherited, Plugin, collect, id_of, positional_id};
 use crate::config::{Published, Resources, Settings, SettingsWire};
-use crate::consumer::{self, Keys};
+use crate::consumer::{self, Callers};
 use crate::deeds::Deeds;
 use crate::facts::{Facts, Matched, Params};
 use crate::fault::{At, Report};
@@ -21,7 +21,7 @@ use crate::guard::{Guard, Guards};
 use crate::id::Id;
 use crate::json;
 use crate::kind::Kind;
-use crate::limit::Counters;
+use crate::limit::{Counters, Groups, LIMIT_COUNT};
 use crate::meter::{LaneNumber, Meters, PLACES_MAX, Way};
 use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
@@ -171,14 +171,18 @@ impl Snapshot {
                 Some(place) => Some(now.lane + 1 + now.split.lane_like(&place)?),
             }
         };
-        let routes = &self.routes;
+        let (routes, consumers) = (&self.routes, &self.consumers);
         let way = |before: LaneNumber, now: LaneNumber, way: Way| {
-            let Some(node) = way.node else { return Some(way) };
+            let consumer = match way.consumer {
+                Some(number) => Some(consumers.number(earlier.consumer_name(number)?)?),
+                None => None,
+            };
+            let Some(node) = way.node else { return Some(Way { node: None, consumer }) };
             let before = earlier.at_lane(before)?.1?.branch.upstream();
             let now = at_lane(routes, now)?.1?.branch.upstream();
             let name = before.nodes().nth(node)?.authority();
             let node = now.nodes().position(|node| node.authority() == name)?;
-            Some(Way { node: Some(node), ..way })
+            Some(Way { node: Some(node), consumer })
         };
         self.meters.follow(&earlier.meters, lane, way);
     }
@@ -220,7 +224,7 @@ impl Snapshot {
     }
 
     /// What limits have counted.
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -283,8 +287,8 @@ impl Snapshot {
     }
 
     /// The name of a consumer by its number.
-    pub(crate) fn consumer_name(&self, _number: usize) -> Option<&str> {
-        None
+    pub(crate) fn consumer_name(&self, number: usize) -> Option<&str> {
+        self.consumers.name(number)
     }
 
     /// Why a route was not even asked about a request.
@@ -338,12 +342,13 @@ pub fn compile(
         }
         check_plugin_metadata(value, at, report)
     });
+    check_groups(resources, report);
     let compiled = compile_routes(resources.list(Kind::Route), settings.router, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
     let (places, conditions, mut routes) = compiled;
-    let meters = meters(&mut routes);
+    let meters = meters(&mut routes, of_consumers.len());
     let (router, unreached) = Router::new(settings.router, conditions);
     warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
@@ -365,8 +370,8 @@ pub fn compile(
     })
 }
 
-/// Gives routes the numbers of their lanes; counters for all of them.
-fn meters(routes: &mut [Route]) -> Meters {
+/// Gives routes the numbers of their lanes; counters for all of them, where there are so many consumers.
+fn meters(routes: &mut [Route], consumers: usize) -> Meters {
     let (mut lanes, mut flows) = (0, 0_u64);
     for route in routes {
         route.lane = lanes;
@@ -378,7 +383,7 @@ fn meters(routes: &mut [Route]) -> Meters {
             flows += 1 + route.split.placed().take(PLACES_MAX).map(count).sum::<u64>();
         }
     }
-    Meters::new(lanes, flows)
+    Meters::new(lanes, flows.saturating_mul(1 + consumers as u64))
 }
 
 fn at_lane(routes: &[Route], number: LaneNumber) -> Option<(&Route, Option<Placed<'_>>)> {
@@ -388,6 +393,22 @@ fn at_lane(routes: &[Route], number: LaneNumber) -> Option<(&Route, Option<Place
     match within.checked_sub(1) {
         None => Some((route, None)),
         Some(branch) => Some((route, Some(route.split.at_lane(branch)?))),
+    }
+}
+
+/// Checks that limits that count together are told the same.
+fn check_groups(resources: &Resources<'_>, report: &mut Report) {
+    let mut groups = Groups::default();
+    let root = At::Root;
+    for kind in Kind::ALL {
+        for (index, value) in resources.list(kind).iter().enumerate() {
+            let (list, place) = resources.place(kind, index);
+            let list = root.key(list);
+            let (at, name) = (list.index(place), LIMIT_COUNT);
+            if let Some(plugin) = value.get("plugins").and_then(|plugins| plugins.get(name)) {
+                groups.check(plugin, at.key("plugins").key(name), report);
+            }
+        }
     }
 }
 
@@ -401,10 +422,10 @@ pub fn check(kind: Kind, value: &Value, report: &mut Report) {
         Kind::Upstream => drop(catalog::upstream(value, at, report)),
         Kind::PluginConfig => drop(catalog.plugin_config(value, at, report)),
         Kind::Consumer => {
-            drop(consumer::check_consumer(value, &mut Keys::default(), at, report));
+            drop(Callers::default().consumer(value, at, report));
         }
         Kind::Credential => {
-            drop(consumer::check_credential(value, &mut Keys::default(), at, report));
+            drop(Callers::default().credential(value, at, report));
         }
         Kind::ConsumerGroup => drop(consumer::check_group(value, at, report)),
         Kind::GlobalRule => drop(catalog.global_rule(value, at, report)),

@@ -60,6 +60,7 @@ pub(crate) fn everything(v1: &Origin, v2: &Origin) -> Value {
         "on_failure": {"when": [503]},
     });
     let breaker = json!({"break_response_code": 503});
+    let limit = json!({"count": 2, "time_window": 60, "rejected_code": 429});
     json!({
         "upstreams": [{
             "id": "checked", "nodes": node(v1), "checks": checks, "retries": 1,
@@ -72,10 +73,11 @@ pub(crate) fn everything(v1: &Origin, v2: &Origin) -> Value {
                 "plugins": {"traffic-split": {"rules": [rule]}, "api-breaker": breaker},
             },
             {
-                "id": "closed", "uri": "/closed", "upstream_id": "checked",
-                "plugins": {"ip-restriction": {"whitelist": ["192.0.2.1"]}},
+                "id": "limited", "uri": "/limited", "upstream_id": "checked",
+                "plugins": {"key-auth": {}, "limit-count": limit},
             },
         ],
+        "consumers": [{"username": "jane", "plugins": {"key-auth": {"key": "the key of jane"}}}],
     })
 }
 
@@ -89,6 +91,9 @@ fn the_families_of_apisix_have_its_names_and_labels_and_a_branch_beside() {
         assert_eq!(wire::call(serving.traffic, &call).text(), "one");
     }
     assert_eq!(serving.get("/nowhere").status, 404);
+    let key = Call::get("/limited").header("apikey", "the key of jane");
+    let of_jane = [200, 200, 429].map(|_| wire::call(serving.traffic, &key).status);
+    assert_eq!((of_jane, serving.get("/limited").status), ([200, 200, 429], 401));
     let whole = r#"apisix_http_latency_count{type="request",route="chat",service="s",consumer="",node="127.0.0.1",branch="v1"} 8"#;
     let page = scrape_until(&serving, whole);
     for line in [
@@ -100,8 +105,13 @@ fn the_families_of_apisix_have_its_names_and_labels_and_a_branch_beside() {
         r#"apisix_http_latency_bucket{le="+Inf",type="apisix",route="chat",service="s",consumer="",node="127.0.0.1",branch="v1"} 8"#,
         "# TYPE apisix_http_status unknown",
         "# TYPE apisix_http_latency histogram",
-        "apisix_http_requests_total 9",
-        r#"apisix_nginx_http_current_connections{state="accepted"} 9"#,
+        r#"apisix_http_status{code="200",route="limited",matched_uri="/limited",matched_host="",service="",consumer="jane",node="127.0.0.1",branch="route"} 2"#,
+        r#"splitway_guard_decisions_total{route="limited",plugin="limit-count",outcome="passed"} 2"#,
+        r#"splitway_guard_decisions_total{route="limited",plugin="limit-count",outcome="refused"} 1"#,
+        r#"splitway_guard_decisions_total{route="limited",plugin="key-auth",outcome="refused"} 1"#,
+        r#"splitway_problems_total{problem="http_request_denied"} 2"#,
+        "apisix_http_requests_total 13",
+        r#"apisix_nginx_http_current_connections{state="accepted"} 13"#,
         r#"splitway_requests_total{route="chat",rule="0",branch="v1",code="200"} 8"#,
         r#"splitway_picks_total{route="chat",rule="0",branch="v1",reason="turn"} 6"#,
         r#"splitway_picks_total{route="chat",rule="0",branch="v1",reason="failover"} 2"#,
@@ -308,7 +318,7 @@ pub(crate) fn queries() -> Vec<String> {
 fn everything_that_the_dashboard_asks_for_is_there() {
     let (v1, files) = (origin("one"), Files::new());
     let serving = measured(&files, &everything(&v1, &v1));
-    for path in ["/chat", "/chat", "/chat", "/chat", "/closed", "/nowhere"] {
+    for path in ["/chat", "/chat", "/chat", "/chat", "/limited", "/nowhere"] {
         serving.get(path);
     }
     let families = families(&scrape(&serving).text());

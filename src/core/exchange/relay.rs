@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::balance::InFlight;
 use crate::head::Edits;
+use crate::limit::Hold;
 use crate::meter::Running;
 use crate::opening::error_event;
 use crate::problem::{Failure, Problem};
@@ -34,6 +35,8 @@ pub struct Tail {
     pub(super) _in_flight: Option<InFlight>,
     /// What is counted of it; taken by whoever relays it, if he can tell of bodies and of their ends.
     pub meter: Option<Running>,
+    /// The places that the request takes up.
+    pub(super) _holds: Vec<Hold>,
 }
 
 impl Tail {
