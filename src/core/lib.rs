@@ -46,6 +46,8 @@
 //! - What comes of attempts, and of the probes that a shell sends to the nodes that [`checkup`] lists,
 //!   decides to which nodes `balance` sends later requests. At the edge probes go out in [`rounds`], and
 //!   the coordinator's [`register`] keeps what they find for all isolates.
+//! - What came of all that is counted once for each request, when it is answered ([`meter`]), by branch,
+//!   node and consumer; [`status`] tells it by names. No label and no name comes from a client.
 //! - [`explain`] walks the same road with somebody who looks on: no turn is taken and nothing is sent.
 //!
 //! ## The road of a change
@@ -69,8 +71,8 @@
 //!   isolate.
 //! - The core never iterates or copies a whole head; it asks for fields and returns [`head::Edits`].
 //! - After compilation only the positions of [`rotation::Rotation`]s change, by one atomic add a pick, and
-//!   what breakers, budgets, health and latencies have counted, by atomic exchanges of single words. A
-//!   snapshot that follows another takes all of that over.
+//!   what breakers, budgets, health, latencies and meters have counted, by atomic exchanges of single
+//!   words. A snapshot that follows another takes all of that over.
 //! - What is acknowledged is durable; what is served compiled; a change is whole or it is not.
 //! - A snapshot that exists is sound: [`snapshot::compile`] is the only way to get one and reports
 //!   every fault with a JSON pointer.

@@ -74,8 +74,11 @@ pub async fn serve<P: Platform>(
     let running = exchange.note(at, duration, status, why);
     match &mut reply {
         Reply::Relay(_, relay) => relay.tail.meter = running,
-        // Of an answer of our own nothing is to come.
-        Reply::Own(..) => running.into_iter().for_each(|running| running.end(now)),
+        // Of an answer of our own nothing more is to come.
+        Reply::Own(answer, _) => running.into_iter().for_each(|running| {
+            running.pass(0, answer.body.len() as u64);
+            running.end(now);
+        }),
     }
     let problem = why.map(Problem::token);
     platform.record(&Record {

@@ -12,6 +12,8 @@ mod hostile;
 mod http2;
 mod keys;
 mod limits;
+mod metrics;
+mod prometheus;
 mod tables;
 mod writers;
 mod demo;

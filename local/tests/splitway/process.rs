@@ -87,6 +87,7 @@ pub(crate) struct Serving {
     seen: Vec<String>,
     pub(crate) traffic: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl Serving {
@@ -116,10 +117,16 @@ impl Serving {
             stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut serving = Self { child, lines, seen: Vec::new(), traffic: nowhere, admin: None };
+        let mut serving =
+            Self { child, lines, seen: Vec::new(), traffic: nowhere, admin: None, metrics: None };
         serving.traffic = serving.address("traffic").expect("an address");
         serving.admin = serving.address("admin API");
         serving
+    }
+
+    /// Reads where metrics are.
+    pub(crate) fn find_metrics(&mut self) {
+        self.metrics = self.address("metrics");
     }
 
     fn address(&mut self, label: &str) -> Option<SocketAddr> {

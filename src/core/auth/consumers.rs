@@ -149,6 +149,11 @@ impl Consumers {
         self.known(holder.number, holder.credential.as_deref())
     }
 
+    /// The name of a consumer by its number.
+    pub(crate) fn name(&self, number: usize) -> Option<&str> {
+        self.list.get(number).map(|consumer| &*consumer.name)
+    }
+
     fn name_of(&self, number: usize) -> &str {
         self.list.get(number).map_or("", |consumer| &*consumer.name)
     }
