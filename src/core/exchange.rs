@@ -33,7 +33,7 @@ use crate::retry::{Event, retry_after};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
 use crate::split::{Branch, How, Means, Mirror, Picked, Rule, Section};
-use crate::telemetry::{Original, proof};
+use crate::telemetry::{Original, proof, reason};
 use crate::time::Timestamp;
 
 /// One request to one node.
@@ -61,6 +61,23 @@ pub struct Attempt<'a> {
     pub tls: &'a Tls,
     /// Whether the client's wish to speak another protocol goes along (RFC 9110, section 7.8).
     pub upgrades: bool,
+    /// What it is in its exchange.
+    pub part: Part<'a>,
+}
+
+/// What an attempt is in its exchange, for those who tell of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// The id of the route.
+    pub route: &'a str,
+    /// The name of the branch.
+    pub branch: &'a str,
+    /// The revision of the configuration.
+    pub revision: Option<&'a str>,
+    /// Which attempt it is, from 1.
+    pub number: u32,
+    /// Why it is made: as [`Exchange::reason`] says, `retry` or `copy`.
+    pub reason: &'static str,
 }
 
 /// What a decision is made from.
@@ -197,6 +214,17 @@ impl<'a> Exchange<'a> {
         picked.filter(|picked| Some(*picked) != self.branch())
     }
 
+    /// Why it went to the branch that serves it.
+    pub fn reason(&self) -> Option<&'static str> {
+        let decision = self.decision.as_ref().ok()?;
+        Some(if self.picked().is_some() { reason::FAILOVER } else { decision.picked.how.token() })
+    }
+
+    /// The authority of the node of the last attempt.
+    pub fn node(&self) -> Option<&'a str> {
+        self.decision.as_ref().ok()?.course.node.map(Node::authority)
+    }
+
     /// How many attempts were made.
     pub fn attempts(&self) -> u32 {
         self.decision.as_ref().map_or(0, |decision| decision.course.attempts)
@@ -300,6 +328,7 @@ impl<'a> Exchange<'a> {
         body: Body<'_>,
         means: Means<'_>,
     ) -> Result<Attempt<'a>, Problem> {
+        let revision = self.revision();
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
         if !means.is_trial {
             decision.arrive(body, means.now);
@@ -307,6 +336,7 @@ impl<'a> Exchange<'a> {
         let (route, upstream) = (decision.route, &*decision.course.branch.balancer.upstream);
         let draft = decision.rewritten(head, body)?;
         let node = decision.begin(head, body, means).ok_or(Problem::UpstreamGone)?;
+        let part = Part { revision, ..decision.part() };
         decision.method = draft.method.clone();
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
@@ -322,6 +352,7 @@ impl<'a> Exchange<'a> {
             keepalive: &upstream.keepalive,
             tls: &upstream.tls,
             upgrades: route.upgrades,
+            part,
         })
     }
 
@@ -508,6 +539,18 @@ impl<'a> Decision<'a> {
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         self.course.begin(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })
+    }
+
+    /// What the attempt is that has begun.
+    fn part(&self) -> Part<'a> {
+        let course = &self.course;
+        let reason = match () {
+            () if course.is_again() => reason::RETRY,
+            () if !std::ptr::eq(course.branch, self.picked.branch) => reason::FAILOVER,
+            () => self.picked.how.token(),
+        };
+        let (route, branch) = (&*self.route.id, &*course.branch.name);
+        Part { route, branch, revision: None, number: course.attempts, reason }
     }
 
     /// Which route and branch serve the request.

@@ -29,6 +29,8 @@ pub(super) struct Course<'a> {
     /// Attempts at this branch, and in all.
     attempts_here: u32,
     pub(super) attempts: u32,
+    /// The node of the last one.
+    pub(super) node: Option<&'a Node>,
     /// When the first attempt at this branch began.
     since: Timestamp,
     going: Option<Going<'a>>,
@@ -66,6 +68,7 @@ impl<'a> Course<'a> {
             tried: Tried::default(),
             attempts_here: 0,
             attempts: 0,
+            node: None,
             since: Timestamp::from_millis(0),
             going: None,
         }
@@ -130,7 +133,13 @@ impl<'a> Course<'a> {
             in_flight: Some(balancer.start(index)),
             since: ask.now,
         });
-        Some(balancer.node(index))
+        self.node = Some(balancer.node(index));
+        self.node
+    }
+
+    /// Whether the attempt that has begun is not the first at its branch.
+    pub(super) fn is_again(&self) -> bool {
+        self.attempts_here > 1
     }
 
     /// Takes what came of the attempt, and says after how long to make another one, if there is one to
