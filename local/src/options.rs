@@ -10,6 +10,7 @@ use splitway_core::address;
 use splitway_core::seal::{Secret, TooShort};
 use splitway_core::storage::Retention;
 
+use crate::access::options::AccessOptions;
 use crate::fleet::StoreOptions;
 use crate::listen::options::ListenOptions;
 use crate::resolve::Override;
@@ -95,17 +96,13 @@ pub struct ServeOptions {
     #[arg(long, env = "SPLITWAY_KEEP_DAYS", value_name = "N", default_value_t = KEEP_DAYS)]
     pub keep_days: u32,
 
-    /// Log every request, not only those that Splitway answers by itself
-    #[arg(
-        long,
-        env = "SPLITWAY_ACCESS_LOG",
-        value_parser = clap::builder::BoolishValueParser::new()
-    )]
-    pub access_log: bool,
-
     /// How clients are served.
     #[command(flatten)]
     pub clients: ListenOptions,
+
+    /// What is told of requests.
+    #[command(flatten)]
+    pub access: AccessOptions,
 
     /// Where the ledger of a fleet is.
     #[command(flatten)]
@@ -157,8 +154,8 @@ impl Default for ServeOptions {
             trusted_proxy: Vec::new(),
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
-            access_log: false,
             clients: ListenOptions::default(),
+            access: AccessOptions::default(),
             store: StoreOptions::default(),
             admin_key: None,
             secret: None,

@@ -5,7 +5,6 @@ mod tunnel;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
@@ -20,6 +19,7 @@ use splitway_core::telemetry::Record;
 
 use self::body::Relayed;
 pub(crate) use self::tunnel::{Handover, Tunnel};
+use crate::access::Entry;
 use crate::door::Door;
 use crate::listen::{ClientBody, Site, last};
 use crate::message::{forwarded, takes_trailers};
@@ -43,13 +43,21 @@ impl Site for Traffic {
         let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
         head.precede(&body);
-        let served = serve(&*self.effects, &head, Either::Left(body)).await;
+        if let Some(tracer) = &self.effects.tracer {
+            head.trace(tracer);
+        }
+        let mut served = serve(&*self.effects, &head, Either::Left(body)).await;
         if let Some(copy) = served.shadow {
             let (effects, head) = (Arc::clone(&self.effects), head.clone());
             tokio::spawn(async move { shadow(&*effects, &head, copy).await });
         }
+        if let Reply::Refuse(answer, _) = &served.reply
+            && head.method() != "HEAD"
+        {
+            served.entry.sent(answer.body.len());
+        }
         match served.reply {
-            Reply::Relay(received, how) => relay(&self.effects, &head, received, how),
+            Reply::Relay(received, how) => relay(&self.effects, &head, received, how, served.entry),
             // What follows a request that HTTP forbids is not to be trusted either.
             Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
             Reply::Refuse(answer, _) => Self::whole(answer),
@@ -59,19 +67,16 @@ impl Site for Traffic {
     fn refuse(&self, problem: Problem) -> Answer {
         let snapshot = self.effects.store.snapshot();
         let exchange = Exchange::failed(snapshot.as_deref(), problem);
-        self.effects.record(&Record {
-            at: self.effects.now(),
-            duration: Duration::ZERO,
-            route: None,
-            branch: None,
-            picked: None,
-            attempts: 0,
+        let record = Record {
             revision: exchange.revision(),
-            status: problem.status(),
             problem: Some(problem.token()),
-            original: None,
-        });
-        exchange.refuse(problem)
+            ..Record::new(self.effects.now(), problem.status())
+        };
+        let line = self.effects.access.begin(&record, None);
+        let mut entry = Entry::new(record.at, line, None);
+        let answer = exchange.refuse(problem);
+        entry.sent(answer.body.len());
+        answer
     }
 
     fn whole(answer: Answer) -> Response<ReplyBody> {
@@ -85,6 +90,7 @@ fn relay(
     head: &RequestHead,
     received: Received,
     how: Relay,
+    entry: Entry,
 ) -> Response<ReplyBody> {
     let Received { response, switched } = received;
     let (mut parts, flow) = response.into_parts();
@@ -102,7 +108,7 @@ fn relay(
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
         parts.headers = headers;
-        let body = Relayed::new(flow, how.tail, Arc::clone(effects));
+        let body = Relayed::new(flow, how.tail, entry, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(body));
     };
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -112,7 +118,7 @@ fn relay(
     parts.headers = headers;
     // What hyper noted of the upstream's side of it is not for the client's.
     parts.extensions = http::Extensions::new();
-    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail)));
+    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail, entry)));
     Response::from_parts(parts, Either::Right(Full::default()))
 }
 

@@ -271,7 +271,10 @@ pub const FIELDS: [(&str, &str); 28] = [
     ("revision", "the revision of the configuration"),
     ("problem", "why Splitway answered by itself, by the error types of RFC 9209"),
     ("duration_ms", "from the head of the request to the head of the answer"),
-    ("reason", "why this branch: `turn`, `key`, `override`, `failover`, `whole` (nothing is split)"),
+    (
+        "reason",
+        "why this branch: `turn`, `key`, `override`, `failover`, `whole` (nothing is split)",
+    ),
     ("node", "the node that was asked last"),
     ("method", "the method, 32 bytes at most"),
     ("host", "the host that was asked for, 255 bytes at most"),
@@ -281,12 +284,18 @@ pub const FIELDS: [(&str, &str); 28] = [
     ("consumer", "the name of the consumer, where the request was authenticated"),
     ("request_id", "the id that `request-id` gave it, 128 bytes at most"),
     ("bytes_in", "the length of the request's body, where the client said it"),
-    ("sample", "the share of such requests that have a line, where not all have: count each as 1/`sample`"),
+    (
+        "sample",
+        "the share of such requests that have a line, where not all have: count each as 1/`sample`",
+    ),
     ("original_branch", "of a copy: the branch that answered the client"),
     ("original_status", "of a copy: the status that the client got"),
     ("original_duration_ms", "of a copy: how long the client waited for the head of the answer"),
     ("total_ms", "from the head of the request to the end of the answer (server only)"),
-    ("bytes_out", "the length of the answer's body as far as it was sent; at the edge, as it was announced"),
+    (
+        "bytes_out",
+        "the length of the answer's body as far as it was sent; at the edge, as it was announced",
+    ),
     ("end", "`broken` where the upstream broke off, `left` where the client did (server only)"),
 ];
 

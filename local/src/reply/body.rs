@@ -9,8 +9,10 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use splitway_core::exchange::{RESPONSE_BROKEN, Tail};
 use splitway_core::problem::Failure;
+use splitway_core::telemetry::End;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::access::Entry;
 use crate::platform::Effects;
 use crate::telemetry::Level;
 use crate::upstream::Flow;
@@ -29,6 +31,8 @@ pub(crate) struct Relayed {
     timer: Option<Pin<Box<Sleep>>>,
     /// Where it is told if the body breaks off.
     effects: Arc<Effects>,
+    /// What is told of it at its end.
+    entry: Entry,
 }
 
 /// A body that is not whole.
@@ -37,10 +41,11 @@ pub(crate) struct Relayed {
 pub(crate) struct Cut(Failure);
 
 impl Relayed {
-    pub(crate) fn new(mut flow: Flow, tail: Tail, effects: Arc<Effects>) -> Self {
+    pub(crate) fn new(mut flow: Flow, tail: Tail, mut entry: Entry, effects: Arc<Effects>) -> Self {
         flow.relay();
         let tail = (!flow.is_at_end()).then_some(tail);
-        Self { flow, tail, moved: Instant::now(), cut: None, timer: None, effects }
+        entry.sent(0);
+        Self { flow, tail, moved: Instant::now(), cut: None, timer: None, effects, entry }
     }
 
     /// Ready when nothing came for too long.
@@ -66,6 +71,7 @@ impl Relayed {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.flow.cut();
         let tail = self.tail.take();
+        self.entry.ended(End::Broken);
         if let Some(tail) = &tail {
             self.effects.log.tell(Level::Warn, RESPONSE_BROKEN, tail.broken(failure));
         }
@@ -77,6 +83,14 @@ impl Relayed {
         self.cut = Some(Cut(failure));
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        if self.tail.is_some() {
+            self.entry.ended(End::Left);
+        }
     }
 }
 
@@ -95,6 +109,7 @@ impl Body for Relayed {
         match body.flow.poll(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 body.moved = Instant::now();
+                body.entry.sent(frame.data_ref().map_or(0, Bytes::len));
                 if body.flow.is_at_end() {
                     body.tail = None;
                 }

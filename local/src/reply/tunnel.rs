@@ -12,6 +12,7 @@ use splitway_core::exchange::Tail;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::time::{Instant, sleep_until};
 
+use crate::access::Entry;
 use crate::connect::Stream;
 use crate::upstream::Switched;
 
@@ -20,6 +21,8 @@ use crate::upstream::Switched;
 pub(crate) struct Tunnel {
     upstream: Switched,
     tail: Tail,
+    /// What is told of it at its end.
+    entry: Entry,
 }
 
 /// A [`Tunnel`] on its way along with the response to whoever has the connection of the client.
@@ -38,14 +41,14 @@ impl Handover {
 }
 
 impl Tunnel {
-    pub(crate) fn new(upstream: Switched, tail: Tail) -> Self {
-        Self { upstream, tail }
+    pub(crate) fn new(upstream: Switched, tail: Tail, entry: Entry) -> Self {
+        Self { upstream, tail, entry }
     }
 
     /// Joins both sides until one closes, or nothing moves for too long. `read` came from the client
     /// already.
     pub(crate) async fn join(self, mut client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
-        let Self { upstream: Switched { stream, read: answered }, tail } = self;
+        let Self { upstream: Switched { stream, read: answered }, tail, entry: _entry } = self;
         let clock = Clock { began: Instant::now(), moved_ms: AtomicU64::new(0) };
         let mut upstream = Watched { stream, clock: &clock };
         let joining = pin!(async {

@@ -100,7 +100,8 @@ impl<'t> Shown<'t> {
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.text.as_bytes().get(..self.max).unwrap_or(self.text.as_bytes());
-        for part in shown.chunk_by(|one, other| one.is_ascii_graphic() == other.is_ascii_graphic()) {
+        for part in shown.chunk_by(|one, other| one.is_ascii_graphic() == other.is_ascii_graphic())
+        {
             match str::from_utf8(part) {
                 Ok(visible) if part.iter().all(u8::is_ascii_graphic) => f.write_str(visible)?,
                 Ok(_) | Err(_) => part.iter().try_for_each(|byte| write!(f, "%{byte:02X}"))?,
@@ -123,7 +124,8 @@ mod tests {
 
     #[test]
     fn nothing_that_a_terminal_obeys_is_in_a_line() {
-        let nasty: String = ('\0'..='\u{2ff}').chain(['\u{2028}', '\u{202e}', '\u{feff}']).collect();
+        let nasty: String =
+            ('\0'..='\u{2ff}').chain(['\u{2028}', '\u{202e}', '\u{feff}']).collect();
         let nasty = format!("{nasty}\u{e0041}\u{1f600}\r\n\"}}\\\u{1b}[2J");
         let line = line(&json!({"a": nasty, nasty.clone(): 1})).expect("JSON");
         assert!(!line.chars().any(is_obeyed), "{line}");

@@ -177,7 +177,8 @@ mod tests {
         let slow = Record { duration: Duration::from_secs(1), ..fine.clone() };
         let failed = Record { status: 500, ..fine.clone() };
         let moved = Record { picked: Some("v2"), ..fine.clone() };
-        let refused = Record { status: 404, problem: Some("destination_not_found"), ..fine.clone() };
+        let refused =
+            Record { status: 404, problem: Some("destination_not_found"), ..fine.clone() };
         let never = Sampler::new(Share::NONE, 0);
         let sampled = Telling::Sampled(never, Some(Duration::from_secs(1)));
         for (record, in_sample, by_default) in [

@@ -138,10 +138,10 @@ fn neither_headers_nor_queries_nor_passwords_are_told() {
 #[test]
 fn whatever_clients_send_is_one_line_of_bounded_length() {
     let nasty: String = ('\0'..='\u{2fff}').cycle().take(1 << 20).collect();
-    let forged = "/\",\"status\":200}\r\n{\"event\":\"request\",\"route\":\"forged\"}\u{1b}[2J\u{9b}31m";
+    let forged =
+        "/\",\"status\":200}\r\n{\"event\":\"request\",\"route\":\"forged\"}\u{1b}[2J\u{9b}31m";
     for text in [nasty.as_str(), forged, "\\", "\u{fffd}\u{fffd}", "\u{202e}"] {
-        let asked =
-            Asked { method: text.to_owned(), path: text.to_owned(), host: text.to_owned() };
+        let asked = Asked { method: text.to_owned(), path: text.to_owned(), host: text.to_owned() };
         let record = Record { request_id: Some(text), ..full() };
         let line = begun(&record, Some(&asked), Share::WHOLE).end(&Ending::default());
         assert!(line.len() < 6000, "{} bytes", line.len());
