@@ -61,6 +61,7 @@ mod platform;
 mod reply;
 mod store;
 mod telemetry;
+mod thread;
 mod trace;
 mod upstream;
 

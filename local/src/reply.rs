@@ -51,7 +51,7 @@ impl Site for Traffic {
             let (effects, head) = (Arc::clone(&self.effects), head.clone());
             tokio::spawn(async move { shadow(&*effects, &head, copy).await });
         }
-        if let Reply::Refuse(answer, _) = &served.reply
+        if let Reply::Own(answer, _) = &served.reply
             && head.method() != "HEAD"
         {
             served.entry.sent(answer.body.len());
@@ -59,8 +59,8 @@ impl Site for Traffic {
         match served.reply {
             Reply::Relay(received, how) => relay(&self.effects, &head, received, how, served.entry),
             // What follows a request that HTTP forbids is not to be trusted either.
-            Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
-            Reply::Refuse(answer, _) => Self::whole(answer),
+            Reply::Own(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
+            Reply::Own(answer, _) => Self::whole(answer),
         }
     }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Caller;
+use crate::auth::Check;
 use crate::checkup::UpstreamHealth;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
+use crate::limit::{Grant, Toll};
 use crate::problem::{Failure, Problem};
 use crate::seal::Secret;
 use crate::snapshot::Snapshot;
@@ -94,7 +96,17 @@ pub trait Platform {
         body: Self::Body,
     ) -> Result<Self::Response, Failure>;
 
-    /// Notes a request of this head, for which there is an answer. Must not wait. What it brings is with whoever relays the answer until that is at its end.
+    /// What is at this URL, if it answers 200 and with little.
+    async fn fetch(&self, url: &str) -> Result<Vec<u8>, Failure>;
+
+    /// Whether a signature is right.
+    async fn verify(&self, check: &Check) -> bool;
+
+    /// Asks the store of shared limits.
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure>;
+
+    /// Notes a request of this head, for which there is an answer. Must not wait. What it brings is with
+    /// whoever relays the answer until that is at its end.
     fn record(&self, head: &Self::Head, record: &Record<'_>) -> Self::Entry;
 }
 

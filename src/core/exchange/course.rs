@@ -29,8 +29,8 @@ pub(super) struct Course<'a> {
     /// Attempts at this branch, and in all.
     attempts_here: u32,
     pub(super) attempts: u32,
-    /// The node of the last one.
-    pub(super) node: Option<&'a Node>,
+    /// The position of the node of the last attempt.
+    pub(super) node: Option<usize>,
     /// When the first attempt at this branch began.
     since: Timestamp,
     going: Option<Going<'a>>,
@@ -125,6 +125,7 @@ impl<'a> Course<'a> {
         self.tried.add(index);
         self.attempts_here += 1;
         self.attempts += 1;
+        self.node = Some(index);
         let vital = balancer.vital(index);
         self.going = Some(Going {
             pass: vital.breaker().map(|breaker| (breaker, breaker.enter(ask.now))),
@@ -133,8 +134,13 @@ impl<'a> Course<'a> {
             in_flight: Some(balancer.start(index)),
             since: ask.now,
         });
-        self.node = Some(balancer.node(index));
-        self.node
+        Some(balancer.node(index))
+    }
+
+    /// The authority of the node of the last attempt, if it was at this branch.
+    pub(super) fn authority(&self) -> Option<&'a str> {
+        let node = self.node.filter(|_| self.attempts_here > 0)?;
+        Some(self.branch.balancer.node(node).authority())
     }
 
     /// Whether the attempt that has begun is not the first at its branch.
