@@ -13,6 +13,7 @@ use splitway_core::storage::Retention;
 use crate::access::options::AccessOptions;
 use crate::fleet::StoreOptions;
 use crate::listen::options::ListenOptions;
+use crate::metrics::MetricsListen;
 use crate::resolve::Override;
 
 /// How to serve. It has no `Debug`, which would print the key.
@@ -96,6 +97,11 @@ pub struct ServeOptions {
     #[arg(long, env = "SPLITWAY_KEEP_DAYS", value_name = "N", default_value_t = KEEP_DAYS)]
     pub keep_days: u32,
 
+    /// Have metrics for Prometheus at this address, or nowhere (off) [default: 127.0.0.1:9091, unless
+    /// that is taken]
+    #[arg(long, env = "SPLITWAY_METRICS_LISTEN", value_name = "ADDRESS|off")]
+    pub metrics_listen: Option<MetricsListen>,
+
     /// How clients are served.
     #[command(flatten)]
     pub clients: ListenOptions,
@@ -154,6 +160,7 @@ impl Default for ServeOptions {
             trusted_proxy: Vec::new(),
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
+            metrics_listen: None,
             clients: ListenOptions::default(),
             access: AccessOptions::default(),
             store: StoreOptions::default(),

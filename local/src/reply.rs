@@ -1,10 +1,12 @@
 //! Responses to clients: an upstream's relayed, or one of our own.
 
 mod body;
+mod metered;
 mod tunnel;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
@@ -18,6 +20,7 @@ use splitway_core::serve::{Reply, serve, shadow};
 use splitway_core::telemetry::Record;
 
 use self::body::Relayed;
+use self::metered::Metered;
 pub(crate) use self::tunnel::{Handover, Tunnel};
 use crate::access::Entry;
 use crate::door::Door;
@@ -67,10 +70,14 @@ impl Site for Traffic {
     fn refuse(&self, problem: Problem) -> Answer {
         let snapshot = self.effects.store.snapshot();
         let exchange = Exchange::failed(snapshot.as_deref(), problem);
+        let now = self.effects.now();
+        if let Some(running) = exchange.note(now, Duration::ZERO, problem.status(), Some(problem)) {
+            running.end(now);
+        }
         let record = Record {
             revision: exchange.revision(),
             problem: Some(problem.token()),
-            ..Record::new(self.effects.now(), problem.status())
+            ..Record::new(now, problem.status())
         };
         let line = self.effects.access.begin(&record, None);
         let mut entry = Entry::new(record.at, line, None);
@@ -93,6 +100,8 @@ fn relay(
     entry: Entry,
 ) -> Response<ReplyBody> {
     let Received { response, switched } = received;
+    let mut how = how;
+    let metered = Metered::new(&mut how.tail, head.progress());
     let (mut parts, flow) = response.into_parts();
     let mut headers = forwarded(&parts.headers, &how.edits);
     if parts.headers.contains_key(TRANSFER_ENCODING) {
@@ -108,7 +117,7 @@ fn relay(
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
         parts.headers = headers;
-        let body = Relayed::new(flow, how.tail, entry, Arc::clone(effects));
+        let body = Relayed::new(flow, how.tail, metered, entry, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(body));
     };
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -118,7 +127,7 @@ fn relay(
     parts.headers = headers;
     // What hyper noted of the upstream's side of it is not for the client's.
     parts.extensions = http::Extensions::new();
-    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail, entry)));
+    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail, metered, entry)));
     Response::from_parts(parts, Either::Right(Full::default()))
 }
 

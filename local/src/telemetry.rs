@@ -46,7 +46,8 @@ pub(crate) struct Line<'l, F> {
 
 impl Log {
     /// A log, and the thread that writes it.
-    pub(crate) fn start(paper: Paper) -> io::Result<(Self, Writer)> {
+    pub(crate) fn start(paper: impl io::Write + Send + 'static) -> io::Result<(Self, Writer)> {
+        let paper = Paper::Fixed(Box::new(paper));
         let (lines, writer) = Lines::start(paper, "splitway-log", None)?;
         Ok((Self(lines), writer))
     }
@@ -62,5 +63,11 @@ impl Log {
     /// Where its lines go, for others that are written there.
     pub(crate) fn lines(&self) -> &Lines {
         &self.0
+    }
+
+    /// How many lines were not written, here and in the access log, because those before them were not fast
+    /// enough.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.dropped()
     }
 }

@@ -12,6 +12,7 @@ use splitway_core::problem::Failure;
 use splitway_core::telemetry::End;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::metered::Metered;
 use crate::access::Entry;
 use crate::platform::Effects;
 use crate::telemetry::Level;
@@ -23,6 +24,8 @@ pub(crate) struct Relayed {
     flow: Flow,
     /// Gone when the body is at its end.
     tail: Option<Tail>,
+    /// Gone likewise.
+    metered: Option<Metered>,
     /// When something came last.
     moved: Instant,
     /// Why it is cut as soon as what came before is sent.
@@ -41,11 +44,19 @@ pub(crate) struct Relayed {
 pub(crate) struct Cut(Failure);
 
 impl Relayed {
-    pub(crate) fn new(mut flow: Flow, tail: Tail, mut entry: Entry, effects: Arc<Effects>) -> Self {
+    pub(super) fn new(
+        mut flow: Flow,
+        tail: Tail,
+        metered: Metered,
+        mut entry: Entry,
+        effects: Arc<Effects>,
+    ) -> Self {
         flow.relay();
-        let tail = (!flow.is_at_end()).then_some(tail);
+        let under_way = (!flow.is_at_end()).then_some((tail, metered));
+        let (tail, metered) = under_way.unzip();
         entry.sent(0);
-        Self { flow, tail, moved: Instant::now(), cut: None, timer: None, effects, entry }
+        let moved = Instant::now();
+        Self { flow, tail, metered, moved, cut: None, timer: None, effects, entry }
     }
 
     /// Ready when nothing came for too long.
@@ -71,6 +82,7 @@ impl Relayed {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.flow.cut();
         let tail = self.tail.take();
+        self.metered = None;
         self.entry.ended(End::Broken);
         if let Some(tail) = &tail {
             self.effects.log.tell(Level::Warn, RESPONSE_BROKEN, tail.broken(failure));
@@ -109,15 +121,18 @@ impl Body for Relayed {
         match body.flow.poll(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 body.moved = Instant::now();
+                if let (Some(metered), Some(bytes)) = (&body.metered, frame.data_ref()) {
+                    metered.pass(0, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                }
                 body.entry.sent(frame.data_ref().map_or(0, Bytes::len));
                 if body.flow.is_at_end() {
-                    body.tail = None;
+                    (body.tail, body.metered) = (None, None);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(failure))) => body.break_off(failure, context),
             Poll::Ready(None) => {
-                body.tail = None;
+                (body.tail, body.metered) = (None, None);
                 Poll::Ready(None)
             }
             Poll::Pending => {

@@ -12,6 +12,7 @@ use splitway_core::exchange::Tail;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::time::{Instant, sleep_until};
 
+use super::metered::Metered;
 use crate::access::Entry;
 use crate::connect::Stream;
 use crate::upstream::Switched;
@@ -21,6 +22,7 @@ use crate::upstream::Switched;
 pub(crate) struct Tunnel {
     upstream: Switched,
     tail: Tail,
+    metered: Metered,
     /// What is told of it at its end.
     entry: Entry,
 }
@@ -41,14 +43,15 @@ impl Handover {
 }
 
 impl Tunnel {
-    pub(crate) fn new(upstream: Switched, tail: Tail, entry: Entry) -> Self {
-        Self { upstream, tail, entry }
+    pub(super) fn new(upstream: Switched, tail: Tail, metered: Metered, entry: Entry) -> Self {
+        Self { upstream, tail, metered, entry }
     }
 
     /// Joins both sides until one closes, or nothing moves for too long. `read` came from the client
     /// already.
     pub(crate) async fn join(self, mut client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
-        let Self { upstream: Switched { stream, read: answered }, tail, entry: _entry } = self;
+        let Self { upstream: Switched { stream, read: answered }, tail, metered, entry: _entry } =
+            self;
         let clock = Clock { began: Instant::now(), moved_ms: AtomicU64::new(0) };
         let mut upstream = Watched { stream, clock: &clock };
         let joining = pin!(async {
@@ -58,7 +61,10 @@ impl Tunnel {
         });
         tokio::select! {
             // That one side broke off, the other sees.
-            _ = joining => {}
+            joined = joining => {
+                let (received, sent) = joined.unwrap_or_default();
+                metered.pass(received, sent);
+            }
             () = clock.stopped(tail.idle) => {}
         }
     }

@@ -81,6 +81,8 @@ pub(crate) struct Lines {
 struct Notes {
     /// How many lines found no place.
     dropped: AtomicU64,
+    /// How many in all, here and in the log that is told of it.
+    dropped_ever: Arc<AtomicU64>,
     /// Whether the file is to be opened again.
     is_moved: AtomicBool,
 }
@@ -104,7 +106,9 @@ impl Lines {
     /// Starts the thread that writes on `paper`, and tells `log` if it cannot.
     pub(crate) fn start(paper: Paper, name: &str, log: Option<Log>) -> io::Result<(Self, Writer)> {
         let (sender, waiting) = sync_channel(WAITING_MAX);
-        let lines = Self { sender, notes: Arc::default() };
+        let counter = log.as_ref().map(|log| Arc::clone(&log.lines().notes.dropped_ever));
+        let notes = Notes { dropped_ever: counter.unwrap_or_default(), ..Notes::default() };
+        let lines = Self { sender, notes: Arc::new(notes) };
         let pen = BufWriter::with_capacity(BUNCH, paper);
         let mut hand = Hand { pen, notes: Arc::clone(&lines.notes), log, fails: false };
         let thread = std::thread::Builder::new().name(name.to_owned());
@@ -116,7 +120,13 @@ impl Lines {
     pub(crate) fn put(&self, line: String) {
         if self.sender.try_send(Message::Line(line)).is_err() {
             self.notes.dropped.fetch_add(1, Ordering::Relaxed);
+            self.notes.dropped_ever.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many lines found no place so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.notes.dropped_ever.load(Ordering::Relaxed)
     }
 
     /// Has the file opened again that they are written to, if it is one.
@@ -250,15 +260,16 @@ mod tests {
         }
     }
 
-    fn slow() -> (Paper, Arc<Mutex<Vec<u8>>>, Sender<()>) {
+    fn slow() -> (Slow, Arc<Mutex<Vec<u8>>>, Sender<()>) {
         let (go, wait) = channel();
         let written = Arc::default();
-        (Paper::Fixed(Box::new(Slow(Arc::clone(&written), wait))), written, go)
+        (Slow(Arc::clone(&written), wait), written, go)
     }
 
     #[test]
     fn whoever_tells_never_waits_and_what_is_lost_is_counted() {
         let (paper, written, go) = slow();
+        let paper = Paper::Fixed(Box::new(paper));
         let (lines, writer) = Lines::start(paper, "slow", None).expect("a thread");
         lines.put("first".to_owned());
         for number in 0..2 * WAITING_MAX {
@@ -278,6 +289,7 @@ mod tests {
     #[test]
     fn a_reader_who_does_not_read_cannot_keep_it_from_its_end() {
         let (paper, _, go) = slow();
+        let paper = Paper::Fixed(Box::new(paper));
         let (lines, writer) = Lines::start(paper, "stuck", None).expect("a thread");
         lines.put("never".to_owned());
         let began = Instant::now();

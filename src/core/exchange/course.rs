@@ -31,6 +31,8 @@ pub(super) struct Course<'a> {
     pub(super) attempts: u32,
     /// The position of the node of the last attempt.
     pub(super) node: Option<usize>,
+    /// How long upstreams were waited for.
+    pub(super) waited: Duration,
     /// When the first attempt at this branch began.
     since: Timestamp,
     going: Option<Going<'a>>,
@@ -69,6 +71,7 @@ impl<'a> Course<'a> {
             attempts_here: 0,
             attempts: 0,
             node: None,
+            waited: Duration::ZERO,
             since: Timestamp::from_millis(0),
             going: None,
         }
@@ -158,6 +161,7 @@ impl<'a> Course<'a> {
     ) -> Option<Duration> {
         if let Some(going) = &mut self.going {
             going.note(event, once.status, means.now);
+            self.waited += means.now.since(going.since);
         }
         let outcome = event.map_or(Outcome::Success, outcome);
         let pause = event.filter(|_| once.is_kept).and_then(|event| {
@@ -217,6 +221,11 @@ impl<'a> Course<'a> {
         (self.branch, self.visit) = (other, Visit::default());
         (self.tried, self.attempts_here) = (Tried::default(), 0);
         Some(Duration::ZERO)
+    }
+
+    /// How many attempts were made at the branch that serves the request.
+    pub(super) fn attempts_here(&self) -> u32 {
+        self.attempts_here
     }
 
     fn failed_count(&self) -> u32 {
