@@ -6,6 +6,7 @@
 //! and so no keys and no tokens, unless somebody puts them into a path.
 
 mod line;
+mod point;
 mod share;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use self::line::Shown;
 pub use self::line::{Begun, line};
+pub use self::point::{BLOBS, DOUBLES, INDEX, Point};
 pub use self::share::{NotAShare, Sampler, Share, Telling};
 use crate::head::Head;
 use crate::time::Timestamp;

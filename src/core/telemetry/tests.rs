@@ -155,3 +155,55 @@ fn whatever_clients_send_is_one_line_of_bounded_length() {
         assert_eq!(members.contains_key("path_bytes"), text.len() > PATH_MAX);
     }
 }
+
+#[test]
+fn a_point_has_a_text_and_a_number_for_each_that_is_explained() {
+    let (record, asked) = (full(), Asked::default());
+    let point = record.point(&asked, "0.5".parse().expect("a share"));
+    let texts: Vec<(&str, &str)> =
+        BLOBS.iter().zip(&point.blobs).map(|((name, _), text)| (*name, &**text)).collect();
+    let expected = [
+        ("event", "copy"),
+        ("route", "chat"),
+        ("branch", "v2"),
+        ("picked", "v1"),
+        ("reason", "failover"),
+        ("revision", "7"),
+        ("problem", "http_response_timeout"),
+        ("node", "127.0.0.1:8001"),
+        ("method", "POST"),
+        ("host", "api.example.com:8080"),
+        ("consumer", "jack"),
+        ("country", ""),
+        ("colo", ""),
+        ("original_branch", "v1"),
+    ];
+    assert_eq!(texts, expected);
+    let numbers: Vec<(&str, f64)> =
+        DOUBLES.iter().zip(point.doubles).map(|((name, _), number)| (*name, number)).collect();
+    let expected = [
+        ("sample", 0.5),
+        ("status", 504.0),
+        ("duration_ms", 12.0),
+        ("attempts", 2.0),
+        ("bytes_in", 17.0),
+        ("original_status", 200.0),
+        ("original_duration_ms", 3.0),
+    ];
+    assert_eq!(numbers, expected);
+    assert_eq!(point.index, "chat");
+}
+
+#[test]
+fn a_point_is_within_the_limits_of_the_platform_whatever_clients_send() {
+    let long = "\u{e9}".repeat(100_000);
+    let asked = Asked { method: long.clone(), path: long.clone(), host: long.clone() };
+    let route = "\u{20ac}".repeat(64);
+    let record = Record { route: Some(&route), ..full() };
+    let point = record.point(&asked, Share::WHOLE);
+    assert_eq!(point.index.len(), 96);
+    assert!(point.blobs.iter().map(|text| text.len()).sum::<usize>() < 4096);
+    assert!(point.blobs.len() <= 20 && point.doubles.len() <= 20);
+    let nobody = Record::new(Timestamp::from_millis(1), 404);
+    assert_eq!(nobody.point(&asked, Share::WHOLE).index, "");
+}
