@@ -21,6 +21,7 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{AbortSignal, Headers, ReadableStream, ReadableStreamDefaultReader, Request};
 use worker::{Context, Date, Delay, Env};
 
+use crate::telemetry::{Entry, Voice};
 use crate::{fetch, store, telemetry, upstream, verify};
 
 /// The runtime as one request sees it.
@@ -119,6 +120,7 @@ impl Platform for EdgePlatform {
     type Head = EdgeHead;
     type Body = EdgeBody;
     type Response = upstream::EdgeResponse;
+    type Entry = Entry;
 
     fn now(&self) -> Timestamp {
         now()
@@ -209,8 +211,10 @@ impl Platform for EdgePlatform {
         Err(Failure::DestinationUnavailable)
     }
 
-    fn record(&self, record: &Record<'_>) {
-        telemetry::record(record);
+    fn record(&self, head: &EdgeHead, record: &Record<'_>) -> Entry {
+        /// The same for all requests of an isolate.
+        static VOICE: OnceLock<Voice> = OnceLock::new();
+        VOICE.get_or_init(|| Voice::new(&self.env, || self.draw())).record(&self.env, head, record)
     }
 }
 

@@ -347,7 +347,7 @@ mod tests {
     fn handle(dir: &TempDir, store: &Arc<Store>) -> (Handle, Expiry) {
         let database = Database::open(&dir.path().join("splitway.db")).expect("a database");
         let storage = Box::new(SqlStorage::open(database, "test").expect("tables"));
-        let (log, _writer) = Log::start(std::io::sink(), false).expect("a thread");
+        let (log, _writer) = Log::start(std::io::sink()).expect("a thread");
         let access = Access::new(KeyHash::of("key"), Vec::new());
         Handle::start(storage, access, Retention::default(), Arc::clone(store), log)
             .expect("a ledger")

@@ -10,6 +10,7 @@ use splitway_core::address;
 use splitway_core::seal::{Secret, TooShort};
 use splitway_core::storage::Retention;
 
+use crate::access::options::AccessOptions;
 use crate::fleet::StoreOptions;
 use crate::listen::options::ListenOptions;
 use crate::metrics::MetricsListen;
@@ -96,14 +97,6 @@ pub struct ServeOptions {
     #[arg(long, env = "SPLITWAY_KEEP_DAYS", value_name = "N", default_value_t = KEEP_DAYS)]
     pub keep_days: u32,
 
-    /// Log every request, not only those that Splitway answers by itself
-    #[arg(
-        long,
-        env = "SPLITWAY_ACCESS_LOG",
-        value_parser = clap::builder::BoolishValueParser::new()
-    )]
-    pub access_log: bool,
-
     /// Have metrics for Prometheus at this address, or nowhere (off) [default: 127.0.0.1:9091, unless
     /// that is taken]
     #[arg(long, env = "SPLITWAY_METRICS_LISTEN", value_name = "ADDRESS|off")]
@@ -112,6 +105,10 @@ pub struct ServeOptions {
     /// How clients are served.
     #[command(flatten)]
     pub clients: ListenOptions,
+
+    /// What is told of requests.
+    #[command(flatten)]
+    pub access: AccessOptions,
 
     /// Where the ledger of a fleet is.
     #[command(flatten)]
@@ -163,9 +160,9 @@ impl Default for ServeOptions {
             trusted_proxy: Vec::new(),
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
-            access_log: false,
             metrics_listen: None,
             clients: ListenOptions::default(),
+            access: AccessOptions::default(),
             store: StoreOptions::default(),
             admin_key: None,
             secret: None,

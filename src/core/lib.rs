@@ -80,7 +80,6 @@
 //!   test checks both.
 
 pub mod time;
-pub mod telemetry;
 pub mod kind;
 pub mod fault;
 pub mod json;
@@ -91,6 +90,7 @@ mod reader;
 pub mod wire;
 pub mod problem;
 pub mod head;
+pub mod telemetry;
 pub mod statuses;
 pub mod retry;
 pub mod opening;

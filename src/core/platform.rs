@@ -52,6 +52,8 @@ pub trait Platform {
     type Body;
     /// An upstream's response: a head, and a body that the core never reads.
     type Response: ResponseHead;
+    /// What was noted of a request and waits for its end.
+    type Entry;
 
     /// The wall clock. In a Worker it moves only with I/O.
     fn now(&self) -> Timestamp;
@@ -112,8 +114,9 @@ pub trait Platform {
     /// Asks the store of shared limits.
     async fn toll(&self, toll: &Toll) -> Result<Grant, Failure>;
 
-    /// Notes an answered request. Must not wait.
-    fn record(&self, record: &Record<'_>);
+    /// Notes a request of this head, for which there is an answer. Must not wait. What it brings is with
+    /// whoever relays the answer until that is at its end.
+    fn record(&self, head: &Self::Head, record: &Record<'_>) -> Self::Entry;
 }
 
 /// What the Admin API needs of a runtime: a body, and the one who owns the ledger.

@@ -34,9 +34,11 @@ pub enum Reply<R> {
 
 /// What there is to do for a request.
 #[derive(Debug)]
-pub struct Served<R> {
+pub struct Served<R, E> {
     /// What the client gets.
     pub reply: Reply<R>,
+    /// What was noted of it.
+    pub entry: E,
     /// What is sent beside, once that is on its way, by [`shadow`].
     pub shadow: Option<Shadow>,
 }
@@ -46,7 +48,7 @@ pub async fn serve<P: Platform>(
     platform: &P,
     head: &P::Head,
     body: P::Body,
-) -> Served<P::Response> {
+) -> Served<P::Response, P::Entry> {
     let at = platform.now();
     let snapshot = platform.snapshot().await;
     let snapshot = snapshot.as_deref();
@@ -81,18 +83,22 @@ pub async fn serve<P: Platform>(
         }),
     }
     let problem = why.map(Problem::token);
-    platform.record(&Record {
-        at,
+    let (consumer, client) = exchange.caller();
+    let record = Record {
         duration,
         route: exchange.route(),
         branch: exchange.branch(),
         picked: exchange.picked(),
+        reason: exchange.reason(),
         attempts: exchange.attempts(),
+        node: exchange.node(),
+        client,
+        consumer,
         revision: exchange.revision(),
-        status,
         problem,
-        original: None,
-    });
+        ..Record::new(at, status)
+    };
+    let entry = platform.record(head, &record);
     let chance = || platform.draw();
     let shadow = match &upload {
         Upload::Read(bytes) => {
@@ -100,7 +106,7 @@ pub async fn serve<P: Platform>(
         }
         Upload::Coming(_) | Upload::Gone => None,
     };
-    Served { reply, shadow }
+    Served { reply, entry, shadow }
 }
 
 /// Sends the copy of a request whose head was this, and records what came of it. The response is of no use.
@@ -113,18 +119,18 @@ pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Shado
     let problem = came.as_ref().err().copied().map(Problem::Upstream);
     let status =
         came.as_ref().map_or_else(|it| Problem::Upstream(*it).status(), P::Response::status);
-    platform.record(&Record {
-        at,
+    let record = Record {
         duration: platform.now().since(at),
         route: Some(&shadow.route),
         branch: Some(&shadow.branch),
-        picked: None,
         attempts: 1,
+        node: Some(attempt.node.authority()),
         revision: shadow.revision.as_deref(),
-        status,
         problem: problem.map(Problem::token),
         original: Some(shadow.original.clone()),
-    });
+        ..Record::new(at, status)
+    };
+    drop(platform.record(head, &record));
 }
 
 /// The body of a request: as it comes, or read because something had to look at it or may have to send

@@ -167,6 +167,7 @@ impl Platform for Memory<'_> {
     type Head = Request;
     type Body = Option<Vec<u8>>;
     type Response = Response;
+    type Entry = ();
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap())
@@ -270,7 +271,7 @@ impl Platform for Memory<'_> {
         Err(Failure::DestinationUnavailable)
     }
 
-    fn record(&self, record: &Record<'_>) {
+    fn record(&self, _: &Request, record: &Record<'_>) {
         self.records.lock().unwrap().push(Noted {
             route: record.route.map(str::to_owned),
             branch: record.branch.map(str::to_owned),

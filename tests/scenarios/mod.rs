@@ -260,6 +260,7 @@ macro_rules! scenarios {
             }
             forwarding {
                 the_upstream_is_told_who_asked
+                trace_headers_are_passed_on
                 the_host_is_the_nodes_name
                 the_host_can_be_the_clients_or_fixed
             }

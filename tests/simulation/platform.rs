@@ -177,6 +177,7 @@ impl Platform for Effects {
     type Head = Request;
     type Body = usize;
     type Response = Response;
+    type Entry = ();
 
     fn now(&self) -> Timestamp {
         let now = self.scene.world.now() + self.scene.skew.get();
@@ -267,7 +268,7 @@ impl Platform for Effects {
         Err(Failure::DestinationUnavailable)
     }
 
-    fn record(&self, record: &Record<'_>) {
+    fn record(&self, _: &Request, record: &Record<'_>) {
         assert_eq!(record.original.is_some(), self.is_copy);
         if self.is_copy {
             return;

@@ -14,6 +14,7 @@ mod leaving;
 mod miniflare;
 mod publishing;
 mod refresh;
+mod telling;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -1,11 +1,12 @@
 // Runs the built Worker in workerd, for tests/workerd.
 //
 // Standard input, one JSON value a line: first what to start with, {"document", "vars",
-// "coordinator", "kv", "folder", "leaving"}, of which each may be missing: a document for KV, variables and
+// "coordinator", "kv", "folder", "leaving", "analytics"}, of which each may be missing: a document for KV, variables and
 // secrets, whether the Durable Object and KV are bound (only KV is, unless said otherwise; "throws" and
 // "hangs" bind one that does nothing else), and where both are kept; with "leaving" there is a Worker in
 // front that breaks a request off as its header X-Leave says: "when-told" by one with "now", or
-// "after-a-chunk" of the body. Then commands: {"put": document} into KV, {"get": true} what is in KV,
+// "after-a-chunk" of the body; with "analytics" a dataset is bound, "stub" miniflare's own, which forgets
+// every point, "recorded" one that logs each as {"event": "point", "point"}. Then commands: {"put": document} into KV, {"get": true} what is in KV,
 // {"cron": time} a cron trigger that was set for so many ms since the epoch. Its end ends everything.
 // Standard output, one JSON object a line: {"url"} when the Worker listens, {"done": true} after each put,
 // {"value"} after each get, {"outcome"} after each trigger, {"log"} for what the Worker logs.
@@ -25,7 +26,8 @@ const next = async () => {
 const wrangler = readFileSync("wrangler.toml", "utf8");
 const setting = (name) => new RegExp(`^${name} = (.*)$`, "m").exec(wrangler)?.[1];
 
-const { document, vars, coordinator = false, kv: hasKv = true, folder, leaving = false } = await next();
+const { document, vars, coordinator = false, kv: hasKv = true, folder, leaving = false, analytics } =
+  await next();
 
 const broken = {
   name: "broken",
@@ -43,17 +45,34 @@ const objects = {
   throws: { COORDINATOR: { className: "Broken", scriptName: "broken" } },
   hangs: { COORDINATOR: { className: "Broken", scriptName: "broken" } },
 };
+// What miniflare binds as a dataset keeps nothing, so another is put in its place before the Worker.
+const recording = {
+  type: "ESModule",
+  path: "build/recording.mjs",
+  contents: `
+    import Splitway from "./index.js";
+    export * from "./index.js";
+    const dataset = {
+      writeDataPoint: (point) => console.log(JSON.stringify({ event: "point", point })),
+    };
+    export default {
+      fetch: (request, env, context) =>
+        new Splitway(context, { ...env, SPLITWAY_ANALYTICS: dataset }).fetch(request),
+    };`,
+};
 const splitway = {
   name: "splitway",
   compatibilityDate: JSON.parse(setting("compatibility_date")),
   compatibilityFlags: JSON.parse(setting("compatibility_flags") ?? "[]"),
   modules: [
+    ...(analytics === "recorded" ? [recording] : []),
     { type: "ESModule", path: "build/index.js" },
     { type: "CompiledWasm", path: "build/index_bg.wasm" },
   ],
   modulesRoot: "build",
   kvNamespaces: hasKv ? ["SPLITWAY"] : [],
   durableObjects: objects[coordinator],
+  analyticsEngineDatasets: analytics === "stub" ? { SPLITWAY_ANALYTICS: { dataset: "splitway" } } : {},
   bindings: { SPLITWAY_REFRESH_SECONDS: "1", ...vars },
 };
 const front = {

@@ -20,7 +20,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn splitway() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_splitway"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SPLITWAY_") {
+        let is_ours =
+            ["SPLITWAY_", "OTEL_"].iter().any(|own| name.to_string_lossy().starts_with(own));
+        if is_ours {
             command.env_remove(name);
         }
     }
