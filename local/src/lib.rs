@@ -51,6 +51,7 @@ mod key;
 mod last_good;
 #[cfg(feature = "etcd")]
 mod member;
+mod limiter;
 mod listen;
 mod message;
 mod platform;
@@ -63,6 +64,7 @@ pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;
 pub use crate::file::FileError;
 pub use crate::key::{KeyError, KeyFlaw, path as key_path, random_hex};
+pub use crate::limiter::options::{LimiterOptions, RedisAddress};
 pub use crate::listen::options::ListenOptions;
 pub use crate::listen::tls::{CertificateError, Reload};
 pub use crate::options::ServeOptions;

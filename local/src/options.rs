@@ -11,6 +11,7 @@ use splitway_core::seal::{Secret, TooShort};
 use splitway_core::storage::Retention;
 
 use crate::fleet::StoreOptions;
+use crate::limiter::options::LimiterOptions;
 use crate::listen::options::ListenOptions;
 use crate::resolve::Override;
 
@@ -111,6 +112,10 @@ pub struct ServeOptions {
     #[command(flatten)]
     pub store: StoreOptions,
 
+    /// Where shared limits are counted.
+    #[command(flatten)]
+    pub limiter: LimiterOptions,
+
     /// The key of the Admin API. Without one, it is made once and kept in the data directory. It is
     /// no flag: a command line is there for everybody to read.
     #[arg(skip)]
@@ -160,6 +165,7 @@ impl Default for ServeOptions {
             access_log: false,
             clients: ListenOptions::default(),
             store: StoreOptions::default(),
+            limiter: LimiterOptions::default(),
             admin_key: None,
             secret: None,
             is_silent: false,

@@ -21,6 +21,7 @@ use splitway_core::time::Timestamp;
 
 use crate::door::Door;
 use crate::front::{self, Fronts};
+use crate::limiter::Limiter;
 use crate::listen::{ClientBody, Progress};
 use crate::message::{self, joined};
 use crate::store::Store;
@@ -35,6 +36,7 @@ pub(crate) struct Effects {
     pub(crate) log: Log,
     pub(crate) fronts: Arc<Fronts>,
     pub(crate) secret: Option<Secret>,
+    pub(crate) limiter: Limiter,
 }
 
 impl Platform for Effects {

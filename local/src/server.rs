@@ -25,6 +25,7 @@ use crate::file::{FileError, WatchedFile};
 use crate::fleet::{FleetError, Footing, StoreAddress};
 use crate::front::Fronts;
 use crate::key::{self, KeyError, KeyFlaw};
+use crate::limiter::Counting;
 use crate::listen::tls::{CertificateError, Current, Reload, WatchedPair};
 use crate::listen::{self, Host, Limits, Phase};
 #[cfg(feature = "etcd")]
@@ -93,6 +94,9 @@ pub enum StartError {
         /// What hinders.
         source: FleetError,
     },
+    /// The Redis of shared limits cannot be used, whether it is there or not.
+    #[error("--redis: {0}")]
+    Redis(#[from] redis::RedisError),
     /// There is no key for the Admin API.
     #[error("the admin key: {0}")]
     Key(#[from] KeyError),
@@ -415,6 +419,7 @@ impl Start {
         let Self { mut server, listeners, options, certificate, .. } = self;
         let Self { trust, overrides, store, fronts, secret, log, .. } = self;
         let door = Door::new(&options, server.listen_addr.port(), certificate.is_some());
+        let counting = Counting::new(&options.limiter, &log)?;
         let threads = options.workers_count();
         let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
         server.lacks_secret = asks && secret.is_none();
@@ -429,13 +434,15 @@ impl Start {
             let dns = options.dns;
             let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
             let (secret, certificate) = (secret.clone(), certificate.clone());
+            let limiter = counting.limiter();
             let limits = Limits::new(&options.clients, number, threads);
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
                 let dns = Dns::new(dns);
                 let upstreams = Upstreams::new(Connector::new(trust, overrides, dns));
-                let effects =
-                    Arc::new(Effects { store, upstreams, log: log.clone(), fronts, secret });
+                let own = log.clone();
+                let effects = Effects { store, upstreams, log: own, fronts, secret, limiter };
+                let effects = Arc::new(effects);
                 let host = Host::new(Traffic { effects, door }, limits, certificate);
                 listen::serve(listener, phases, &log, host).await;
             })?;
