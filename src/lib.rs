@@ -10,6 +10,7 @@ mod admin;
 mod checks;
 mod coordinator;
 mod database;
+mod limiter;
 mod platform;
 mod store;
 mod telemetry;
@@ -49,7 +50,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     }
     match served.reply {
         Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
-        Reply::Refuse(answer, _) => give(&answer),
+        Reply::Own(answer, _) => give(&answer),
     }
 }
 

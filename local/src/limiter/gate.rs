@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether the store can be asked, as far as all threads of the process know.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     begin: Instant,
     /// When the next one may ask, in milliseconds since the beginning; 0 while everybody may.
     shut_until_ms: AtomicU64,

@@ -26,13 +26,13 @@ pub struct LimiterOptions {
     )]
     pub redis: Option<RedisAddress>,
 
-    /// How long Redis may take before a request goes on without it
+    /// How long Redis may take before it counts as away; from 1ms to 4s
     #[arg(
         long,
         env = "SPLITWAY_REDIS_TIMEOUT",
         value_name = "TIME",
         default_value = "1s",
-        value_parser = time
+        value_parser = timeout
     )]
     pub redis_timeout: Duration,
 }
@@ -41,6 +41,17 @@ impl Default for LimiterOptions {
     fn default() -> Self {
         Self { redis: None, redis_timeout: TIMEOUT }
     }
+}
+
+/// Why a text is not a time that Redis may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a time from 1ms to 4s, such as 250ms")]
+struct NotATimeout;
+
+/// A time that ends before a request gives up waiting, so that it is noticed here who was too slow.
+fn timeout(text: &str) -> Result<Duration, NotATimeout> {
+    let is_fit = |time: &Duration| !time.is_zero() && *time <= Duration::from_secs(4);
+    time(text).ok().filter(is_fit).ok_or(NotATimeout)
 }
 
 /// The address of a Redis, and what opens it.
@@ -112,5 +123,6 @@ mod tests {
         assert_eq!(format!("{:?}", line.options), format!("{:?}", LimiterOptions::default()));
         let line = Line::parse_from(["splitway", "--redis-timeout", "250ms"]);
         assert_eq!(line.options.redis_timeout, Duration::from_millis(250));
+        assert_eq!(["0", "5s", "x"].map(timeout), [Err(NotATimeout); 3]);
     }
 }

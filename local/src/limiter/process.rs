@@ -19,7 +19,7 @@ const SHARDS: usize = 64;
 const SHARD_MAX: usize = 1024;
 
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     shards: Box<[Mutex<Shard>]>,
 }
 
