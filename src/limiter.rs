@@ -88,8 +88,8 @@ struct Kept {
     account: RefCell<Option<Account>>,
     /// Whether it is about to be written.
     is_due: Cell<bool>,
-    /// When the alarm rings, if one is set.
-    alarm_ms: Cell<Option<u64>>,
+    /// Whether an alarm is set. If it rings too early, it is set anew.
+    has_alarm: Cell<bool>,
 }
 
 impl DurableObject for Limiter {
@@ -110,14 +110,8 @@ impl DurableObject for Limiter {
 
     async fn alarm(&self) -> Result<Response> {
         self.load().await?;
-        self.kept.alarm_ms.set(None);
-        let until = self.kept.with(|account| account.until());
-        if until > now() {
-            self.kept.wake_at(&self.state.storage(), until.as_millis()).await?;
-        } else {
-            self.kept.account.replace(Some(Account::default()));
-            self.state.storage().delete_all().await?;
-        }
+        self.kept.has_alarm.set(false);
+        self.kept.write(&self.state.storage()).await?;
         Response::empty()
     }
 }
@@ -130,8 +124,7 @@ impl Limiter {
         }
         let storage = self.state.storage();
         let stored: Option<String> = storage.get(ACCOUNT).await?;
-        let alarm = storage.get_alarm().await?;
-        self.kept.alarm_ms.set(alarm.and_then(|alarm| alarm.try_into().ok()));
+        self.kept.has_alarm.set(storage.get_alarm().await?.is_some());
         // What cannot be read is of another version.
         let read = |text: String| serde_json::from_str(&text).ok();
         let account = stored.and_then(read).unwrap_or_default();
@@ -160,22 +153,19 @@ impl Kept {
         work(self.account.borrow_mut().get_or_insert_default())
     }
 
-    /// Writes it, and sees to it that it is deleted some time.
+    /// Writes it and sees to it that it is deleted some time; deletes it if that is now.
     async fn write(&self, storage: &Storage) -> Result<()> {
-        let (text, until) =
-            self.with(|account| (serde_json::to_string(account), account.until().as_millis()));
-        storage.put_raw(ACCOUNT, text?).await?;
-        if self.alarm_ms.get().is_none() {
-            self.wake_at(storage, until).await?;
+        let (text, until) = self.with(|account| (serde_json::to_string(account), account.until()));
+        if until <= now() {
+            self.has_alarm.set(false);
+            return storage.delete_all().await;
         }
-        Ok(())
-    }
-
-    /// Sets the alarm.
-    async fn wake_at(&self, storage: &Storage, at_ms: u64) -> Result<()> {
-        self.alarm_ms.set(Some(at_ms));
+        storage.put_raw(ACCOUNT, text?).await?;
+        if self.has_alarm.replace(true) {
+            return Ok(());
+        }
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a date")]
-        let date = js_sys::Date::new(&JsValue::from(at_ms as f64));
+        let date = js_sys::Date::new(&JsValue::from(until.as_millis() as f64));
         storage.set_alarm(ScheduledTime::new(date)).await
     }
 }
