@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
+use serde_json::json;
 use splitway_core::access::{Access, KeyHash};
 use splitway_core::seal::{SECRET_MIN, Secret, TooShort};
 use splitway_core::sql::SqlStorage;
@@ -36,7 +37,7 @@ use crate::platform::Effects;
 use crate::reply::Traffic;
 use crate::resolve::Dns;
 use crate::store::Store;
-use crate::telemetry::{Log, Writer};
+use crate::telemetry::{Level, Log, Writer};
 use crate::thread;
 use crate::upstream::Upstreams;
 
@@ -466,6 +467,12 @@ impl Start {
         let threads = options.workers_count();
         let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
         server.lacks_secret = asks && secret.is_none();
+        let shares = store.snapshot().is_some_and(|snapshot| survey::shares_limits(&snapshot));
+        if shares && options.store.address.is_some() && options.limiter.redis.is_none() {
+            let detail = "limits with `policy: shared` are counted by this server alone: a fleet shares \
+                          them with --redis";
+            log.tell(Level::Warn, "limits_not_shared", json!({"detail": detail}));
+        }
         let (dns, own) = (options.dns, (trust.clone(), Arc::clone(&overrides)));
         let connector = move || Connector::new(own.0, own.1, Dns::new(dns));
         let checks = checks::start(Arc::clone(&store), log.clone(), connector);
