@@ -1,13 +1,19 @@
 //! Shared limits: the object that counts one key, and what many isolates make of it.
 
+use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use splitway_core::limit::{Grant, Terms, Toll};
+use splitway_tests::document::upstream;
+use splitway_tests::message::Call;
+use splitway_tests::origin::Origin;
 use splitway_tests::script::DEADLINE;
+use splitway_tests::wire::Connection;
 use tempfile::TempDir;
 
+use crate::edge::answering;
 use crate::miniflare::Miniflare;
 
 fn toll(key: &str, terms: Terms, want: u32) -> Toll {
@@ -91,4 +97,81 @@ fn what_has_expired_is_deleted() {
     assert_eq!(miniflare.toll(&toll("a", fixed(10, 4000), 1)).remaining, 9);
     let logged = miniflare.logged();
     assert!(logged.is_empty(), "{logged:?}");
+}
+
+/// How many may pass.
+const MAY: usize = 200;
+
+fn document(plugin: &Value, origin: &Origin) -> String {
+    let plugins = json!({"limit-count": plugin});
+    json!({"routes": [{"uri": "/", "plugins": plugins, "upstream": upstream(origin)}]}).to_string()
+}
+
+fn status(connection: &mut Connection, node: usize) -> u16 {
+    let call = Call::get("/").header("host", "a.test").header("x-node", node.to_string());
+    connection.send(&call);
+    connection.next_answer().expect("the connection is kept").status
+}
+
+/// How many of the requests pass that come to so many isolates at once.
+fn passed(policy: &str, nodes: usize, origin: &Origin) -> usize {
+    const REQUESTS: usize = 300;
+    let plugin = json!({"count": MAY, "time_window": 3600, "policy": policy, "rejected_code": 429});
+    let document = document(&plugin, origin);
+    let miniflare = Miniflare::start(&json!({"document": document, "nodes": nodes}));
+    let address = miniflare.address();
+    thread::scope(|scope| {
+        let client = |node: usize| {
+            scope.spawn(move || {
+                let mut connection = Connection::open(address);
+                let statuses: Vec<u16> =
+                    (0..REQUESTS).map(|_| status(&mut connection, node)).collect();
+                assert!(statuses.iter().all(|it| [200, 429].contains(it)), "{statuses:?}");
+                statuses.iter().filter(|status| **status == 200).count()
+            })
+        };
+        let clients: Vec<_> = (1..=nodes).map(client).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    })
+}
+
+#[test]
+fn no_more_pass_in_many_isolates_than_in_one() {
+    let origin = answering();
+    let mut table = format!("policy  isolates  more than N = {MAY}\n");
+    for (policy, nodes) in ["shared", "local"].map(|it| [1, 2, 8].map(|n| (it, n))).concat() {
+        let passed = passed(policy, nodes, &origin);
+        let more = i64::try_from(passed).unwrap() - i64::try_from(MAY).unwrap();
+        table += &format!("{policy:6}  {nodes:8}  {more:+}\n");
+        match policy {
+            // What an isolate was given and had no more use for is left.
+            "shared" => assert!((MAY * 8 / 10..=MAY).contains(&passed), "{table}"),
+            _ => assert_eq!(passed, nodes * MAY, "{table}"),
+        }
+    }
+    drop(write!(io::stderr(), "{table}"));
+}
+
+#[test]
+fn an_object_that_is_away_is_degraded_from_or_not() {
+    let origin = answering();
+    for limiter in [json!(false), json!("throws"), json!("hangs")] {
+        for (may_degrade, expected) in [(false, 500), (true, 200)] {
+            let plugin = json!({"count": 9, "time_window": 3600, "policy": "shared",
+                "allow_degradation": may_degrade});
+            let document = document(&plugin, &origin);
+            let miniflare = Miniflare::start(&json!({"document": document, "limiter": limiter}));
+            let mut connection = Connection::open(miniflare.address());
+            let begin = Instant::now();
+            for _ in 0..20 {
+                assert_eq!(status(&mut connection, 1), expected, "{limiter}");
+            }
+            // Where it hangs one request in a second waits for it, for a second.
+            let took = begin.elapsed();
+            assert!(took < Duration::from_secs(6), "{limiter}: {took:?}");
+            let logged = miniflare.logged();
+            let is_said = |line: &String| line.contains("limits_store_lost");
+            assert!(logged.iter().any(is_said), "{limiter}: {logged:?}");
+        }
+    }
 }
