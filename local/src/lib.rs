@@ -24,6 +24,8 @@
 //! `checks` probes the nodes of upstreams that ask for it, from a thread of its own; requests and probes
 //! share what is known of a node.
 //!
+//! Limits that several servers share are counted by `limiter`, in this process or in a Redis.
+//!
 //! ## The road of a command
 //!
 //! The commands that talk to a server, this one or one at the edge, do so through [`client`].

@@ -61,8 +61,11 @@ impl Redis {
             }
             Err(_) => {
                 self.gate.lost("it does not answer in time");
-                // Nobody says whether anything will ever come of it.
-                self.line.lock().await.connection = None;
+                // Nobody says whether anything will ever come of it. Where the next one is being made, it is
+                // gone.
+                if let Ok(mut line) = self.line.try_lock() {
+                    line.connection = None;
+                }
                 Err(Failure::ConnectionTimeout)
             }
         }
@@ -92,9 +95,9 @@ impl Redis {
         if let Some(connection) = &line.connection {
             return Ok((connection.clone(), line.number, false));
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
+        // There is one timeout, around all of it.
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let made = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         line.number += 1;
         line.connection = Some(made.clone());

@@ -10,6 +10,7 @@ use splitway_core::limit::{Terms, Toll};
 use splitway_core::time::Timestamp;
 use splitway_tests::chance::Chance;
 use splitway_tests::redis::RedisServer;
+use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::script::TollScript;
@@ -77,8 +78,8 @@ fn next_terms(terms: &Terms, chance: &mut Chance) -> Terms {
 
 #[test]
 fn the_script_does_what_an_account_does() {
-    const ACCOUNTS: u64 = 200;
-    const TOLLS: u64 = 120;
+    const ACCOUNTS: u64 = 160;
+    const TOLLS: u64 = 100;
     let server = RedisServer::start();
     let client = Client::open(server.url()).unwrap();
     let script = TollScript::new();
@@ -173,6 +174,34 @@ fn a_password_opens_it_and_a_wrong_one_does_not() {
         for url in [server.url(), with("other")] {
             assert!(limiter(&url, 10_000).toll(&toll).await.is_err());
         }
+    });
+}
+
+#[test]
+fn tls_is_spoken_with_one_that_is_trusted() {
+    let folder = TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str, pem: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let certificate = file("certificate", &made.cert.pem());
+    let key = file("key", &made.signing_key.serialize_pem());
+    let port = RedisServer::absent().port().to_string();
+    let options = ["--tls-port", &port, "--tls-auth-clients", "no", "--tls-key-file", &key];
+    let files = ["--tls-cert-file", &certificate, "--tls-ca-cert-file", &certificate];
+    let _server = RedisServer::start_with(&[options.as_slice(), &files].concat());
+    let url = format!("rediss://localhost:{port}");
+    let root_cert = Some(made.cert.pem().into_bytes());
+    let trusting = ::redis::TlsCertificates { client_tls: None, root_cert };
+    let client = Client::build_with_tls(url.as_str(), trusting).unwrap();
+    let (log, _) = Log::start(io::sink(), false).unwrap();
+    let redis = Redis::new(client, Duration::from_secs(10), Arc::new(Gate::new(log)));
+    runtime().block_on(async {
+        let toll = toll("k", &fixed(9, 60_000), 1);
+        assert_eq!(redis.toll(&toll).await.map(|grant| grant.remaining), Ok(8));
+        assert!(limiter(&url, 10_000).toll(&toll).await.is_err(), "nobody vouches for it");
     });
 }
 
