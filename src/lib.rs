@@ -11,6 +11,7 @@ mod checks;
 mod coordinator;
 mod database;
 mod fetch;
+mod limiter;
 mod platform;
 mod store;
 mod telemetry;

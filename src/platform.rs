@@ -22,7 +22,7 @@ use worker::web_sys::{AbortSignal, Headers, ReadableStream, ReadableStreamDefaul
 use worker::{Context, Date, Delay, Env};
 
 use crate::telemetry::{Entry, Voice};
-use crate::{fetch, store, telemetry, upstream, verify};
+use crate::{fetch, limiter, store, telemetry, upstream, verify};
 
 /// The runtime as one request sees it.
 pub(crate) struct EdgePlatform {
@@ -207,8 +207,8 @@ impl Platform for EdgePlatform {
         verify::verify(check).await
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        limiter::toll(&self.env, toll).await
     }
 
     fn record(&self, head: &EdgeHead, record: &Record<'_>) -> Entry {

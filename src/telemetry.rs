@@ -186,6 +186,16 @@ pub(crate) fn unchecked(error: &str) {
     console_warn!("{}", json!({"event": "coordinator_unreachable", "error": error}));
 }
 
+/// Shared limits cannot be asked for.
+pub(crate) fn limiter_unreachable(error: &str) {
+    console_warn!("{}", json!({"event": "limits_store_lost", "detail": error}));
+}
+
+/// What an object has counted could not be written.
+pub(crate) fn limiter_unwritten(error: &str) {
+    console_error!("{}", json!({"event": "limits_not_kept", "detail": error}));
+}
+
 /// Why the Admin API is off.
 pub(crate) fn admin_off(reasons: &[&str]) {
     console_warn!("{}", json!({"event": "admin_off", "reasons": reasons}));

@@ -28,6 +28,8 @@
 //! What there is to tell goes to threads that write it: events (`telemetry`), a line for each request and
 //! what became of it (`access`), and the spans of those that are traced (`trace`).
 //!
+//! Limits that several servers share are counted by `limiter`, in this process or in a Redis.
+//!
 //! ## The road of a command
 //!
 //! The commands that talk to a server, this one or one at the edge, do so through [`client`].
@@ -57,6 +59,7 @@ mod key;
 mod last_good;
 #[cfg(feature = "etcd")]
 mod member;
+mod limiter;
 mod listen;
 mod message;
 mod metrics;
@@ -74,6 +77,7 @@ pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;
 pub use crate::file::FileError;
 pub use crate::key::{KeyError, KeyFlaw, path as key_path, random_hex};
+pub use crate::limiter::options::{LimiterOptions, RedisAddress};
 pub use crate::listen::options::ListenOptions;
 pub use crate::listen::tls::{CertificateError, Reload};
 pub use crate::metrics::MetricsListen;

@@ -12,6 +12,7 @@ use splitway_core::storage::Retention;
 
 use crate::access::options::AccessOptions;
 use crate::fleet::StoreOptions;
+use crate::limiter::options::LimiterOptions;
 use crate::listen::options::ListenOptions;
 use crate::metrics::MetricsListen;
 use crate::resolve::Override;
@@ -114,6 +115,10 @@ pub struct ServeOptions {
     #[command(flatten)]
     pub store: StoreOptions,
 
+    /// Where shared limits are counted.
+    #[command(flatten)]
+    pub limiter: LimiterOptions,
+
     /// The key of the Admin API. Without one, it is made once and kept in the data directory. It is
     /// no flag: a command line is there for everybody to read.
     #[arg(skip)]
@@ -164,6 +169,7 @@ impl Default for ServeOptions {
             clients: ListenOptions::default(),
             access: AccessOptions::default(),
             store: StoreOptions::default(),
+            limiter: LimiterOptions::default(),
             admin_key: None,
             secret: None,
             is_silent: false,

@@ -25,6 +25,7 @@ use splitway_core::time::Timestamp;
 use crate::access::{AccessLog, Entry};
 use crate::door::Door;
 use crate::front::{self, Fronts};
+use crate::limiter::Limiter;
 use crate::listen::{ClientBody, Progress, TooLong};
 use crate::message::{self, joined};
 use crate::store::Store;
@@ -43,6 +44,7 @@ pub(crate) struct Effects {
     pub(crate) tracer: Option<Arc<Tracer>>,
     pub(crate) fronts: Arc<Fronts>,
     pub(crate) secret: Option<Secret>,
+    pub(crate) limiter: Limiter,
 }
 
 impl Platform for Effects {
@@ -131,8 +133,8 @@ impl Platform for Effects {
         verify::verify(check)
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        self.limiter.toll(toll).await
     }
 
     fn record(&self, head: &RequestHead, record: &Record<'_>) -> Entry {

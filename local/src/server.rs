@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
 use opentelemetry_otlp::ExporterBuildError;
+use serde_json::json;
 use splitway_core::access::{Access, KeyHash};
 use splitway_core::seal::{SECRET_MIN, Secret, TooShort};
 use splitway_core::sql::SqlStorage;
@@ -27,6 +28,7 @@ use crate::file::{FileError, WatchedFile};
 use crate::fleet::{FleetError, Footing, StoreAddress};
 use crate::front::Fronts;
 use crate::key::{self, KeyError, KeyFlaw};
+use crate::limiter::Counting;
 use crate::listen::tls::{CertificateError, Current, Reload, WatchedPair};
 use crate::listen::{self, Connections, Host, Limits, Phase};
 #[cfg(feature = "etcd")]
@@ -37,7 +39,7 @@ use crate::platform::Effects;
 use crate::reply::Traffic;
 use crate::resolve::Dns;
 use crate::store::Store;
-use crate::telemetry::{Log, Writer};
+use crate::telemetry::{Level, Log, Writer};
 use crate::thread;
 use crate::trace::Tracer;
 use crate::upstream::Upstreams;
@@ -104,6 +106,9 @@ pub enum StartError {
     /// Traces cannot be sent.
     #[error("traces cannot be sent: {0}")]
     Traces(#[from] ExporterBuildError),
+    /// The Redis of shared limits cannot be used, whether it is there or not.
+    #[error("--redis: {0}")]
+    Redis(#[from] redis::RedisError),
     /// There is no key for the Admin API.
     #[error("the admin key: {0}")]
     Key(#[from] KeyError),
@@ -501,9 +506,16 @@ impl Start {
         let Self { mut server, listeners, options, certificate, .. } = self;
         let Self { trust, overrides, store, fronts, secret, log, access, tracer, .. } = self;
         let door = Door::new(&options, server.listen_addr.port(), certificate.is_some());
+        let counting = Counting::new(&options.limiter, &log)?;
         let threads = options.workers_count();
         let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
         server.lacks_secret = asks && secret.is_none();
+        let shares = store.snapshot().is_some_and(|snapshot| survey::shares_limits(&snapshot));
+        if shares && options.store.address.is_some() && options.limiter.redis.is_none() {
+            let detail = "limits with `policy: shared` are counted by this server alone: a fleet shares \
+                          them with --redis";
+            log.tell(Level::Warn, "limits_not_shared", json!({"detail": detail}));
+        }
         let (dns, own) = (options.dns, (trust.clone(), Arc::clone(&overrides)));
         let connector = move || Connector::new(own.0, own.1, Dns::new(dns));
         let checks = checks::start(Arc::clone(&store), log.clone(), connector);
@@ -516,15 +528,24 @@ impl Start {
             let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
             let (secret, certificate) = (secret.clone(), certificate.clone());
             let (access, tracer) = (access.clone(), tracer.clone());
+            let limiter = counting.limiter();
             let mut limits = Limits::new(&options.clients, number, threads);
             limits.connections = Arc::clone(&connections);
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
                 let dns = Dns::new(dns);
                 let upstreams = Upstreams::new(Connector::new(trust, overrides, dns));
-                let told = log.clone();
-                let effects =
-                    Effects { store, upstreams, log: told, access, tracer, fronts, secret };
+                let log_of_thread = log.clone();
+                let effects = Effects {
+                    store,
+                    upstreams,
+                    log: log_of_thread,
+                    access,
+                    tracer,
+                    fronts,
+                    secret,
+                    limiter,
+                };
                 let effects = Arc::new(effects);
                 let host = Host::new(Traffic { effects, door }, limits, certificate);
                 listen::serve(listener, phases, &log, host).await;

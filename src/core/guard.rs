@@ -29,7 +29,7 @@ use crate::fault::{At, Report};
 use crate::head::Edits;
 use crate::limit::{
     self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Limit,
-    LimitConnWire, LimitCountWire, LimitReqWire, Toll,
+    LimitConnWire, LimitCountWire, LimitReqWire, Policy, Toll,
 };
 use crate::problem::{Answer, Failure, Problem};
 use crate::signature::Check;
@@ -312,6 +312,11 @@ impl Guard {
         self.name().starts_with("limit-")
     }
 
+    /// Whether it counts in the store that all share.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Limit(limit) if limit.quota.policy == Policy::Shared)
+    }
+
     /// Where it stands in the order.
     pub(crate) fn rank(&self) -> usize {
         GUARDS.iter().position(|name| *name == self.name()).unwrap_or(GUARDS.len())
@@ -341,6 +346,11 @@ impl Guards {
         sort(&mut own);
         let early = own.partition_point(|guard| guard.rank() < OF_CONSUMERS);
         Self { global: global.into(), own: own.into(), early }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Guard> {
+        self.global.iter().chain(&self.own)
     }
 
     /// The guard that stands behind `passed` others, for a request of a consumer that has these.

@@ -224,6 +224,11 @@ impl Snapshot {
         own.map(|guards| &**guards).unwrap_or_default()
     }
 
+    /// The guards of all consumers that have some of their own.
+    pub(crate) fn guards_of_consumers(&self) -> impl Iterator<Item = &Guard> {
+        self.of_consumers.iter().flat_map(|guards| &**guards)
+    }
+
     /// What limits have counted.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters

@@ -13,6 +13,7 @@ mod exact;
 mod platform;
 mod response;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use splitway_core::fault::Report;
+use splitway_core::limit::account::Account;
 use splitway_core::seal::Secret;
 use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_tests::document::{routes, upstream};
@@ -100,6 +102,8 @@ struct Native {
     snapshot: Option<Arc<Snapshot>>,
     refused: bool,
     records: Mutex<Vec<Noted>>,
+    /// What shared limits have counted.
+    accounts: Mutex<BTreeMap<String, Account>>,
     draws: AtomicU64,
     /// What the clock shows between requests.
     time: Mutex<Duration>,
@@ -179,6 +183,7 @@ impl Target for Native {
             snapshot: self.snapshot.clone(),
             clock: Clock::at(self.time()),
             records: &self.records,
+            accounts: &self.accounts,
             draws: &self.draws,
             secret: Secret::new(SECRET).unwrap(),
         };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head, normalise_target};
+use splitway_core::limit::account::Account;
 use splitway_core::limit::{Grant, Toll};
 use splitway_core::node::Scheme;
 use splitway_core::platform::{Platform, Unread};
@@ -61,6 +62,8 @@ pub(crate) struct Memory<'n> {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) clock: Clock,
     pub(crate) records: &'n Mutex<Vec<Noted>>,
+    /// What shared limits have counted.
+    pub(crate) accounts: &'n Mutex<BTreeMap<String, Account>>,
     pub(crate) draws: &'n AtomicU64,
     pub(crate) secret: Secret,
 }
@@ -267,8 +270,9 @@ impl Platform for Memory<'_> {
         is_right(check)
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        let mut accounts = self.accounts.lock().unwrap();
+        Ok(accounts.entry(toll.key.clone()).or_default().take(toll, self.now()))
     }
 
     fn record(&self, _: &Request, record: &Record<'_>) {

@@ -11,6 +11,7 @@ mod edge;
 mod door;
 mod keeping;
 mod leaving;
+mod limits;
 mod miniflare;
 mod publishing;
 mod refresh;

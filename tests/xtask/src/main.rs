@@ -3,7 +3,8 @@
 //! Given a Rust toolchain and any Node.js, everything else is made on demand: [`wasm`] finds a
 //! Rust that can build for wasm32 (on an offline Debian, [`debian`] makes one), [`tools`]
 //! installs the two cargo tools (one from a changed [`source`]), [`node`] the npm packages, and
-//! [`etcd`] what a fleet is built and tested with, [`mod@prometheus`] what scrapes metrics in tests.
+//! [`etcd`] and [`redis`] what a fleet is built and tested with, [`mod@prometheus`] what scrapes metrics in
+//! tests.
 //! [`setup`] runs these in order and hands on a [`setup::Kit`]; [`mod@worker`] builds with it and
 //! [`check`] tests with it.
 //!
@@ -14,6 +15,7 @@ mod debian;
 mod etcd;
 mod node;
 mod prometheus;
+mod redis;
 mod setup;
 mod source;
 mod step;
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
 
     let outcome = match (command.as_deref(), rest.is_empty()) {
-        (Some("setup"), true) => setup(),
+        (Some("setup"), true) => setup::ready(&root()).and_then(|_| servers()),
         (Some("worker"), true) => worker(),
         (Some("test"), _) => test(&rest),
         (Some("schema"), true) => check::schema(&root()),
@@ -76,20 +78,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn setup() -> Outcome {
-    setup::ready(&root())?;
-    etcd::ready()?;
-    prometheus::ready()
-}
-
 fn worker() -> Outcome {
     worker::build(&setup::ready(&root())?)
 }
 
+/// What the tests talk to.
+fn servers() -> Outcome {
+    etcd::ready()?;
+    redis::ready()?;
+    prometheus::ready()
+}
+
 fn test(arguments: &[String]) -> Outcome {
     let kit = setup::ready(&root())?;
-    etcd::ready()?;
-    prometheus::ready()?;
+    servers()?;
     check::test(&kit, arguments)
 }
 
@@ -98,8 +100,7 @@ fn ci() -> Outcome {
     let root = root();
     check::format(&root)?;
     let kit = setup::ready(&root)?;
-    etcd::ready()?;
-    prometheus::ready()?;
+    servers()?;
     check::lints(&kit)?;
     check::docs(&kit)?;
     check::test(&kit, &[])?;
