@@ -140,5 +140,6 @@ pub mod access;
 pub mod coordinator;
 pub mod platform;
 pub mod yaml;
+pub mod page;
 pub mod admin;
 pub mod serve;
