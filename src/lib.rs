@@ -49,7 +49,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     }
     match served.reply {
         Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
-        Reply::Refuse(answer, _) => give(&answer),
+        Reply::Own(answer, _) => give(&answer),
     }
 }
 

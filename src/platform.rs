@@ -1,7 +1,9 @@
 //! The effects of Cloudflare's runtime, as the core asks for them.
 
+use splitway_core::auth::Check;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place};
+use splitway_core::limit::{Grant, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
@@ -165,6 +167,18 @@ impl Platform for EdgePlatform {
 
     async fn peek(&self, response: &mut Self::Response) -> Result<Option<Vec<u8>>, Failure> {
         response.peek().await
+    }
+
+    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
+        Err(Failure::DestinationUnavailable)
+    }
+
+    async fn verify(&self, _check: &Check) -> bool {
+        false
+    }
+
+    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
+        Err(Failure::DestinationUnavailable)
     }
 
     fn record(&self, record: &Record<'_>) {

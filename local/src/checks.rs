@@ -9,8 +9,7 @@ mod rounds;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
@@ -19,6 +18,7 @@ use self::rounds::Rounds;
 use crate::connect::Connector;
 use crate::store::Store;
 use crate::telemetry::Log;
+use crate::thread;
 
 /// How many probes are under way at once, at most, whatever upstreams say: each is a connection.
 const PROBES_MAX: usize = 256;
@@ -31,31 +31,19 @@ pub(crate) fn start(
     connector: impl FnOnce() -> Connector + Send + 'static,
 ) -> io::Result<(watch::Sender<()>, JoinHandle<()>)> {
     let (end, mut ended) = watch::channel(());
-    let (started, starting) = mpsc::channel();
-    let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(started.send(Err(error))),
+    let thread = thread::start("splitway-checks", async move |started| {
+        started.tell(Ok(()));
+        let prober = Arc::new(Prober::new(connector()));
+        let probe = move |upstream, node| {
+            let prober = Arc::clone(&prober);
+            async move { prober.probe(upstream, node).await }
         };
-        drop(started.send(Ok(())));
-        runtime.block_on(async {
-            let prober = Arc::new(Prober::new(connector()));
-            let probe = move |upstream, node| {
-                let prober = Arc::clone(&prober);
-                async move { prober.probe(upstream, node).await }
-            };
-            let rounds = Rounds::new(store, log, PROBES_MAX, probe);
-            tokio::select! {
-                never = rounds.run() => match never {},
-                // The sender is gone; nothing is ever sent.
-                _ = ended.changed() => {}
-            }
-        });
-        runtime.shutdown_background();
-    };
-    let thread = Builder::new().name("splitway-checks".to_owned()).spawn(run)?;
-    let gone = |_| Err(io::Error::other("the thread ended at once"));
-    starting.recv().unwrap_or_else(gone)?;
+        let rounds = Rounds::new(store, log, PROBES_MAX, probe);
+        tokio::select! {
+            never = rounds.run() => match never {},
+            // The sender is gone; nothing is ever sent.
+            _ = ended.changed() => {}
+        }
+    })?;
     Ok((end, thread))
 }

@@ -57,6 +57,7 @@ mod platform;
 mod reply;
 mod store;
 mod telemetry;
+mod thread;
 mod upstream;
 
 pub use crate::connect::TrustError;

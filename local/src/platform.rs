@@ -10,8 +10,10 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use splitway_core::auth::Check;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place, ResponseHead, normalise_target};
+use splitway_core::limit::{Grant, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::{Failure, Problem};
 use splitway_core::seal::Secret;
@@ -94,6 +96,18 @@ impl Platform for Effects {
 
     fn body(&self, bytes: Vec<u8>) -> Upload {
         Either::Right(Full::from(bytes))
+    }
+
+    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
+        Err(Failure::DestinationUnavailable)
+    }
+
+    async fn verify(&self, _check: &Check) -> bool {
+        false
+    }
+
+    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
+        Err(Failure::DestinationUnavailable)
     }
 
     fn record(&self, record: &Record<'_>) {

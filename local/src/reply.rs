@@ -51,8 +51,8 @@ impl Site for Traffic {
         match served.reply {
             Reply::Relay(received, how) => relay(&self.effects, &head, received, how),
             // What follows a request that HTTP forbids is not to be trusted either.
-            Reply::Refuse(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
-            Reply::Refuse(answer, _) => Self::whole(answer),
+            Reply::Own(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
+            Reply::Own(answer, _) => Self::whole(answer),
         }
     }
 

@@ -35,6 +35,7 @@ use crate::reply::Traffic;
 use crate::resolve::Dns;
 use crate::store::Store;
 use crate::telemetry::{Log, Writer};
+use crate::thread;
 use crate::upstream::Upstreams;
 
 /// Why a server did not start.
@@ -462,29 +463,16 @@ impl Server {
         J: AsyncFnOnce(TcpListener, watch::Receiver<Phase>) + Send + 'static,
     {
         let phases = self.phases.subscribe();
-        let (started, starting) = mpsc::channel();
-        let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = match runtime {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(started.send(Err(error))),
-            };
-            runtime.block_on(async {
-                match TcpListener::from_std(listener) {
-                    Ok(listener) => {
-                        drop(started.send(Ok(())));
-                        job(listener, phases).await;
-                    }
-                    Err(error) => drop(started.send(Err(error))),
+        let thread =
+            thread::start(name, async move |started| match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    started.tell(Ok(()));
+                    job(listener, phases).await;
                 }
+                Err(error) => started.tell(Err(error)),
             });
-            // A look-up of a name may take its time; nobody waits for it any more.
-            runtime.shutdown_background();
-        };
-        let thread = Builder::new().name(name).spawn(run).map_err(StartError::System)?;
-        self.threads.push(thread);
-        let gone = |_| Err(io::Error::other("the thread ended at once"));
-        starting.recv().unwrap_or_else(gone).map_err(StartError::System)
+        self.threads.push(thread.map_err(StartError::System)?);
+        Ok(())
     }
 }
 

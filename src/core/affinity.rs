@@ -200,6 +200,7 @@ fn warn_of_absent(affinity: &Affinity, methods: &[String], at: At<'_>, report: &
 mod tests {
     use super::*;
     use crate::facts::Body;
+    use crate::facts::Caller;
     use crate::facts::fake::Asked;
     use crate::fault::Fault;
     use crate::wire;
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!(asked("", "session="), pair("ip", "192.0.2.7"));
         assert_eq!(key(&affinity, &Asked::default(), Body::Unread), None);
         let by_consumer = Asked::default().with(Body::Unread, |facts| {
-            let facts = facts.of_consumer("jack");
+            let facts = facts.of_caller(Caller { consumer: Some("jack"), ..Caller::default() });
             affinity.key(&facts).map(|found| (found.by.to_owned(), found.key.into_owned()))
         });
         assert_eq!(by_consumer, pair("consumer", "jack"));

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::balance::{Upstream, UpstreamObject, UpstreamWire};
 use crate::config::Resources;
-use crate::deeds::{Deeds, TAKEN_OVER};
+use crate::deeds::{Deeds, taken_over};
 use crate::fault::{At, Dangling, Fault, Report};
 use crate::id::Id;
 use crate::kind::Kind;
@@ -316,7 +316,7 @@ impl<'d> Plugin<'d> {
             let (of_all, model) = (None, Deeds::default());
             Some(Self { name, salt, value, at, holder, of_all, model }.prepared(catalog))
         };
-        TAKEN_OVER.into_iter().filter_map(plugin).collect()
+        taken_over().filter_map(plugin).collect()
     }
 
     /// The name of the plugin.

@@ -7,9 +7,11 @@ use serde::de::{self, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+use crate::auth::Consumers;
 use crate::catalog::{collect, is_gone, positional_id};
 use crate::config::Resources;
 use crate::fault::{At, Dangling, Report};
+use crate::guard::Guard;
 use crate::id::Id;
 use crate::kind::Kind;
 #[cfg(feature = "schema")]
@@ -99,8 +101,13 @@ pub(crate) struct Key(String);
 #[derive(Default)]
 pub(crate) struct Keys(BTreeMap<String, Id>);
 
-/// Checks consumers, credentials and groups, and what they say of each other.
-pub(crate) fn check_all(resources: &Resources<'_>, dangling: Dangling, report: &mut Report) {
+/// Checks consumers, credentials and groups, and what they say of each other. Gives those who may call
+/// and, by their numbers, the guards that they have of their own.
+pub(crate) fn compile_all(
+    resources: &Resources<'_>,
+    dangling: Dangling,
+    report: &mut Report,
+) -> (Consumers, Vec<Box<[Guard]>>) {
     let groups = collect(resources, Kind::ConsumerGroup, report, check_group);
     let mut keys = Keys::default();
     let consumers = collect(resources, Kind::Consumer, report, |value, at, report| {
@@ -126,6 +133,7 @@ pub(crate) fn check_all(resources: &Resources<'_>, dangling: Dangling, report: &
             report.warn(At::Root.key(kind.plural()), NO_EFFECT);
         }
     }
+    (Consumers, Vec::new())
 }
 
 const NO_EFFECT: &str = "kept and checked, without effect yet: no plugin here asks who calls";

@@ -1,11 +1,13 @@
 //! What the plugins of a route do to its requests, from wherever the route has them.
 
+use std::mem;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::breaker::{self, ApiBreaker, ApiBreakerWire};
 use crate::fault::{At, Report};
+use crate::guard::{GUARDS, Guard, Guards};
 use crate::kind::Kind;
 use crate::plugin;
 use crate::proxy_rewrite::{self, ProxyRewrite, ProxyRewriteWire};
@@ -13,11 +15,15 @@ use crate::split::{self, Scope, Section, TrafficSplitWire};
 use crate::wire::{self, Members};
 
 /// The plugins that a route takes over from other resources.
-pub(crate) const TAKEN_OVER: [&str; 3] = [proxy_rewrite::PLUGIN, breaker::PLUGIN, split::PLUGIN];
+pub(crate) fn taken_over() -> impl Iterator<Item = &'static str> {
+    GUARDS.into_iter().chain([proxy_rewrite::PLUGIN, breaker::PLUGIN, split::PLUGIN])
+}
 
 /// Plugins, compiled for one route. What does not depend on the route is shared by all that have it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deeds {
+    /// What requests pass before anything else is done with them.
+    pub(crate) guards: Vec<Guard>,
     /// What is changed in every request, in this order.
     pub(crate) rewrites: Vec<Arc<ProxyRewrite>>,
     /// What may answer in place of the upstream, in the order in which it is asked. Each route counts in
@@ -38,7 +44,7 @@ impl Deeds {
     ) -> Self {
         plugin::check_names(plugins, holder, at, report);
         let mut deeds = Self::default();
-        for name in TAKEN_OVER {
+        for name in taken_over() {
             if let Some(value) = plugins.get(name) {
                 deeds.add(name, value, scope, at.key(name), report);
             }
@@ -67,11 +73,14 @@ impl Deeds {
             let compile =
                 |wire: ApiBreakerWire, report: &mut Report| Some(wire.compile(at, report));
             self.breakers.extend(wire::read(value, at, report, compile));
+        } else {
+            self.guards.extend(Guard::compile(name, value, scope.salt, at, report));
         }
     }
 
     /// Adds what is done after these.
     pub(crate) fn append(&mut self, mut other: Self) {
+        self.guards.append(&mut other.guards);
         self.rewrites.append(&mut other.rewrites);
         self.breakers.append(&mut other.breakers);
         self.sections.append(&mut other.sections);
@@ -90,10 +99,11 @@ impl Deeds {
 
     /// These deeds of a route where `global` are done to every request: before them, so that the route
     /// has the last word.
-    pub(crate) fn after(mut self, mut global: Self) -> Self {
+    pub(crate) fn after(mut self, mut global: Self) -> (Guards, Self) {
+        let guards = Guards::new(mem::take(&mut global.guards), mem::take(&mut self.guards));
         global.rewrites.append(&mut self.rewrites);
         global.breakers.append(&mut self.breakers);
         self.sections.extend(global.sections.into_iter().rev());
-        Self { sections: self.sections, ..global }
+        (guards, Self { sections: self.sections, ..global })
     }
 }

@@ -3,7 +3,7 @@
 //! | input                    | what follows                                                      |
 //! |--------------------------|-------------------------------------------------------------------|
 //! | a request head           | [`Exchange::decide`]: route, rule and branch are fixed, or        |
-//! |                          | [`NeedsBody`]: to be decided again, with the body                 |
+//! |                          | [`Needs`]: to be decided again, with what is needed               |
 //! | a decision               | [`Exchange::attempt`]: send this, or a [`Problem`]                |
 //! | what came of an attempt  | [`Exchange::settle`]: another one after this pause, or none       |
 //! | the head of a response   | [`Exchange::relay`]: this is to be done to it                     |
@@ -14,18 +14,23 @@
 mod course;
 mod relay;
 mod shadow;
+mod visit;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::course::{Course, Once};
 pub use self::relay::{BrokenResponse, RESPONSE_BROKEN, Relay, Tail};
 pub use self::shadow::Shadow;
+use self::visit::Entered;
+pub use self::visit::Visit;
 use crate::balance::{Ask, Keepalive, Timeouts, Tls, Tried};
 use crate::breaker::{ApiBreaker, Broken};
-use crate::facts::{Body, Draft, Facts, Matched, NeedsBody};
+use crate::facts::{Body, Draft, Facts, NeedsBody};
 use crate::forced::Override;
+use crate::guard::{Guard, Needs, Verdict};
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
@@ -77,6 +82,9 @@ pub(crate) trait Observer: Witness {
     /// All routes that could take the request were asked; this one does, if any.
     fn searched(&mut self, _taken: Option<usize>, _facts: &Facts<'_>) {}
 
+    /// A guard was asked, and this is what it said.
+    fn guarded(&mut self, _guard: &Guard, _verdict: &Verdict<'_>) {}
+
     /// A rule of the route does not take the request.
     fn rule_passed_over(&mut self, _section: &Section, _rule: &Rule, _facts: &Facts<'_>) {}
 
@@ -91,14 +99,24 @@ pub struct Exchange<'a> {
     snapshot: Option<&'a Snapshot>,
     decision: Result<Decision<'a>, Problem>,
     /// What the route answers by itself.
-    own: Option<(&'a Route, Answer)>,
+    own: Option<Own<'a>>,
 }
 
 /// Why a request goes nowhere.
 enum Stop<'a> {
     Problem(Problem),
     /// The route has an answer of its own for it.
-    Answer(Problem, &'a Route, Answer),
+    Answer(Own<'a>),
+}
+
+/// What a route answers by itself.
+struct Own<'a> {
+    route: &'a Route,
+    answer: Answer,
+    /// Nothing is wrong where there is none.
+    problem: Option<Problem>,
+    /// What guards change in the headers of whatever is answered.
+    response: Edits,
 }
 
 impl From<Problem> for Stop<'_> {
@@ -109,8 +127,8 @@ impl From<Problem> for Stop<'_> {
 
 /// Where a request goes.
 struct Decision<'a> {
-    route: &'a Route,
-    matched: Matched<'a>,
+    /// What the request was when it had passed the guards.
+    entered: Entered<'a>,
     /// The plugins that count what comes of it.
     breakers: Vec<&'a ApiBreaker>,
     /// The request as the plugins of the route leave it to the branch.
@@ -126,36 +144,40 @@ struct Decision<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Decides: matches the route and picks the branch. What depends on a body that has not been read
-    /// is not decided, and no share has counted the request yet.
+    /// Decides: matches the route, has its guards passed and picks the branch. What depends on what is not
+    /// there yet is not decided, and no share has counted the request. It is decided again with the same
+    /// `visit`, when that is there.
     pub fn decide(
+        visit: &mut Visit<'a>,
         inquiry: Inquiry<'a>,
         means: Means<'_>,
         body: Body<'_>,
-    ) -> Result<Self, NeedsBody> {
-        Self::decide_before(&mut Nobody, inquiry, means, body)
+    ) -> Result<Self, Needs> {
+        Self::decide_before(&mut Nobody, visit, inquiry, means, body)
     }
 
     /// The same, before the eyes of somebody.
     pub(crate) fn decide_before(
         observer: &mut dyn Observer,
+        visit: &mut Visit<'a>,
         inquiry: Inquiry<'a>,
         means: Means<'_>,
         body: Body<'_>,
-    ) -> Result<Self, NeedsBody> {
+    ) -> Result<Self, Needs> {
         let snapshot = inquiry.snapshot;
         let made = match (inquiry.head.fault(), snapshot) {
             (Some(problem), _) => Err(problem.into()),
             (None, None) => Err(Problem::NoConfiguration.into()),
             (None, Some(snapshot)) => {
-                Decision::make(snapshot, inquiry.head, means, body, observer)?
+                Decision::make(snapshot, visit, inquiry.head, means, body, observer)?
             }
         };
         Ok(match made {
             Ok(decision) => Self { snapshot, decision: Ok(decision), own: None },
             Err(Stop::Problem(problem)) => Self::failed(snapshot, problem),
-            Err(Stop::Answer(problem, route, answer)) => {
-                Self { snapshot, decision: Err(problem), own: Some((route, answer)) }
+            Err(Stop::Answer(own)) => {
+                let problem = own.problem.unwrap_or(Problem::NoRoute);
+                Self { snapshot, decision: Err(problem), own: Some(own) }
             }
         })
     }
@@ -163,6 +185,21 @@ impl<'a> Exchange<'a> {
     /// An exchange that ends with `problem` before anything is decided.
     pub fn failed(snapshot: Option<&'a Snapshot>, problem: Problem) -> Self {
         Self { snapshot, decision: Err(problem), own: None }
+    }
+
+    /// How long the request waits before it goes on.
+    pub fn pause(&self) -> Duration {
+        self.decision.as_ref().map_or(Duration::ZERO, |decision| decision.entered.pause)
+    }
+
+    /// What is answered in place of an upstream, where a guard or a plugin does, and why, unless nothing is
+    /// wrong.
+    pub fn own_answer(&self) -> Option<(Answer, Option<Problem>)> {
+        let own = self.own.as_ref()?;
+        let mut answer = own.answer.clone();
+        own.response.apply(&mut answer.headers);
+        self.prove(&mut answer);
+        Some((answer, own.problem))
     }
 
     /// The most bytes of a body that are read.
@@ -181,8 +218,9 @@ impl<'a> Exchange<'a> {
 
     /// The id of the route that took the request.
     pub fn route(&self) -> Option<&'a str> {
-        let own = || self.own.as_ref().map(|(route, _)| *route);
-        let route = self.decision.as_ref().ok().map(|decision| decision.route).or_else(own);
+        let own = || self.own.as_ref().map(|own| own.route);
+        let decided = self.decision.as_ref().ok();
+        let route = decided.map(|decision| decision.entered.route).or_else(own);
         route.map(|route| &*route.id)
     }
 
@@ -246,7 +284,7 @@ impl<'a> Exchange<'a> {
     /// What the head of a response says of the attempt, if it says that it failed. Statuses from 600 are
     /// not HTTP (RFC 9110, section 15), and 101 is none where nobody asked to switch protocols.
     pub fn event(&self, response: &impl ResponseHead) -> Option<Event> {
-        let upgrades = self.decision.as_ref().is_ok_and(|decision| decision.route.upgrades);
+        let upgrades = self.decision.as_ref().is_ok_and(|it| it.entered.route.upgrades);
         match response.status() {
             101 if upgrades => None,
             200..400 => None,
@@ -304,19 +342,21 @@ impl<'a> Exchange<'a> {
         if !means.is_trial {
             decision.arrive(body, means.now);
         }
-        let (route, upstream) = (decision.route, &*decision.course.branch.balancer.upstream);
+        let (route, upstream) =
+            (decision.entered.route, &*decision.course.branch.balancer.upstream);
         let draft = decision.rewritten(head, body)?;
         let node = decision.begin(head, body, means).ok_or(Problem::UpstreamGone)?;
         decision.method = draft.method.clone();
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
+        let client = decision.entered.caller.client;
         Ok(Attempt {
             scheme: upstream.scheme,
             node,
             host: upstream.host_for(node, host.unwrap_or(Cow::Borrowed(head.host()))),
             method,
             target,
-            edits: upward(head, own),
+            edits: upward(head, client, own),
             body,
             timeouts: decision.timeouts(),
             keepalive: &upstream.keepalive,
@@ -330,7 +370,8 @@ impl<'a> Exchange<'a> {
     pub(crate) fn response_edits(&mut self) -> Edits {
         let mut edits = Edits::default();
         if let Ok(decision) = &mut self.decision {
-            edits = std::mem::take(&mut decision.response);
+            edits = std::mem::take(&mut decision.entered.response);
+            edits.follow(std::mem::take(&mut decision.response));
             if let How::Issued { set_cookie } = &decision.picked.how {
                 edits.add.push((Cow::Borrowed("set-cookie"), set_cookie.clone()));
             }
@@ -372,10 +413,20 @@ impl<'a> Exchange<'a> {
 
     /// The answer that tells the client of a problem.
     pub fn refuse(&self, problem: Problem) -> Answer {
-        let own = self.own.as_ref().map(|(_, answer)| answer.clone());
-        let mut answer = own.unwrap_or_else(|| problem.answer());
-        answer.headers.extend(self.proof().filter_map(|(name, value)| Some((name.into(), value?))));
+        if let Some((answer, _)) = self.own_answer() {
+            return answer;
+        }
+        let mut answer = problem.answer();
+        if let Ok(decision) = &self.decision {
+            decision.entered.response.apply(&mut answer.headers);
+        }
+        self.prove(&mut answer);
         answer
+    }
+
+    /// Adds what proves who served.
+    fn prove(&self, answer: &mut Answer) {
+        answer.headers.extend(self.proof().filter_map(|(name, value)| Some((name.into(), value?))));
     }
 
     /// The headers that prove who served, unless they are switched off.
@@ -397,10 +448,10 @@ impl<'a> Exchange<'a> {
 }
 
 /// The changes to the headers of a request that goes up: what this hop changes, then what was rewritten.
-fn upward(head: &dyn Head, rewritten: Edits) -> Edits {
+fn upward(head: &dyn Head, client: Option<IpAddr>, rewritten: Edits) -> Edits {
     let mut edits = Edits::default();
     remove_nominated(head.header("connection").as_deref(), &mut edits);
-    forward(head, &mut edits);
+    forward(head, client, &mut edits);
     edits.follow(rewritten);
     edits
 }
@@ -425,41 +476,77 @@ fn is_event_stream(response: &impl ResponseHead) -> bool {
         && response.header("content-encoding").is_none()
 }
 
+impl Stop<'_> {
+    /// The same, after guards that change this in whatever is answered.
+    fn answered(self, response: Edits) -> Self {
+        match self {
+            Self::Answer(own) => Self::Answer(Own { response, ..own }),
+            Self::Problem(_) => self,
+        }
+    }
+}
+
+/// Which way a request goes.
+struct Way<'a> {
+    breakers: Vec<&'a ApiBreaker>,
+    draft: Draft<'a>,
+    rule: &'a Rule,
+    picked: Picked<'a>,
+    mirror: Option<&'a Mirror>,
+}
+
 impl<'a> Decision<'a> {
     fn make(
         snapshot: &'a Snapshot,
+        visit: &mut Visit<'a>,
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Result<Self, Stop<'a>>, NeedsBody> {
-        let mut draft = Draft::of(head);
-        let asked = Facts::new(head, &draft, body);
-        let found = snapshot.find(&asked, observer);
-        if asked.wants_body() {
-            return Err(NeedsBody);
+    ) -> Result<Result<Self, Stop<'a>>, Needs> {
+        if let Err(stop) = visit.enter(snapshot, head, means, body, observer)? {
+            return Ok(Err(stop));
         }
-        observer.searched(found.as_ref().map(|(number, _)| *number), &asked);
-        let found =
-            found.and_then(|(number, params)| Some((snapshot.routes().get(number)?, params)));
-        let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute.into())) };
-        let matched = route.matched(params);
+        let Some(entered) = visit.entered.take() else { return Ok(Err(Problem::NoRoute.into())) };
+        match Self::go_on(&entered, head, means, body, observer) {
+            Err(NeedsBody) => {
+                visit.entered = Some(entered);
+                Err(Needs::Body)
+            }
+            Ok(Err(stop)) => Ok(Err(stop.answered(entered.response))),
+            Ok(Ok(Way { breakers, draft, rule, picked, mirror })) => {
+                let course = Course::new(rule, picked.branch, &picked.how);
+                let (method, response) = (draft.method.clone(), Edits::default());
+                Ok(Ok(Self { entered, breakers, draft, picked, course, mirror, method, response }))
+            }
+        }
+    }
+
+    /// Which way a request goes that has passed the guards.
+    fn go_on(
+        entered: &Entered<'a>,
+        head: &'a dyn Head,
+        means: Means<'_>,
+        body: Body<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Result<Way<'a>, Stop<'a>>, NeedsBody> {
+        let (route, mut draft) = (entered.route, entered.draft.clone());
         let mut wants_body = false;
         for rewrite in &route.rewrites {
-            let facts = Facts::new(head, &draft, body).of_route(&matched);
+            let facts = entered.facts(head, &draft, body);
             let acts = rewrite.acts_on(&facts);
             wants_body |= facts.wants_body();
             if !acts {
                 continue;
             }
             let before = draft.clone();
-            let facts = Facts::new(head, &before, body).of_route(&matched);
+            let facts = entered.facts(head, &before, body);
             if let Err(problem) = rewrite.apply(&facts, &mut draft) {
                 return Ok(Err(problem.into()));
             }
             wants_body |= facts.wants_body();
         }
-        let facts = Facts::new(head, &draft, body).of_route(&matched);
+        let facts = entered.facts(head, &draft, body);
         let breakers = route.breakers.iter().filter(|breaker| breaker.acts_on(&facts));
         let breakers: Vec<&ApiBreaker> = breakers.collect();
         if wants_body || facts.wants_body() {
@@ -467,7 +554,8 @@ impl<'a> Decision<'a> {
         }
         if let Some(open) = breakers.iter().find(|breaker| breaker.is_open(means.now)) {
             let (problem, answer) = broken(open, &facts);
-            return Ok(Err(Stop::Answer(problem, route, answer)));
+            let (problem, response) = (Some(problem), Edits::default());
+            return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
         }
         let rule = route.split.rule(&facts, &mut |section, rule| {
             observer.rule_passed_over(section, rule, &facts);
@@ -482,11 +570,9 @@ impl<'a> Decision<'a> {
         let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());
         let removals = Override::removals(overrides, &facts);
         draft.edits.follow(removals);
-        let course = Course::new(rule, picked.branch, &picked.how);
         let mirror = rule.mirror.as_ref();
         let mirror = mirror.filter(|it| it.takes(&rule.branches, picked.branch, means));
-        let (method, response) = (draft.method.clone(), Edits::default());
-        Ok(Ok(Self { route, matched, breakers, draft, picked, course, mirror, method, response }))
+        Ok(Ok(Way { breakers, draft, rule, picked, mirror }))
     }
 
     /// Arrives at the branch, or at another one where that cannot be.
@@ -504,7 +590,7 @@ impl<'a> Decision<'a> {
 
     /// The node for an attempt, which has begun.
     fn begin(&mut self, head: &'a dyn Head, body: Body<'_>, means: Means<'_>) -> Option<&'a Node> {
-        let facts = Facts::new(head, &self.draft, body).of_route(&self.matched);
+        let facts = self.entered.facts(head, &self.draft, body);
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         self.course.begin(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })
@@ -512,18 +598,18 @@ impl<'a> Decision<'a> {
 
     /// Which route and branch serve the request.
     fn served(&self) -> (Arc<str>, Arc<str>) {
-        (Arc::clone(&self.route.id), Arc::clone(&self.course.branch.name))
+        (Arc::clone(&self.entered.route.id), Arc::clone(&self.course.branch.name))
     }
 
     /// How long an attempt may take: what the route says goes before what the upstream says.
     fn timeouts(&self) -> Timeouts {
         let upstream = &self.course.branch.balancer.upstream;
-        self.route.timeout.or(upstream.timeout).unwrap_or_default()
+        self.entered.route.timeout.or(upstream.timeout).unwrap_or_default()
     }
 
     /// The request as the branch sends it.
     fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
-        let facts = Facts::new(head, &self.draft, body).of_route(&self.matched);
+        let facts = self.entered.facts(head, &self.draft, body);
         let mut draft = self.draft.clone();
         self.course.branch.rewrite.apply(&facts, &mut draft)?;
         let mut response = Edits::default();

@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 pub use self::question::{CLIENT, Question};
 
 use self::notes::Notes;
-use crate::exchange::{Attempt, Exchange, Inquiry};
+use crate::exchange::{Attempt, Exchange, Inquiry, Observer, Visit};
 use crate::facts::Body;
+use crate::guard::Needs;
 use crate::head::{Edits, Head};
 use crate::problem::Problem;
+use crate::route::Nobody;
 use crate::snapshot::Snapshot;
 use crate::split::Means;
 
@@ -38,6 +40,12 @@ pub struct Explanation {
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_asked_more: usize,
+    /// The guards that it passes before it is split, in their order, and what they say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<Guarded>,
+    /// The consumer that was recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
     /// The number of the rule that decided in its plugin; nothing where the route's own upstream serves.
     pub rule: Option<usize>,
     /// The rules of the route that were asked before it and did not take the request; the first 100.
@@ -64,6 +72,16 @@ pub struct PassedRoute {
     pub route: String,
     /// Why it does not.
     pub why: String,
+}
+
+/// A guard that a request came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarded {
+    /// The name of the plugin.
+    pub plugin: String,
+    /// The status that it answers with; nothing if the request passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<u16>,
 }
 
 /// A rule that does not take the request.
@@ -183,17 +201,21 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
     let whole = Body::Whole(body);
     let is_long = body.len() > snapshot.body_max();
     // As on the road: a body is read where something asks for it, and not otherwise.
-    let is_asked_for = Exchange::decide(inquiry, means, Body::Unread).is_err();
+    let is_asked_for = decided(&mut Nobody, inquiry, means, Body::Unread).is_none();
     let known = if is_asked_for { whole } else { Body::Unread };
     let mut notes = Notes::new(snapshot);
-    let decided = match is_asked_for && is_long {
-        true => Ok(Exchange::failed(Some(snapshot), Problem::BodyTooLarge)),
-        false => Exchange::decide_before(&mut notes, inquiry, means, known),
+    let exchange = match is_asked_for && is_long {
+        true => Some(Exchange::failed(Some(snapshot), Problem::BodyTooLarge)),
+        false => decided(&mut notes, inquiry, means, known),
     };
-    let Ok(mut exchange) = decided else { unreachable!("a body that is known is not asked for") };
+    let mut exchange = exchange.expect("a body that is known is not asked for");
     let mut told = notes.into_told();
     let is_changed = exchange.changes_body();
     told.reads_body = is_asked_for || is_changed;
+    if let Some((answer, problem)) = exchange.own_answer() {
+        told.problem = problem.map(|problem| Refused::with(problem, answer.status));
+        return told;
+    }
     let attempt = match told.reads_body && is_long {
         true => Err(Problem::BodyTooLarge),
         false => exchange.attempt(head, if is_changed { whole } else { known }, means),
@@ -208,6 +230,23 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
     told
 }
 
+/// What is decided where nothing is done for it but imagined; nothing if the body has to be there.
+fn decided<'a>(
+    observer: &mut dyn Observer,
+    inquiry: Inquiry<'a>,
+    means: Means<'_>,
+    body: Body<'_>,
+) -> Option<Exchange<'a>> {
+    let mut visit = Visit::default();
+    loop {
+        match Exchange::decide_before(observer, &mut visit, inquiry, means, body) {
+            Ok(exchange) => return Some(exchange),
+            Err(Needs::Body) => return None,
+            Err(Needs::Effect(effect)) => visit.bring(effect.imagined()),
+        }
+    }
+}
+
 impl Explanation {
     fn of(snapshot: &Snapshot) -> Self {
         Self {
@@ -217,6 +256,8 @@ impl Explanation {
             passed_over_more: 0,
             not_asked: Vec::new(),
             not_asked_more: 0,
+            guards: Vec::new(),
+            consumer: None,
             rule: None,
             rules_passed_over: Vec::new(),
             rules_passed_over_more: 0,
@@ -269,8 +310,12 @@ impl Headers {
 
 impl Refused {
     fn of(problem: Problem) -> Self {
+        Self::with(problem, problem.status())
+    }
+
+    fn with(problem: Problem, status: u16) -> Self {
         let (error, title) = (problem.token().to_owned(), problem.title().to_owned());
-        Self { status: problem.status(), error, title }
+        Self { status, error, title }
     }
 }
 

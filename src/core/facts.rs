@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use serde_json::Value as Json;
@@ -75,6 +76,17 @@ pub(crate) struct Matched<'a> {
     pub(crate) params: Params<'a>,
 }
 
+/// Who calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Caller<'a> {
+    /// The address, where it is another than the head has.
+    pub(crate) client: Option<IpAddr>,
+    /// The name of the consumer.
+    pub(crate) consumer: Option<&'a str>,
+    /// The id of the group that the consumer is in.
+    pub(crate) group: Option<&'a str>,
+}
+
 /// All that a decision can ask about a request.
 pub struct Facts<'a> {
     /// The head as the client sent it.
@@ -84,8 +96,8 @@ pub struct Facts<'a> {
     body: Body<'a>,
     /// The route, once one is found.
     pub(crate) route: Option<&'a Matched<'a>>,
-    /// The name of the consumer, once it is known who calls.
-    pub(crate) consumer: Option<&'a str>,
+    /// Who calls, as far as that is known.
+    pub(crate) caller: Caller<'a>,
     wants_body: Cell<bool>,
     /// What was read of it so far.
     pub(crate) read: Read,
@@ -111,7 +123,8 @@ pub(crate) struct Read {
 impl<'a> Facts<'a> {
     pub(crate) fn new(head: &'a dyn Head, draft: &'a Draft<'a>, body: Body<'a>) -> Self {
         let (wants_body, read) = (Cell::new(false), Read::default());
-        Self { head, draft, body, route: None, consumer: None, wants_body, read }
+        let caller = Caller::default();
+        Self { head, draft, body, route: None, caller, wants_body, read }
     }
 
     /// The same facts, for a request that `route` took.
@@ -119,10 +132,14 @@ impl<'a> Facts<'a> {
         Self { route: Some(route), ..self }
     }
 
-    #[cfg(test)]
-    /// The same facts, for a request of this consumer.
-    pub(crate) fn of_consumer(self, name: &'a str) -> Self {
-        Self { consumer: Some(name), ..self }
+    /// The same facts, for a request of this caller.
+    pub(crate) fn of_caller(self, caller: Caller<'a>) -> Self {
+        Self { caller, ..self }
+    }
+
+    /// The address of the client: what a header said of it, where that was to be believed.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.caller.client.or_else(|| self.head.client())
     }
 
     /// The body, if it is known. Where it is not, what is decided now will have to be decided again
@@ -204,7 +221,6 @@ pub(crate) fn host_name(authority: &str) -> &str {
 #[cfg(test)]
 pub(crate) mod fake {
     use super::*;
-    use std::net::IpAddr;
 
     /// A head of these headers, by lower-case name, from this client.
     #[derive(Default)]

@@ -210,7 +210,7 @@ impl Override {
     }
 
     fn by_name<'a>(&self, name: Cow<'a, str>, facts: &Facts<'a>) -> Result<Cow<'a, str>, Denied> {
-        let client = facts.head.client();
+        let client = facts.client();
         if !client.is_some_and(|client| is_in(&self.networks, client)) {
             return Err(Denied::Address);
         }

@@ -108,6 +108,14 @@ impl Edits {
         self.remove.push(name);
     }
 
+    /// Makes the changes to the headers of an answer of our own.
+    pub(crate) fn apply(&self, headers: &mut Vec<(Cow<'static, str>, String)>) {
+        let Self { remove, set, add } = self;
+        let replaced = |name: &str| set.iter().any(|(own, _)| own == name);
+        headers.retain(|(name, _)| !replaced(name) && !remove.contains(name));
+        headers.extend(set.iter().chain(add).cloned());
+    }
+
     fn forget(&mut self, name: &str) {
         self.set.retain(|(own, _)| own != name);
         self.add.retain(|(own, _)| own != name);
@@ -163,10 +171,12 @@ const FORWARDED_MAX: usize = 5;
 
 /// Tells the upstream who asked, as APISIX does: `X-Real-IP`, `X-Forwarded-For` (extended),
 /// `X-Forwarded-Proto`, `-Host` and `-Port` (this hop's own values: the client's are not trusted).
-pub(crate) fn forward(head: &dyn Head, edits: &mut Edits) {
+///
+/// `client` is the address of the client, where another is known than the runtime vouches for.
+pub(crate) fn forward(head: &dyn Head, client: Option<IpAddr>, edits: &mut Edits) {
     edits.set.reserve(FORWARDED_MAX);
     let mut set = |name: &'static str, value: String| edits.set.push((Cow::Borrowed(name), value));
-    if let Some(address) = head.client() {
+    if let Some(address) = client.or_else(|| head.client()) {
         let client = address.to_canonical().to_string();
         let hop = match head.hop() {
             Some(hop) if hop != address => hop.to_canonical().to_string(),

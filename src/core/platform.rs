@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Caller;
+use crate::auth::Check;
 use crate::checkup::UpstreamHealth;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
+use crate::limit::{Grant, Toll};
 use crate::problem::{Failure, Problem};
 use crate::seal::Secret;
 use crate::snapshot::Snapshot;
@@ -91,6 +93,15 @@ pub trait Platform {
         head: &Self::Head,
         body: Self::Body,
     ) -> Result<Self::Response, Failure>;
+
+    /// What is at this URL, if it answers 200 and with little.
+    async fn fetch(&self, url: &str) -> Result<Vec<u8>, Failure>;
+
+    /// Whether a signature is right.
+    async fn verify(&self, check: &Check) -> bool;
+
+    /// Asks the store of shared limits.
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure>;
 
     /// Notes an answered request. Must not wait.
     fn record(&self, record: &Record<'_>);

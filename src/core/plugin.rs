@@ -2,6 +2,7 @@
 
 use crate::breaker;
 use crate::fault::{At, Report, did_you_mean};
+use crate::guard;
 use crate::kind::Kind;
 use crate::proxy_rewrite;
 use crate::split;
@@ -10,8 +11,18 @@ use crate::wire::Members;
 /// Who calls, by a key in the request; so far consumers can be given their keys, and nothing asks.
 pub(crate) const KEY_AUTH: &str = "key-auth";
 
-/// The plugins of this version, by APISIX's priority, the highest first.
-pub const PLUGINS: [&str; 4] = [KEY_AUTH, proxy_rewrite::PLUGIN, breaker::PLUGIN, split::PLUGIN];
+/// The plugins of this version, in the order in which they act.
+pub const PLUGINS: [&str; 9] = [
+    "real-ip",
+    "client-control",
+    "request-id",
+    "cors",
+    KEY_AUTH,
+    "ip-restriction",
+    proxy_rewrite::PLUGIN,
+    breaker::PLUGIN,
+    split::PLUGIN,
+];
 
 /// The plugins of APISIX 3.x, as far as this version has nothing of them.
 const OTHERS: &str = "\
@@ -19,15 +30,15 @@ const OTHERS: &str = "\
     ai-prompt-decorator ai-prompt-guard ai-prompt-template ai-proxy ai-proxy-multi ai-rag \
     ai-rate-limiting ai-request-rewrite attach-consumer-label authz-casbin authz-casdoor \
     authz-keycloak aws-lambda azure-functions basic-auth batch-requests body-transformer brotli \
-    cas-auth chaitin-waf clickhouse-logger client-control consumer-restriction cors csrf datadog \
+    cas-auth chaitin-waf clickhouse-logger consumer-restriction csrf datadog \
     degraphql dubbo-proxy echo elasticsearch-logger error-log-logger example-plugin \
     ext-plugin-post-req ext-plugin-post-resp ext-plugin-pre-req fault-injection file-logger \
     forward-auth gm google-cloud-logging grpc-transcode grpc-web gzip hmac-auth http-dubbo \
-    http-logger inspect ip-restriction jwe-decrypt jwt-auth kafka-logger kafka-proxy lago ldap-auth \
+    http-logger inspect jwe-decrypt jwt-auth kafka-logger kafka-proxy lago ldap-auth \
     limit-conn limit-count limit-req log-rotate loggly loki-logger mcp-bridge mocking multi-auth \
     node-status ocsp-stapling opa openfunction openid-connect opentelemetry openwhisk prometheus \
-    proxy-cache proxy-control proxy-mirror public-api real-ip redirect \
-    referer-restriction request-id request-validation response-rewrite rocketmq-logger saml-auth \
+    proxy-cache proxy-control proxy-mirror public-api redirect \
+    referer-restriction request-validation response-rewrite rocketmq-logger saml-auth \
     server-info serverless-post-function serverless-pre-function skywalking skywalking-logger \
     sls-logger splunk-hec-logging syslog tcp-logger tencent-cloud-cls traffic-label ua-restriction \
     udp-logger uri-blocker wolf-rbac workflow zipkin";
@@ -47,7 +58,13 @@ fn misplaced(name: &str, holder: Kind) -> Option<String> {
     let has_traffic =
         matches!(holder, Kind::Route | Kind::Service | Kind::PluginConfig | Kind::GlobalRule);
     let takes_keys = matches!(holder, Kind::Consumer | Kind::Credential);
+    let is_consumer = matches!(holder, Kind::Consumer | Kind::ConsumerGroup);
     match name {
+        name if guard::GUARDS.contains(&name) && has_traffic => None,
+        name if guard::is_of_consumers(name) && is_consumer => None,
+        name if guard::GUARDS.contains(&name) => {
+            Some(format!("not supported in a {}", holder.singular()))
+        }
         proxy_rewrite::PLUGIN | breaker::PLUGIN | split::PLUGIN if has_traffic => None,
         proxy_rewrite::PLUGIN | breaker::PLUGIN | split::PLUGIN => {
             Some(format!("not supported in a {} yet", holder.singular()))
@@ -78,6 +95,15 @@ pub(crate) fn check_metadata_id(name: &str, at: At<'_>, report: &mut Report) {
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "its schema is what counts")]
 pub(crate) struct TrafficPlugins {
+    #[schemars(rename = "real-ip")]
+    real_ip: Option<guard::RealIpWire>,
+    #[schemars(rename = "client-control")]
+    client_control: Option<guard::ClientControlWire>,
+    #[schemars(rename = "request-id")]
+    request_id: Option<guard::RequestIdWire>,
+    cors: Option<guard::CorsWire>,
+    #[schemars(rename = "ip-restriction")]
+    ip_restriction: Option<guard::IpRestrictionWire>,
     #[schemars(rename = "proxy-rewrite")]
     proxy_rewrite: Option<proxy_rewrite::ProxyRewriteWire>,
     #[schemars(rename = "api-breaker")]

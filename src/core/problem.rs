@@ -62,14 +62,22 @@ pub enum Problem {
     BadRequest,
     /// The plugin `api-breaker` of the route lets nothing through.
     CircuitOpen,
+    /// A guard does not let the request pass, whoever calls.
+    Forbidden,
     /// The head of the request is larger than it may be, in bytes or in headers.
     HeadTooLarge,
+    /// So many requests have passed that this one may not.
+    Limited,
+    /// What a limit has counted could not be asked for.
+    LimitUnknown,
     /// The method is for proxies that Splitway is none of (CONNECT).
     MethodNotAllowed,
     /// There is no configuration to decide by.
     NoConfiguration,
     /// No route takes the request.
     NoRoute,
+    /// Nobody knows who calls, and that has to be known.
+    Unauthorized,
     /// The body of the request comes in a transfer coding that cannot be forwarded (RFC 9112,
     /// section 6.1).
     UnknownTransferCoding,
@@ -102,10 +110,14 @@ impl Problem {
         match self {
             Self::BadRequest | Self::BodyNotJson | Self::Upstream(Failure::HttpRequestError) => 400,
             Self::BodyEncoded => 415,
+            Self::Forbidden => 403,
+            Self::LimitUnknown => 500,
+            Self::Unauthorized => 401,
             Self::BodyTooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::HeadTooLarge => 431,
             Self::CircuitOpen
+            | Self::Limited
             | Self::NoConfiguration
             | Self::NoUpstream
             | Self::Overloaded
@@ -136,7 +148,10 @@ impl Problem {
                 "proxy_configuration_error"
             }
             Self::NoRoute => "destination_not_found",
-            Self::Overloaded => "http_request_denied",
+            Self::Forbidden | Self::Limited | Self::Overloaded | Self::Unauthorized => {
+                "http_request_denied"
+            }
+            Self::LimitUnknown => "proxy_internal_error",
             Self::Upstream(failure) => failure.token(),
         }
     }
@@ -149,7 +164,11 @@ impl Problem {
             Self::BodyNotJson => "The body of the request is no JSON object",
             Self::BodyTooLarge => "The body of the request is longer than this route can look at",
             Self::CircuitOpen => "The circuit breaker of this route is open",
+            Self::Forbidden => "This request is not let through",
             Self::HeadTooLarge => "The head of the request is too large",
+            Self::Limited => "Too many requests",
+            Self::LimitUnknown => "How many requests may pass could not be found out",
+            Self::Unauthorized => "Who calls could not be found out",
             Self::MethodNotAllowed => "This method is not for here",
             Self::NoConfiguration => "No configuration is loaded",
             Self::NoUpstream => "No rule of this route takes this request",
@@ -174,12 +193,16 @@ impl Problem {
             | Self::BodyNotJson
             | Self::BodyTooLarge
             | Self::CircuitOpen
+            | Self::Forbidden
             | Self::HeadTooLarge
+            | Self::Limited
+            | Self::LimitUnknown
             | Self::MethodNotAllowed
             | Self::NoConfiguration
             | Self::NoUpstream
             | Self::Overloaded
             | Self::RequestTimeout
+            | Self::Unauthorized
             | Self::UnknownTransferCoding
             | Self::Upstream(_)
             | Self::UpstreamGone

@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::exchange::{Exchange, Inquiry, Relay, Shadow};
-use crate::facts::{Body, NeedsBody};
+use crate::exchange::{Exchange, Inquiry, Relay, Shadow, Visit};
+use crate::facts::Body;
+use crate::guard::{Effect, Found, Needs};
 use crate::head::ResponseHead;
 use crate::opening::{OPENING_MAX, Opening, Verdict};
 use crate::platform::{Platform, Unread};
@@ -25,8 +26,8 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 pub enum Reply<R> {
     /// The upstream's response, and what is to be done to it.
     Relay(R, Relay),
-    /// An answer of our own, and why.
-    Refuse(Answer, Problem),
+    /// An answer of our own, and what is wrong, unless nothing is.
+    Own(Answer, Option<Problem>),
 }
 
 /// What there is to do for a request.
@@ -52,16 +53,19 @@ pub async fn serve<P: Platform>(
         Ok(exchange) => exchange,
         Err(problem) => Exchange::failed(snapshot, problem),
     };
-    let reply = match walk(platform, &mut exchange, head, &mut upload).await {
-        Ok(response) => {
-            let relay = exchange.relay(&response);
-            Reply::Relay(response, relay)
-        }
-        Err(problem) => Reply::Refuse(exchange.refuse(problem), problem),
+    let reply = match exchange.own_answer() {
+        Some((answer, problem)) => Reply::Own(answer, problem),
+        None => match walk(platform, &mut exchange, head, &mut upload).await {
+            Ok(response) => {
+                let relay = exchange.relay(&response);
+                Reply::Relay(response, relay)
+            }
+            Err(problem) => Reply::Own(exchange.refuse(problem), Some(problem)),
+        },
     };
     let (status, problem) = match &reply {
         Reply::Relay(response, _) => (response.status(), None),
-        Reply::Refuse(answer, problem) => (answer.status, Some(problem.token())),
+        Reply::Own(answer, problem) => (answer.status, problem.map(Problem::token)),
     };
     let duration = platform.now().since(at);
     platform.record(&Record {
@@ -176,31 +180,55 @@ impl<B> Upload<B> {
     }
 }
 
-/// The exchange that the configuration decides on, with the body where it asks for it.
+/// How long a request waits for what a guard asks the runtime to do.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The exchange that the configuration decides on, with the body and whatever else it asks for.
 async fn decide<'a, P: Platform>(
     platform: &P,
     snapshot: Option<&'a Snapshot>,
     head: &'a P::Head,
     upload: &mut Upload<P::Body>,
 ) -> Result<Exchange<'a>, Problem> {
-    if let Ok(exchange) = decide_now(platform, snapshot, head, upload.known()) {
-        return Ok(exchange);
+    let mut visit = Visit::default();
+    loop {
+        let needs = match decide_now(platform, &mut visit, snapshot, head, upload.known()) {
+            Ok(exchange) => return Ok(exchange),
+            Err(needs) => needs,
+        };
+        match needs {
+            Needs::Body => upload.read(platform, snapshot.map_or(0, Snapshot::body_max)).await?,
+            Needs::Effect(effect) => visit.bring(perform(platform, &effect).await),
+        }
     }
-    upload.read(platform, snapshot.map_or(0, Snapshot::body_max)).await?;
-    let Ok(exchange) = decide_now(platform, snapshot, head, upload.known()) else {
-        unreachable!("a body that was read is not asked for again")
-    };
-    Ok(exchange)
 }
 
 fn decide_now<'a, P: Platform>(
     platform: &P,
+    visit: &mut Visit<'a>,
     snapshot: Option<&'a Snapshot>,
     head: &'a P::Head,
     body: Body<'_>,
-) -> Result<Exchange<'a>, NeedsBody> {
+) -> Result<Exchange<'a>, Needs> {
     let chance = || platform.draw();
-    Exchange::decide(Inquiry { snapshot, head }, means(platform, &chance), body)
+    Exchange::decide(visit, Inquiry { snapshot, head }, means(platform, &chance), body)
+}
+
+/// Does what a guard asks for.
+async fn perform<P: Platform>(platform: &P, effect: &Effect) -> Found {
+    const LATE: Failure = Failure::HttpResponseTimeout;
+    let deadline = platform.sleep(EFFECT_TIMEOUT);
+    match effect {
+        Effect::Fetch(url) => {
+            Found::Fetched(within(platform.fetch(url), deadline).await.unwrap_or(Err(LATE)))
+        }
+        Effect::Verify(check) => {
+            Found::Verified(within(platform.verify(check), deadline).await.unwrap_or(false))
+        }
+        Effect::Toll(toll) => {
+            Found::Granted(within(platform.toll(toll), deadline).await.unwrap_or(Err(LATE)))
+        }
+    }
 }
 
 /// What is decided from now.
@@ -216,6 +244,9 @@ async fn walk<'a, P: Platform>(
     upload: &mut Upload<P::Body>,
 ) -> Result<P::Response, Problem> {
     let chance = || platform.draw();
+    if !exchange.pause().is_zero() {
+        platform.sleep(exchange.pause()).await;
+    }
     let replay_max = exchange.replay_max();
     if let Some(max) = replay_max {
         upload.keep(platform, head, max).await?;

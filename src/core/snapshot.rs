@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::auth::{Consumers, Known};
 use crate::balance::{Timeouts, Upstream};
 use crate::breaker::ApiBreaker;
 use crate::catalog::{self, Catalog, Inherited, Plugin, collect, id_of, positional_id};
@@ -16,9 +17,11 @@ use crate::consumer::{self, Keys};
 use crate::deeds::Deeds;
 use crate::facts::{Facts, Matched, Params};
 use crate::fault::{At, Report};
+use crate::guard::{Guard, Guards};
 use crate::id::Id;
 use crate::json;
 use crate::kind::Kind;
+use crate::limit::Counters;
 use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
 use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
@@ -66,6 +69,10 @@ pub struct Snapshot {
     settings: Settings,
     /// Those that have an id.
     upstreams: BTreeMap<Id, Arc<Upstream>>,
+    consumers: Consumers,
+    /// The guards that consumers have of their own, by their numbers.
+    of_consumers: Vec<Box<[Guard]>>,
+    counters: Arc<Counters>,
     routes: Vec<Route>,
     router: Router,
     unreached: Vec<Unreached>,
@@ -78,6 +85,8 @@ pub(crate) struct Route {
     name: Option<Box<str>>,
     /// Id and name.
     service: Option<(Box<str>, Option<Box<str>>)>,
+    /// What its requests pass before anything else is done with them.
+    pub(crate) guards: Guards,
     /// What is changed in its requests before they are split.
     pub(crate) rewrites: Box<[Arc<ProxyRewrite>]>,
     /// What may answer them in place of an upstream, in the order in which it is asked, and counts what
@@ -124,6 +133,7 @@ impl Snapshot {
             (&mut route.split, before.map(|earlier| &earlier.split))
         });
         split::follow(splits, earlier.routes.iter().map(|route| &route.split));
+        self.counters = Arc::clone(&earlier.counters);
         self
     }
 
@@ -140,6 +150,22 @@ impl Snapshot {
     /// How many routes are enabled.
     pub fn routes_count(&self) -> usize {
         self.routes.len()
+    }
+
+    /// Who may call.
+    pub(crate) fn consumers(&self) -> &Consumers {
+        &self.consumers
+    }
+
+    /// The guards that a consumer has of its own.
+    pub(crate) fn guards_of(&self, known: Option<Known<'_>>) -> &[Guard] {
+        let own = known.and_then(|known| self.of_consumers.get(known.number));
+        own.map(|guards| &**guards).unwrap_or_default()
+    }
+
+    /// What limits have counted.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Whether responses say which route, branch and revision served them.
@@ -238,7 +264,7 @@ pub fn compile(
     let faults_before = report.faults.len();
     let settings = compile_settings(resources.settings, report);
     let catalog = Catalog::compile(resources, phase, report);
-    consumer::check_all(resources, catalog.dangling, report);
+    let (consumers, of_consumers) = consumer::compile_all(resources, catalog.dangling, report);
     collect(resources, Kind::PluginMetadata, report, |value, at, report| {
         if value.get("id").is_none() {
             report.fault(at, "`id` is missing, the name of a plugin");
@@ -255,7 +281,19 @@ pub fn compile(
     let published = resources.published.clone();
     let revision = published.as_ref().map_or(revision, |it| Revision::of_ledger(it.revision));
     let upstreams = catalog.into_upstreams();
-    Some(Snapshot { revision, published, settings, upstreams, routes, router, unreached })
+    let counters = Arc::default();
+    Some(Snapshot {
+        revision,
+        published,
+        settings,
+        upstreams,
+        consumers,
+        of_consumers,
+        counters,
+        routes,
+        router,
+        unreached,
+    })
 }
 
 /// Checks one resource by itself. The other resources that it names are not looked for.
@@ -387,7 +425,7 @@ fn compile_route(
         let methods = &conditions.methods;
         let scope = Scope { salt: &salt, methods, ..catalog.scope(own.as_ref()) };
         let (global, plugins) = (&catalog.global, wire.plugins.as_ref());
-        let (rewrites, breakers, split) =
+        let (guards, rewrites, breakers, split) =
             compile_plugins(plugins, &inherited, global, scope, at, report)?;
         // A resource by itself may have its id elsewhere.
         if wire.id.is_none() && router.is_some() && split.depends_on_id(&salt) {
@@ -399,13 +437,13 @@ fn compile_route(
         let id = id.as_str().into();
         is_enabled.then_some((
             conditions,
-            Route { id, name, service, rewrites, breakers, split, timeout, upgrades },
+            Route { id, name, service, guards, rewrites, breakers, split, timeout, upgrades },
         ))
     })
 }
 
 /// What the plugins of a route make of it.
-type Compiled = (Box<[Arc<ProxyRewrite>]>, Box<[ApiBreaker]>, Split);
+type Compiled = (Guards, Box<[Arc<ProxyRewrite>]>, Box<[ApiBreaker]>, Split);
 
 /// What is done to the requests of a route, by its own plugins, those it inherits and the global ones.
 fn compile_plugins(
@@ -430,14 +468,15 @@ fn compile_plugins(
     for plugin in global {
         plugin.act(&mut of_all, scope, at, report);
     }
-    let deeds = deeds.after(of_all);
+    let (guards, deeds) = deeds.after(of_all);
     if report.faults.len() > faults_before || inherited.is_faulty {
         return None;
     }
     if inherited.is_gone {
         // Nobody knows what else the route would have had from there, so that nothing goes anywhere.
         let nowhere = Split::new(Vec::new(), Some(Upstream::gone()), scope.phase);
-        return nowhere.ok().map(|split| (Box::default(), Box::default(), split));
+        let (rewrites, breakers) = Default::default();
+        return nowhere.ok().map(|split| (Guards::default(), rewrites, breakers, split));
     }
     if deeds.sections.is_empty() && scope.own.is_none() {
         report.fault(at, "the route has neither `upstream`, `upstream_id` nor a split");
@@ -453,7 +492,7 @@ fn compile_plugins(
     };
     let split = Split::new(deeds.sections, own, scope.phase).ok()?;
     let breakers = deeds.breakers.iter().map(ApiBreaker::for_route).collect();
-    Some((deeds.rewrites.into(), breakers, split))
+    Some((guards, deeds.rewrites.into(), breakers, split))
 }
 
 #[cfg(test)]

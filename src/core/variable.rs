@@ -55,6 +55,7 @@ pub(crate) enum Plain {
     Asn,
     Colo,
     Consumer,
+    ConsumerGroup,
     Country,
     GraphqlFields,
     GraphqlName,
@@ -116,14 +117,14 @@ impl Variable {
 
 impl Plain {
     fn value<'a>(self, facts: &Facts<'a>) -> Option<Value<'a>> {
-        let Facts { head, draft, route, .. } = *facts;
+        let Facts { head, draft, route, caller, .. } = *facts;
         let text = match self {
             Self::Args => Cow::Borrowed(draft.query.as_deref()?),
             Self::Asn => head.place(Place::Asn)?,
             Self::Colo => head.place(Place::Colo)?,
             Self::Country => head.place(Place::Country)?,
-            // Nobody is identified yet.
-            Self::Consumer => return None,
+            Self::Consumer => Cow::Borrowed(caller.consumer?),
+            Self::ConsumerGroup => Cow::Borrowed(caller.group?),
             Self::GraphqlFields => return graphql::asked(facts, graphql::Asked::Fields),
             Self::GraphqlName => return graphql::asked(facts, graphql::Asked::Name),
             Self::GraphqlOperation => return graphql::asked(facts, graphql::Asked::Operation),
@@ -136,7 +137,7 @@ impl Plain {
             }
             Self::Method => Cow::Borrowed(&*draft.method),
             Self::RealRequestUri => target(Cow::Borrowed(head.path()), head.query()),
-            Self::RemoteAddr => Cow::Owned(head.client()?.to_canonical().to_string()),
+            Self::RemoteAddr => Cow::Owned(facts.client()?.to_canonical().to_string()),
             Self::RequestUri => {
                 let query = head.query().filter(|query| !query.is_empty());
                 target(text(match_path(head.path())), query)

@@ -1,7 +1,7 @@
 //! What a request costs, case by case: each a closure, so that a clock and callgrind run the same.
 
 use serde_json::{Value, json};
-use splitway_core::exchange::{Exchange, Inquiry};
+use splitway_core::exchange::{Exchange, Inquiry, Visit};
 use splitway_core::explain::explain;
 use splitway_core::facts::Body;
 use splitway_core::head::Head;
@@ -35,7 +35,7 @@ pub(crate) fn each(visit: &mut Visit<'_>) {
 /// Decides on a request that nobody needs the body of.
 pub(crate) fn exchange<'a>(snapshot: &'a Snapshot, head: &'a dyn Head) -> Exchange<'a> {
     let inquiry = Inquiry { snapshot: Some(snapshot), head };
-    let decided = Exchange::decide(inquiry, Means::NONE, Body::Unread);
+    let decided = Exchange::decide(&mut Visit::default(), inquiry, Means::NONE, Body::Unread);
     decided.unwrap_or_else(|_| panic!("nothing here looks at a body"))
 }
 

@@ -6,6 +6,7 @@
 mod agreement;
 mod consumers;
 mod inheritance;
+mod readme;
 mod differences;
 mod schema;
 mod splits;

@@ -44,7 +44,18 @@ fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
         json!({"type": "string", "minLength": 1, "maxLength": 4096})
     );
     assert!(route["properties"].get("script").is_none(), "what is refused is not there");
-    assert_eq!(schema::PLUGINS, ["key-auth", "proxy-rewrite", "api-breaker", "traffic-split"]);
+    let plugins = [
+        "real-ip",
+        "client-control",
+        "request-id",
+        "cors",
+        "key-auth",
+        "ip-restriction",
+        "proxy-rewrite",
+        "api-breaker",
+        "traffic-split",
+    ];
+    assert_eq!(schema::PLUGINS, plugins);
     assert!(parsed(schema::of_plugin("traffic-split", None))["properties"]["rules"].is_object());
     assert!(parsed(schema::of_plugin("key-auth", Some("consumer")))["required"].is_array());
     for name in ["", "rout", "routes", "plugins/traffic-split", "plugins/key-auth/consumer"] {

@@ -20,7 +20,7 @@ mod requests;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use splitway_core::exchange::{Attempt, Exchange, Inquiry};
+use splitway_core::exchange::{Attempt, Exchange, Inquiry, Visit};
 use splitway_core::explain::{By, explain};
 use splitway_core::facts::Body;
 use splitway_core::fault::Report;
@@ -79,9 +79,10 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance, seen: &mut Seen) {
             (exchange.route().map(str::to_owned), exchange.branch().map(str::to_owned))
         };
 
-        let unread = Exchange::decide(inquiry, trial, Body::Unread).ok();
+        let unread = Exchange::decide(&mut Visit::default(), inquiry, trial, Body::Unread).ok();
         let explained = explain(snapshot, &head, means, &head.body);
-        let mut exchange = Exchange::decide(inquiry, means, body).expect("there is the body");
+        let mut exchange = Exchange::decide(&mut Visit::default(), inquiry, means, body)
+            .expect("there is the body");
         let (route, branch) = told(&exchange);
         let is_read = unread.is_none() || exchange.changes_body();
         if is_read && head.body.len() > exchange.body_max() {

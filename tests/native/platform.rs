@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use splitway_core::auth::Check;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head, normalise_target};
+use splitway_core::limit::{Grant, Toll};
 use splitway_core::node::Scheme;
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
@@ -226,6 +228,18 @@ impl Platform for Memory<'_> {
         Some(bytes)
     }
 
+    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
+        Err(Failure::DestinationUnavailable)
+    }
+
+    async fn verify(&self, _check: &Check) -> bool {
+        false
+    }
+
+    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
+        Err(Failure::DestinationUnavailable)
+    }
+
     fn record(&self, record: &Record<'_>) {
         self.records.lock().unwrap().push(Noted {
             route: record.route.map(str::to_owned),
@@ -303,7 +317,7 @@ pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
     }
     let mut answer = match served.reply {
         Served::Relay(response, relay) => memory.clock.run(response.relay(&memory.clock, relay)),
-        Served::Refuse(own, _) => {
+        Served::Own(own, _) => {
             let mut headers = Headers::default();
             own.headers.iter().for_each(|(name, value)| headers.push(name.as_bytes(), value));
             headers.push("content-length", own.body.len().to_string());

@@ -8,8 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use splitway_core::auth::Check;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead};
+use splitway_core::limit::{Grant, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
@@ -246,6 +248,18 @@ impl Platform for Effects {
             "" => Ok(None),
             first => Ok(Some(first.as_bytes().to_vec())),
         }
+    }
+
+    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
+        Err(Failure::DestinationUnavailable)
+    }
+
+    async fn verify(&self, _check: &Check) -> bool {
+        false
+    }
+
+    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
+        Err(Failure::DestinationUnavailable)
     }
 
     fn record(&self, record: &Record<'_>) {

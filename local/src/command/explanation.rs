@@ -34,6 +34,17 @@ pub(crate) fn tell(out: &mut impl Write, told: &Explanation) -> io::Result<()> {
     let shown = told.not_asked.get(..NOT_ASKED_MAX).unwrap_or(&told.not_asked);
     let more = told.not_asked.len() - shown.len() + told.not_asked_more;
     reasons(out, "  not asked", &pairs(shown), more)?;
+    let mut label = "guards";
+    for guard in &told.guards {
+        match guard.answers {
+            None => line(out, label, GOOD, &guard.plugin)?,
+            Some(status) => line(out, label, BAD, &format!("{} answers {status}", guard.plugin))?,
+        }
+        label = "";
+    }
+    if let Some(consumer) = &told.consumer {
+        line(out, "consumer", GOOD, consumer)?;
+    }
     if let Some(rule) = told.rule {
         line(out, "rule", GOOD, &rule.to_string())?;
     } else if !told.rules_passed_over.is_empty() {

@@ -71,11 +71,11 @@ impl Place {
                 Value::Json(_) => None,
             },
             Self::Body(pointer) => in_body(facts.body()?, pointer).map(Cow::Owned),
-            Self::Consumer => facts.consumer.map(Cow::Borrowed),
+            Self::Consumer => facts.caller.consumer.map(Cow::Borrowed),
             Self::Cookie(name) => facts.cookie(name),
             Self::Header(name) => facts.header(name),
             // Of IPv6 the network: the rest changes under one and the same client, who could choose it.
-            Self::Ip => facts.head.client().map(|client| Cow::Owned(household(client).to_string())),
+            Self::Ip => facts.client().map(|client| Cow::Owned(household(client).to_string())),
         }
     }
 }

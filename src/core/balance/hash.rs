@@ -99,11 +99,11 @@ impl HashKey {
     pub(super) fn of<'f>(&'f self, facts: &Facts<'f>) -> Cow<'f, str> {
         let key = match self {
             Self::Variable(variable) => variable.value(facts).and_then(text_of),
-            Self::Consumer => facts.consumer.map(Cow::Borrowed),
+            Self::Consumer => facts.caller.consumer.map(Cow::Borrowed),
             Self::Combination(template) => template.fill_if_any(facts).map(Cow::Owned),
         };
         key.unwrap_or_else(|| {
-            let client = facts.head.client();
+            let client = facts.client();
             Cow::Owned(client.map(|it| it.to_canonical().to_string()).unwrap_or_default())
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Attempt, Decision, upward};
 use crate::balance::{Ask, InFlight, Timeouts, Tried, Upstream};
-use crate::facts::{Body, Draft, Facts};
+use crate::facts::{Body, Draft};
 use crate::head::{Edits, Head};
 use crate::node::Node;
 use crate::split::{Means, Permit};
@@ -88,7 +88,7 @@ impl<'a> Decision<'a> {
             return None;
         }
         let permit = mirror.permit()?;
-        let facts = Facts::new(head, &self.draft, Body::Whole(body)).of_route(&self.matched);
+        let facts = self.entered.facts(head, &self.draft, Body::Whole(body));
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         let balancer = &branch.balancer;
@@ -107,9 +107,9 @@ impl<'a> Decision<'a> {
             longest: Duration::MAX,
             method: method.into_owned(),
             target,
-            edits: upward(head, own),
+            edits: upward(head, self.entered.caller.client, own),
             body: changed.unwrap_or_else(|| body.to_vec()),
-            route: Arc::clone(&self.route.id),
+            route: Arc::clone(&self.entered.route.id),
             branch: Arc::clone(&branch.name),
             revision: None,
             original,

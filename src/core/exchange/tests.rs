@@ -33,7 +33,8 @@ fn nothing_is_allocated_for_a_request_that_goes_by_turns_and_has_its_path_replac
     for _ in 0..20 {
         let allocations = allocation_counter::measure(|| {
             let inquiry = Inquiry { snapshot: Some(&snapshot), head: &head };
-            let decided = Exchange::decide(inquiry, Means::NONE, Body::Unread);
+            let decided =
+                Exchange::decide(&mut Visit::default(), inquiry, Means::NONE, Body::Unread);
             let mut exchange = decided.unwrap_or_else(|_| panic!("nothing looks at a body"));
             assert_eq!(exchange.route(), Some("r150"));
             let draft = exchange.rewritten(&head, Body::Unread).unwrap();
@@ -55,7 +56,7 @@ fn document(route: &Value) -> Snapshot {
 
 fn decided<'a>(snapshot: &'a Snapshot, head: &'a Fake) -> Exchange<'a> {
     let inquiry = Inquiry { snapshot: Some(snapshot), head };
-    let decided = Exchange::decide(inquiry, Means::NONE, Body::Unread);
+    let decided = Exchange::decide(&mut Visit::default(), inquiry, Means::NONE, Body::Unread);
     decided.unwrap_or_else(|_| panic!("nothing looks at a body"))
 }
 

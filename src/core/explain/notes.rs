@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{By, Explanation, PassedRoute, PassedRule, Pick, Share};
+use super::{By, Explanation, Guarded, PassedRoute, PassedRule, Pick, Share};
 use crate::exchange::Observer;
 use crate::facts::Facts;
+use crate::guard::{Guard, Verdict};
 use crate::route::{Conditions, Passed, Refusal, Witness};
 use crate::snapshot::Snapshot;
 use crate::split::{Branch, How, Picked, Rule, Section};
@@ -89,6 +90,20 @@ impl Observer for Notes<'_> {
         self.tell_not_asked(taken, facts);
     }
 
+    fn guarded(&mut self, guard: &Guard, verdict: &Verdict<'_>) {
+        let answers = match verdict {
+            Verdict::Passes(passage) => {
+                let name = passage.known.map(|known| known.name.to_owned());
+                self.told.consumer = name.or(self.told.consumer.take());
+                None
+            }
+            Verdict::Answers(answer, _) => Some(answer.status),
+            // It will be asked again.
+            Verdict::Needs(_) => return,
+        };
+        self.told.guards.push(Guarded { plugin: guard.name().to_owned(), answers });
+    }
+
     fn rule_passed_over(&mut self, section: &Section, rule: &Rule, facts: &Facts<'_>) {
         // The route's own upstream takes whatever comes to it.
         let Some(number) = rule.number else { return };
@@ -143,7 +158,7 @@ fn why_passed(passed: Passed, conditions: &Conditions, facts: &Facts<'_>) -> Str
         Passed::Method => listed("its method is", "its methods are", &conditions.methods),
         Passed::Host => listed("its host is", "its hosts are", &conditions.hosts),
         Passed::Address => {
-            let client = facts.head.client();
+            let client = facts.client();
             let client = client.map_or_else(String::new, |client| format!(" {client}"));
             let networks: Vec<String> =
                 conditions.addresses.iter().map(ToString::to_string).collect();

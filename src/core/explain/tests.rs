@@ -197,7 +197,9 @@ fn a_turn_is_told_and_not_taken() {
         let Pick { branch, by, point, .. } = pick();
         assert_eq!((by, point), (By::Turn, Some(format!("step {} of 4", step % 4))));
         let inquiry = Inquiry { snapshot: Some(&snapshot), head };
-        let mut exchange = Exchange::decide(inquiry, Means::NONE, Body::Whole(body)).expect("sent");
+        let mut exchange =
+            Exchange::decide(&mut Visit::default(), inquiry, Means::NONE, Body::Whole(body))
+                .expect("sent");
         assert_eq!(exchange.branch(), Some(&*branch));
         drop(exchange.attempt(head, Body::Unread, Means::NONE));
         picked.push(branch);

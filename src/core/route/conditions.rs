@@ -69,7 +69,7 @@ impl Conditions {
     /// The first condition beside path and method that a request fails; `asks_host` if its host was
     /// not looked at before.
     pub(super) fn failed(&self, asks_host: bool, facts: &Facts<'_>) -> Option<Passed> {
-        if !address::is_among(&self.addresses, facts.head.client()) {
+        if !address::is_among(&self.addresses, facts.client()) {
             return Some(Passed::Address);
         }
         if asks_host && !self.has_host(RouterKind::Uri, facts) {

@@ -9,7 +9,7 @@ const PLAIN: [(&str, Plain); 27] = [
     ("cf_asn", Plain::Asn),
     ("cf_colo", Plain::Colo),
     ("cf_country", Plain::Country),
-    ("consumer_group_id", Plain::Consumer),
+    ("consumer_group_id", Plain::ConsumerGroup),
     ("consumer_name", Plain::Consumer),
     ("document_uri", Plain::Uri),
     ("graphql_name", Plain::GraphqlName),

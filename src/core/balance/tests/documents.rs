@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Asked, Body, Keepalive, Method, Timeouts, Tls, compile, sound, told};
+use crate::facts::Caller;
 use crate::node::Node;
 
 /// An upstream of one node with these members beside.
@@ -112,7 +113,9 @@ fn a_request_without_the_key_is_hashed_by_the_address_of_its_client() {
     let members = json!({"type": "chash", "hash_on": "consumer"});
     let upstream = sound(&with(&members));
     let Method::Chash { key: by, .. } = &upstream.method else { panic!("{members}") };
-    let named = asked.with(Body::Unread, |facts| by.of(&facts.of_consumer("jack")).into_owned());
+    let named = asked.with(Body::Unread, |facts| {
+        by.of(&facts.of_caller(Caller { consumer: Some("jack"), ..Caller::default() })).into_owned()
+    });
     assert_eq!(named, "jack");
     assert_eq!(key(&members, &Asked::default()), "", "nobody knows who asks");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use super::{Balancer, Tried, balancer, pick_for};
-use crate::exchange::{Exchange, Inquiry};
+use crate::exchange::{Exchange, Inquiry, Visit};
 use crate::facts::Body;
 use crate::facts::fake::Asked;
 use crate::fault::Report;
@@ -59,7 +59,8 @@ fn requests_go_to_the_nodes_that_apisix_sends_them_to() {
             let mut counts = BTreeMap::new();
             for _ in 0..step["repeat"].as_u64().unwrap_or(1) {
                 let inquiry = Inquiry { snapshot: Some(&snapshot), head: &head };
-                let decided = Exchange::decide(inquiry, Means::NONE, Body::Unread);
+                let decided =
+                    Exchange::decide(&mut Visit::default(), inquiry, Means::NONE, Body::Unread);
                 let mut exchange = decided.unwrap_or_else(|_| panic!("nothing asks for a body"));
                 let attempt = exchange.attempt(&head, Body::Unread, Means::NONE).expect("a node");
                 let node = format!("{}:{}", attempt.node.host(), attempt.node.port());

@@ -44,7 +44,7 @@ fn snapshot(weights: &[u32], sticky: Option<Value>, breaker: Value) -> Snapshot 
 fn decide<'a>(snapshot: &'a Snapshot, head: &'a Fake, now: u64) -> Exchange<'a> {
     let means = Means { now: Timestamp::from_millis(now), ..Means::NONE };
     let inquiry = Inquiry { snapshot: Some(snapshot), head };
-    let decided = Exchange::decide(inquiry, means, Body::Unread);
+    let decided = Exchange::decide(&mut Visit::default(), inquiry, means, Body::Unread);
     decided.unwrap_or_else(|_| panic!("nothing looks at a body"))
 }
 

@@ -1,7 +1,6 @@
 //! What is explained is what then happens, whatever the document and the request.
 
 use super::*;
-use crate::facts::NeedsBody;
 use crate::head::ResponseHead;
 
 /// Chance with a seed.
@@ -159,12 +158,12 @@ fn road(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u8]) -> 
     let inquiry = Inquiry { snapshot: Some(snapshot), head };
     let is_long = body.len() > snapshot.body_max();
     let mut known = Body::Unread;
-    let mut decided = Exchange::decide(inquiry, means, known);
-    if let Err(NeedsBody) = decided {
+    let mut decided = Exchange::decide(&mut Visit::default(), inquiry, means, known);
+    if let Err(Needs::Body) = decided {
         (happened.reads_body, known) = (true, Body::Whole(body));
         decided = match is_long {
             true => Ok(Exchange::failed(Some(snapshot), Problem::BodyTooLarge)),
-            false => Exchange::decide(inquiry, means, known),
+            false => Exchange::decide(&mut Visit::default(), inquiry, means, known),
         };
     }
     let Ok(mut exchange) = decided else { panic!("a body that is known") };

@@ -1,0 +1,158 @@
+//! The part of the road before the split: the route, and the guards that a request passes.
+
+use std::time::Duration;
+
+use super::{Observer, Own, Stop};
+use crate::auth::Known;
+use crate::facts::{Body, Caller, Draft, Facts, Matched};
+use crate::guard::{Asked, Found, Needs, Passage, Verdict};
+use crate::head::{Edits, Head};
+use crate::limit::Hold;
+use crate::problem::Problem;
+use crate::snapshot::{Route, Snapshot};
+use crate::split::Means;
+
+/// How far a request has come that could not be decided at once. What it has passed it does not pass again.
+#[derive(Default)]
+pub struct Visit<'a> {
+    pub(super) entered: Option<Entered<'a>>,
+    /// What came of what a guard needed.
+    found: Option<Found>,
+}
+
+/// A request on its route.
+pub(super) struct Entered<'a> {
+    pub(super) route: &'a Route,
+    matched: Matched<'a>,
+    /// The request as the guards leave it.
+    pub(super) draft: Draft<'a>,
+    /// Who calls.
+    pub(super) caller: Caller<'a>,
+    known: Option<Known<'a>>,
+    /// How many guards it has passed.
+    passed: usize,
+    /// What guards change in the headers of whatever is answered.
+    pub(super) response: Edits,
+    /// How long it waits before it goes on.
+    pub(super) pause: Duration,
+    /// The most bytes that its body may have.
+    upload_max: Option<u64>,
+    /// The places it takes up.
+    holds: Vec<Hold>,
+}
+
+impl<'a> Visit<'a> {
+    /// Takes what came of what was needed.
+    pub fn bring(&mut self, found: Found) {
+        self.found = Some(found);
+    }
+
+    /// Finds the route and passes its guards.
+    pub(super) fn enter(
+        &mut self,
+        snapshot: &'a Snapshot,
+        head: &'a dyn Head,
+        means: Means<'_>,
+        body: Body<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Result<(), Stop<'a>>, Needs> {
+        if self.entered.is_none() {
+            let draft = Draft::of(head);
+            let asked = Facts::new(head, &draft, body);
+            let found = snapshot.find(&asked, observer);
+            if asked.wants_body() {
+                return Err(Needs::Body);
+            }
+            observer.searched(found.as_ref().map(|(number, _)| *number), &asked);
+            let found =
+                found.and_then(|(number, params)| Some((snapshot.routes().get(number)?, params)));
+            let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute.into())) };
+            self.entered = Some(Entered::new(route, route.matched(params), Draft::of(head)));
+        }
+        let Some(entered) = &mut self.entered else { return Ok(Ok(())) };
+        entered.pass(snapshot, head, means, body, &mut self.found, observer)
+    }
+}
+
+impl<'a> Entered<'a> {
+    fn new(route: &'a Route, matched: Matched<'a>, draft: Draft<'a>) -> Self {
+        Self {
+            route,
+            matched,
+            draft,
+            caller: Caller::default(),
+            known: None,
+            passed: 0,
+            response: Edits::default(),
+            pause: Duration::ZERO,
+            upload_max: None,
+            holds: Vec::new(),
+        }
+    }
+
+    /// What decisions can ask about the request, as `draft` has it.
+    pub(super) fn facts<'f>(
+        &'f self,
+        head: &'f dyn Head,
+        draft: &'f Draft<'f>,
+        body: Body<'f>,
+    ) -> Facts<'f> {
+        Facts::new(head, draft, body).of_route(&self.matched).of_caller(self.caller)
+    }
+
+    /// Passes the guards that it has not passed yet.
+    fn pass(
+        &mut self,
+        snapshot: &'a Snapshot,
+        head: &'a dyn Head,
+        means: Means<'_>,
+        body: Body<'_>,
+        found: &mut Option<Found>,
+        observer: &mut dyn Observer,
+    ) -> Result<Result<(), Stop<'a>>, Needs> {
+        let route = self.route;
+        while let Some(guard) = route.guards.nth(self.passed, snapshot.guards_of(self.known)) {
+            let facts = self.facts(head, &self.draft, body);
+            let asked = Asked {
+                facts: &facts,
+                means,
+                consumers: snapshot.consumers(),
+                counters: snapshot.counters(),
+                found: found.take(),
+            };
+            let verdict = guard.pass(&asked);
+            if facts.wants_body() {
+                return Err(Needs::Body);
+            }
+            observer.guarded(guard, &verdict);
+            match verdict {
+                Verdict::Passes(passage) => self.take(passage),
+                Verdict::Needs(effect) => return Err(Needs::Effect(effect)),
+                Verdict::Answers(answer, problem) => {
+                    let response = std::mem::take(&mut self.response);
+                    return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
+                }
+            }
+            self.passed += 1;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Makes the changes of a guard that was passed.
+    fn take(&mut self, passage: Passage<'a>) {
+        let Passage { request, query, response, client, known, pause, hold, upload_max } = passage;
+        self.draft.edits.follow(request);
+        if let Some(query) = query {
+            self.draft.query = query.map(Into::into);
+        }
+        self.response.follow(response);
+        self.caller.client = client.or(self.caller.client);
+        if let Some(known) = known {
+            self.caller = known.caller(self.caller);
+            self.known = Some(known);
+        }
+        self.pause += pause;
+        self.holds.extend(hold);
+        self.upload_max = upload_max.or(self.upload_max);
+    }
+}

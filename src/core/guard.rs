@@ -1,0 +1,277 @@
+//! Guards: what a request passes between its route and the split, or does not.
+//!
+//! A guard is a plugin. It looks at a request and lets it pass, with changes, or answers it. What it cannot
+//! decide at once it [`Needs`]: it is then asked once more, with what was needed, and those before it are
+//! not. They stand in one order ([`GUARDS`]), first those of the global rules, then those of the route.
+//! Where a consumer that was recognised has a guard of its own, it stands in for the route's of the same
+//! name.
+
+mod client_control;
+mod cors;
+mod ip_restriction;
+mod real_ip;
+mod request_id;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::auth::{Check, Consumers, Known};
+use crate::facts::Facts;
+use crate::fault::{At, Report};
+use crate::head::Edits;
+use crate::limit::{Counters, Grant, Hold, Toll};
+use crate::problem::{Answer, Failure, Problem};
+use crate::split::Means;
+use crate::wire;
+
+pub(crate) use client_control::{ClientControl, ClientControlWire};
+pub(crate) use cors::{Cors, CorsWire};
+pub(crate) use ip_restriction::{IpRestriction, IpRestrictionWire};
+pub(crate) use real_ip::{RealIp, RealIpWire};
+pub(crate) use request_id::{RequestId, RequestIdWire};
+
+/// The names of all guards, in the order in which a request passes them.
+pub(crate) const GUARDS: [&str; 5] = [
+    real_ip::PLUGIN,
+    client_control::PLUGIN,
+    request_id::PLUGIN,
+    cors::PLUGIN,
+    // From here on a consumer may have its own.
+    ip_restriction::PLUGIN,
+];
+
+/// The first of [`GUARDS`] of which a consumer may have its own.
+const OF_CONSUMERS: usize = 4;
+
+/// Whether a consumer may have a guard of this name of its own.
+pub(crate) fn is_of_consumers(name: &str) -> bool {
+    GUARDS.iter().skip(OF_CONSUMERS).any(|own| *own == name)
+}
+
+/// What must be there before a request is decided.
+#[derive(Debug)]
+pub enum Needs {
+    /// The body of the request.
+    Body,
+    /// What the runtime has to do.
+    Effect(Effect),
+}
+
+/// What a guard asks a runtime to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Get what is at this URL.
+    Fetch(Arc<str>),
+    /// Check a signature.
+    Verify(Box<Check>),
+    /// Ask the store of shared limits.
+    Toll(Toll),
+}
+
+/// What came of an [`Effect`].
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// What is at the URL.
+    Fetched(Result<Vec<u8>, Failure>),
+    /// Whether the signature is right.
+    Verified(bool),
+    /// What the store gave.
+    Granted(Result<Grant, Failure>),
+}
+
+/// What a guard is told. One that looks into the body counts nothing before it has it: it is asked again.
+pub(crate) struct Asked<'a, 'f> {
+    /// The request as the guards before have left it.
+    pub(crate) facts: &'f Facts<'f>,
+    /// What time it is, and chance. Where it is a trial nothing is counted.
+    pub(crate) means: Means<'f>,
+    /// Who may call.
+    pub(crate) consumers: &'a Consumers,
+    /// What limits have counted.
+    pub(crate) counters: &'a Counters,
+    /// What came of what it needed, if it has needed something.
+    pub(crate) found: Option<Found>,
+}
+
+/// What a guard says to a request.
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time, on the stack")]
+pub(crate) enum Verdict<'a> {
+    /// It passes.
+    Passes(Passage<'a>),
+    /// That cannot be said yet.
+    Needs(Effect),
+    /// It is answered here, because of this problem, if there is one.
+    Answers(Answer, Option<Problem>),
+}
+
+impl Effect {
+    /// What it could bring, where nothing is done: what lets a request pass.
+    pub(crate) fn imagined(&self) -> Found {
+        match self {
+            Self::Fetch(_) => Found::Fetched(Err(Failure::DestinationUnavailable)),
+            Self::Verify(_) => Found::Verified(true),
+            Self::Toll(toll) => Found::Granted(Ok(Grant {
+                granted: toll.want,
+                remaining: 0,
+                reset_ms: 0,
+                pause_ms: 0,
+            })),
+        }
+    }
+}
+
+impl Default for Verdict<'_> {
+    fn default() -> Self {
+        Self::Passes(Passage::default())
+    }
+}
+
+/// What becomes of a request that passes a guard.
+#[derive(Debug, Default)]
+pub(crate) struct Passage<'a> {
+    /// What is changed in its headers.
+    pub(crate) request: Edits,
+    /// Its query, where that is another now.
+    pub(crate) query: Option<Option<String>>,
+    /// What is changed in the headers of whatever is answered.
+    pub(crate) response: Edits,
+    /// The address of the client, where it is another than the one known so far.
+    pub(crate) client: Option<IpAddr>,
+    /// The consumer that was recognised.
+    pub(crate) known: Option<Known<'a>>,
+    /// How long it waits.
+    pub(crate) pause: std::time::Duration,
+    /// A place that it takes up.
+    pub(crate) hold: Option<Hold>,
+    /// The most bytes that its body may have.
+    pub(crate) upload_max: Option<u64>,
+}
+
+/// A plugin that lets requests pass.
+#[derive(Clone, Debug)]
+pub(crate) enum Guard {
+    RealIp(Arc<RealIp>),
+    ClientControl(Arc<ClientControl>),
+    RequestId(Arc<RequestId>),
+    Cors(Arc<Cors>),
+    IpRestriction(Arc<IpRestriction>),
+}
+
+impl Guard {
+    /// Checks the plugin `name` at `at`; `_salt` tells apart what is counted for different resources.
+    pub(crate) fn compile(
+        name: &str,
+        value: &Value,
+        _salt: &str,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Self> {
+        match name {
+            real_ip::PLUGIN => wire::read(value, at, report, |wire: RealIpWire, report| {
+                Some(Self::RealIp(Arc::new(wire.compile(at, report))))
+            }),
+            client_control::PLUGIN => {
+                wire::read(value, at, report, |wire: ClientControlWire, report| {
+                    Some(Self::ClientControl(Arc::new(wire.compile(at, report))))
+                })
+            }
+            request_id::PLUGIN => wire::read(value, at, report, |wire: RequestIdWire, report| {
+                Some(Self::RequestId(Arc::new(wire.compile(at, report))))
+            }),
+            cors::PLUGIN => wire::read(value, at, report, |wire: CorsWire, report| {
+                Some(Self::Cors(Arc::new(wire.compile(at, report))))
+            }),
+            ip_restriction::PLUGIN => {
+                wire::read(value, at, report, |wire: IpRestrictionWire, report| {
+                    Some(Self::IpRestriction(Arc::new(wire.compile(at, report))))
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The name of the plugin.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::RealIp(_) => real_ip::PLUGIN,
+            Self::ClientControl(_) => client_control::PLUGIN,
+            Self::RequestId(_) => request_id::PLUGIN,
+            Self::Cors(_) => cors::PLUGIN,
+            Self::IpRestriction(_) => ip_restriction::PLUGIN,
+        }
+    }
+
+    /// Whether a request may pass. A plugin that does not act on it lets it pass.
+    pub(crate) fn pass<'a>(&'a self, asked: &Asked<'a, '_>) -> Verdict<'a> {
+        let meta = match self {
+            Self::RealIp(it) => &it.meta,
+            Self::ClientControl(it) => &it.meta,
+            Self::RequestId(it) => &it.meta,
+            Self::Cors(it) => &it.meta,
+            Self::IpRestriction(it) => &it.meta,
+        };
+        if !meta.acts_on(asked.facts) {
+            return Verdict::default();
+        }
+        match self {
+            Self::RealIp(it) => it.pass(asked),
+            Self::ClientControl(it) => it.pass(asked),
+            Self::RequestId(it) => it.pass(asked),
+            Self::Cors(it) => it.pass(asked),
+            Self::IpRestriction(it) => it.pass(asked),
+        }
+    }
+
+    /// Where it stands in the order.
+    fn rank(&self) -> usize {
+        GUARDS.iter().position(|name| *name == self.name()).unwrap_or(GUARDS.len())
+    }
+}
+
+/// Puts guards into the order in which they are passed.
+pub(crate) fn sort(guards: &mut [Guard]) {
+    guards.sort_by_key(Guard::rank);
+}
+
+/// The guards of a route.
+#[derive(Debug, Default)]
+pub(crate) struct Guards {
+    /// Those of the global rules.
+    global: Box<[Guard]>,
+    /// Those of the route. No two have one name.
+    own: Box<[Guard]>,
+    /// How many of the route's stand before those that a consumer can have.
+    early: usize,
+}
+
+impl Guards {
+    /// These, in their order.
+    pub(crate) fn new(mut global: Vec<Guard>, mut own: Vec<Guard>) -> Self {
+        sort(&mut global);
+        sort(&mut own);
+        let early = own.partition_point(|guard| guard.rank() < OF_CONSUMERS);
+        Self { global: global.into(), own: own.into(), early }
+    }
+
+    /// The guard that stands behind `passed` others, for a request of a consumer that has these.
+    pub(crate) fn nth<'g>(&'g self, passed: usize, consumer: &'g [Guard]) -> Option<&'g Guard> {
+        if let Some(guard) = self.global.get(passed) {
+            return Some(guard);
+        }
+        let passed = passed - self.global.len();
+        let (early, late) = self.own.split_at_checked(self.early)?;
+        if let Some(guard) = early.get(passed) {
+            return Some(guard);
+        }
+        let passed = passed - early.len();
+        if consumer.is_empty() {
+            return late.get(passed);
+        }
+        let of = |list: &'g [Guard], rank| list.iter().find(|guard| guard.rank() == rank);
+        let ranks = OF_CONSUMERS..GUARDS.len();
+        let mut all = ranks.filter_map(|rank| of(consumer, rank).or_else(|| of(late, rank)));
+        all.nth(passed)
+    }
+}
