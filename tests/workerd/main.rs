@@ -12,6 +12,7 @@ mod door;
 mod keeping;
 mod leaving;
 mod miniflare;
+mod page;
 mod publishing;
 mod refresh;
 

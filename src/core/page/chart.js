@@ -26,7 +26,7 @@ export function plot(title, unit) {
     const times = points.map(([time]) => time);
     const highest = points.reduce((most, [, value]) => Math.max(most, value ?? 0), 0);
     const scale = { from: Math.min(...times), to: Math.max(...times), top: rounded(highest) };
-    put(top, points.length ? `${number(scale.top)} ${unit}` : "nothing yet");
+    put(top, points.length ? `${title}, up to ${number(scale.top)} ${unit}` : `${title}: nothing yet`);
     lines.replaceChildren(...series.flatMap((one, index) => drawn(one.points, index, scale)));
     const last = series.map(({ name, points: own }) => `${name} ${number(own.at(-1)?.[1])} ${unit}`);
     put(label, `${title}: ${last.join(", ")}`);
