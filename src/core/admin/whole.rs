@@ -332,7 +332,10 @@ fn tell(done: Done, form: &Form) -> Answer {
             told(&serde_json::to_value(explanation).unwrap_or_default(), form.is_yaml)
         }
         Done::Foreseen(revision, edits, traffic) => {
-            let changes: Vec<Value> = edits.iter().map(told_edit).collect();
+            let changes = edits.iter().map(told_edit);
+            // Of what would be written as it is only the time would be another.
+            let changes = changes.filter(|change| change["before"] != change["after"]);
+            let changes: Vec<Value> = changes.collect();
             let told_all = json!({"revision": revision, "changes": changes, "traffic": traffic});
             told(&told_all, form.is_yaml)
         }
