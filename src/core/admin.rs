@@ -22,8 +22,8 @@ mod whole;
 use crate::access::{Caller, Denial, KeyHash};
 use crate::coordinator::Refusal;
 use crate::head::{Head, match_path};
-use crate::platform::Control;
 use crate::page;
+use crate::platform::Control;
 use crate::problem::Answer;
 
 use query::{Query, decode};

@@ -1,9 +1,16 @@
 //! The page of the local server.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use serde_json::{Value, json};
+use splitway_core::fault::Report;
+use splitway_core::snapshot::compile_json;
+use splitway_core::survey::{RuleView, routes};
 use splitway_local::{ServeOptions, Server};
 use splitway_tests::control::{Control, KEY};
 use splitway_tests::message::Call;
+use splitway_tests::node;
 use splitway_tests::page::{PAGE, check_files, walk};
 use splitway_tests::wire;
 use tempfile::TempDir;
@@ -43,7 +50,11 @@ fn only_addresses_that_may_use_the_admin_api_get_them() {
     })
     .unwrap();
     for path in [SHORT, PAGE, "/ui/page.js"] {
-        assert_eq!(wire::call(server.admin_addr().unwrap(), &Call::get(path)).status, 403, "{path}");
+        assert_eq!(
+            wire::call(server.admin_addr().unwrap(), &Call::get(path)).status,
+            403,
+            "{path}"
+        );
     }
 }
 
@@ -72,4 +83,72 @@ fn a_page_of_another_origin_changes_nothing() {
 #[test]
 fn pictures_are_taken() {
     walked(SHORT, "pictures");
+}
+
+/// Documents in all forms of splits, with and without names, numbers and weights.
+fn documents() -> Vec<Value> {
+    let to = "http://a.test";
+    let list = |rules: Value| json!({"traffic-split": {"rules": rules}});
+    let routes = json!([
+        {"id": "list", "uri": "/1", "upstream": to, "plugins": list(json!([
+            {"weighted_upstreams": [{"name": "v1", "weight": 3}, {"weight": 0}, {"upstream": to}]},
+            {"match": [{"vars": [["arg_a", "==", "1"]]}], "weighted_upstreams": [{"upstream": to, "weight": 7}]},
+        ]))},
+        {"id": 7, "uri": "/2", "upstream": to, "plugins": list(json!([
+            {"name": "a", "weight": 1, "upstream": to},
+            {"match": [{"vars": [["arg_a", "==", "1"]]}], "weight": 2, "upstream": to},
+            {"weight": 3, "upstream": to, "rewrite": {"uri": "/x"}},
+            {"match": [{"vars": [["arg_a", "==", "1"]]}], "upstream": to},
+            {"match": [], "upstream": to},
+        ]))},
+        {"id": "config", "uri": "/3", "upstream": to, "service_id": "s", "plugin_config_id": "c"},
+        {"id": "service", "uri": "/4", "service_id": "s"},
+        {"id": "none", "uri": "/5", "upstream": to},
+        {"id": "empty", "uri": "/6", "upstream": to, "plugins": list(json!([]))},
+        {"id": "off", "uri": "/7", "upstream": to, "plugins":
+            {"traffic-split": {"rules": [{"weighted_upstreams": [{}, {}]}], "_meta": {"disable": true}}}},
+        {"id": "own", "uri": "/8", "service_id": "s", "plugins": list(json!([
+            {"weighted_upstreams": [{"weight": 1}, {"weight": 1, "rewrite": {"uri": "/2"}}]}]))},
+    ]);
+    let split = |a: u32, b: u32| {
+        list(
+            json!([{"weighted_upstreams": [{"name": "a", "weight": a}, {"name": "b", "weight": b}]}]),
+        )
+    };
+    let services = json!([{"id": "s", "upstream": to, "plugins": split(1, 2)}]);
+    let configs = json!([{"id": "c", "plugins": split(3, 4)}]);
+    vec![json!({}), json!({"routes": routes, "services": services, "plugin_configs": configs})]
+}
+
+/// The page finds rules, branches and weights in a document where the server does, so that a slider changes
+/// what it shows.
+#[test]
+fn the_page_reads_documents_as_the_server_does() {
+    let documents = documents();
+    let mut script = node::script("tests/harness/splits.mjs");
+    let script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut script = script.spawn().unwrap();
+    script.stdin.take().unwrap().write_all(json!(documents).to_string().as_bytes()).unwrap();
+    let output = script.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (document, read) in documents.iter().zip(read.as_array().unwrap()) {
+        let mut report = Report::default();
+        let snapshot = compile_json(&document.to_string(), 0, &mut report);
+        let snapshot = snapshot.unwrap_or_else(|| panic!("{report:?}"));
+        let branches = |rule: &RuleView<'_>| {
+            let branches = rule.branches().map(|(name, weight)| json!([name, weight.0]));
+            branches.collect::<Vec<_>>()
+        };
+        let mut known: Vec<Value> = routes(&snapshot)
+            .map(|route| {
+                let splits = route.splits().map(|(number, rule)| json!([number, branches(&rule)]));
+                json!([route.id(), splits.collect::<Vec<_>>()])
+            })
+            .collect();
+        let mut read = read.as_array().unwrap().clone();
+        known.sort_by_key(Value::to_string);
+        read.sort_by_key(Value::to_string);
+        assert_eq!(read, known);
+    }
 }

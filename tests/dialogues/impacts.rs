@@ -115,11 +115,7 @@ pub(super) fn what_could_not_be_changed_is_refused_as_the_change_would_be<T: Con
         (with(patch(10), "keys", json!(100_001)), 400, "/keys"),
         (with(patch(10), "id", json!("nobody")), 404, ""),
         (json!({"revision": 9}), 404, ""),
-        (
-            json!({"kind": "routes", "id": "chat", "patch": {"upstraem": 1}}),
-            400,
-            "/upstraem",
-        ),
+        (json!({"kind": "routes", "id": "chat", "patch": {"upstraem": 1}}), 400, "/upstraem"),
         (json!({"document": {"routes": [{"id": "x"}]}}), 400, "/routes/0"),
     ] {
         let refused = admin.own("POST /impact", &asked);

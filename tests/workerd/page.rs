@@ -38,7 +38,8 @@ fn it_takes_no_path_of_a_route() {
 fn only_addresses_that_may_use_the_admin_api_get_it() {
     let vars = json!({"SPLITWAY_ALLOW_ADMIN": "192.0.2.0/24"});
     let edge = Edge::start(&json!({"coordinator": true, "vars": vars}));
-    let status = |client: &str| edge.call(&Call::get(PAGE).header("cf-connecting-ip", client)).status;
+    let status =
+        |client: &str| edge.call(&Call::get(PAGE).header("cf-connecting-ip", client)).status;
     assert_eq!((status("192.0.2.9"), status("192.0.3.1")), (200, 403));
     let off = Edge::start(&json!({"coordinator": true, "vars": {"ADMIN_KEY": ""}}));
     assert_eq!(off.call(&Call::get(PAGE).header("x-api-key", KEY)).status, 404);

@@ -55,7 +55,8 @@ fn command(wire: CandidateWire, report: &mut Report) -> Option<Command> {
         Some(plural) => {
             let kind = Kind::parse(plural).filter(|kind| *kind != Kind::Credential);
             if kind.is_none() {
-                let what = format!("expected a kind of resource such as `routes`, found {plural:?}");
+                let what =
+                    format!("expected a kind of resource such as `routes`, found {plural:?}");
                 report.fault(At::Root.key("kind"), what);
             }
             Some(kind?)

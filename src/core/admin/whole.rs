@@ -158,7 +158,9 @@ fn command(
             Ok(Command::Look(Look::Explain(question, secret.cloned())))
         }
         ("POST", ["impact"]) => impact::read(body),
-        (_, ["config" | "explain" | "impact"] | ["revisions", ..] | ["keys", ..]) => Err(method_not_allowed()),
+        (_, ["config" | "explain" | "impact"] | ["revisions", ..] | ["keys", ..]) => {
+            Err(method_not_allowed())
+        }
         _ => Err(problem(404, "not_found", "There is nothing here", json!({}))),
     }
 }
@@ -334,7 +336,7 @@ fn tell(done: Done, form: &Form) -> Answer {
         Done::Foreseen(revision, edits, traffic) => {
             let changes = edits.iter().map(told_edit);
             // Of what would be written as it is only the time would be another.
-            let changes = changes.filter(|change| change["before"] != change["after"]);
+            let changes = changes.filter(|change| change.get("before") != change.get("after"));
             let changes: Vec<Value> = changes.collect();
             let told_all = json!({"revision": revision, "changes": changes, "traffic": traffic});
             told(&told_all, form.is_yaml)

@@ -11,9 +11,7 @@ use crate::storage::Storage;
 use crate::time::Timestamp;
 
 use super::draft::Draft;
-use super::{
-    Command, Condition, Coordinator, Done, Failed, Refusal, Sample, check_document,
-};
+use super::{Command, Condition, Coordinator, Done, Failed, Refusal, Sample, check_document};
 
 /// How often it is looked where a key goes, over all splits: a few hundred nanoseconds each, while
 /// nobody else is answered.
