@@ -80,7 +80,7 @@ async function count(page) {
     const [v1, v2] = [285 + 19 * looks + (looks % 3), 15 + looks + (looks >> 2)];
     const branch = (name, weight, n, ms) => ({
       name, weight, target: weight / 100, picked: n, share: n / (v1 + v2), interval: [0, 1], requests: n,
-      errors: name === "v2" ? looks >> 2 : 0, statuses: { 200: n }, reasons: { key: n }, p50_ms: ms, p99_ms: 4 * ms,
+      errors: name === "v2" ? looks >> 2 : 0, statuses: { 200: n }, reasons: { key: n }, retries: 0, p50_ms: ms, p99_ms: 4 * ms,
       buckets: [[ms, n >> 1], [2 * ms, n >> 2], [4 * ms, n - (n >> 1) - (n >> 2)]],
       breaker: name === "v2" ? "half-open" : "closed",
     });

@@ -56,19 +56,18 @@ assert.deepEqual([share, ...interval.map((one) => one.toFixed(4))], [0.05, "0.02
 assert.deepEqual(shareOf(0, 0).interval, null);
 assert.equal(shareOf(0, 50).interval[0], 0);
 
-// Counters as differences; those of another process begin anew. Buckets are counted up to or within limits.
-const look = (at_ms, since_ms, n, buckets) => ({
-  at_ms, since_ms, routes: [{ id: "r", rules: [{ rule: 0, branches: [{ name: "a", picked: n, requests: n, errors: n / 4, buckets }] }] }],
-});
-for (const [first, last] of [[[[10, 4], [20, 4]], [[10, 8], [20, 8]]], [[[10, 4], [20, 0]], [[10, 8], [20, 0]]]]) {
-  const past = new History();
-  past.add(look(1_000, 0, 4, first), new Set(["r"]));
-  past.add(look(3_000, 0, 8, last), new Set(["r"]));
-  const [minute] = past.minute("r", 0, ["a"]);
-  assert.deepEqual([minute.perSecond, minute.errorShare, minute.p50, minute.of], [2, 0.25, 5, 4]);
-  past.add(look(5_000, 4_000, 1, first), new Set(["r"]));
-  assert.equal(past.minute("r", 0, ["a"])[0].of, 0);
-  assert.deepEqual(past.line("r", 0, "a", (part) => part.requests), []);
-}
+// Counters as differences; those of another process begin anew, and buckets with nothing in them are not told.
+const look = (at_ms, since_ms, n, buckets) => {
+  const branches = [{ name: "a", picked: n, requests: n, errors: n / 4, buckets }];
+  return { at_ms, since_ms, routes: [{ id: "r", rules: [{ rule: 0, branches }, { rule: 0, branches: [{ name: "a" }] }] }] };
+};
+const past = new History();
+past.add(look(1_000, 0, 4, [[10, 4]]), new Set(["r"]));
+past.add(look(3_000, 0, 12, [[10, 8], [100, 3], [null, 1]]), new Set(["r"]));
+const [minute] = past.minute("r", 0, ["a"]);
+assert.deepEqual([minute.perSecond, minute.errorShare, minute.p50, minute.p99, minute.of], [4, 0.25, 10, 100, 8]);
+past.add(look(5_000, 4_000, 1, []), new Set(["r"]));
+assert.equal(past.minute("r", 0, ["a"])[0].of, 0);
+assert.deepEqual(past.line("r", 0, "a", (part) => part.requests), []);
 
 console.log(JSON.stringify(told));

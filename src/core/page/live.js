@@ -22,6 +22,8 @@ export class History {
       for (const { rule, branches } of route.rules ?? []) {
         for (const branch of branches ?? []) {
           const key = keyOf(String(route.id), rule, branch.name);
+          // A rule of the same number behind it is one that all routes have.
+          if (seen.has(key)) continue;
           seen.add(key);
           this.#look(key, { at: status.at_ms, told: branch });
         }
@@ -66,7 +68,7 @@ function between(first, last) {
   const [from, to] = [first.told, last.told];
   const seconds = (last.at - first.at) / 1000;
   const [requests, errors] = [to.requests - from.requests, to.errors - from.errors];
-  const grown = growth(from.buckets, to.buckets, requests);
+  const grown = growth(from.buckets, to.buckets);
   return {
     seconds,
     picked: to.picked - from.picked,
@@ -79,22 +81,23 @@ function between(first, last) {
   };
 }
 
-/** By how much each bucket grew: [limit in ms, requests up to it and beyond the one before]. */
-function growth(from = [], to = [], requests) {
-  const grown = to.map(([limit, n], index) => [limit, n - (from[index]?.[1] ?? 0)]);
-  // Counted up to each limit, or within each bucket: the last one tells.
-  const isSummed = grown.length > 1 && grown.at(-1)[1] >= requests && grown.every(([, n], i) => !i || n >= grown[i - 1][1]);
-  return isSummed ? grown.map(([limit, n], i) => [limit, n - (i ? grown[i - 1][1] : 0)]) : grown;
+/** By how much each bucket grew: [limit in ms, requests beyond the limit before and up to it]. */
+function growth(from = [], to = []) {
+  const before = new Map(from);
+  return to.map(([limit, n]) => [limit, n - (before.get(limit) ?? 0)]).filter(([, n]) => n > 0);
 }
 
+/** The time that a part of all took at most, as if those in a bucket were spread evenly over it. */
 function quantile(buckets, part) {
-  const total = buckets.reduce((sum, [, n]) => sum + n, 0);
+  const total = buckets.reduce((all, [, n]) => all + n, 0);
   if (total <= 0) return null;
   let [left, floor] = [part * total, 0];
   for (const [limit, n] of buckets) {
-    const ceiling = Number.isFinite(limit) && limit !== null ? limit : floor;
-    if (n > 0 && n >= left) return floor + ((ceiling - floor) * left) / n;
-    [left, floor] = [left - n, ceiling];
+    if (limit === null) break;
+    // Buckets with nothing in them are not told; each limit is at most twice the one before it.
+    floor = Math.max(floor, limit / 2);
+    if (n >= left) return floor + ((limit - floor) * left) / n;
+    [left, floor] = [left - n, limit];
   }
   return floor;
 }
