@@ -11,7 +11,7 @@ use splitway_local::{ServeOptions, Server};
 use splitway_tests::control::{Control, KEY};
 use splitway_tests::message::Call;
 use splitway_tests::node;
-use splitway_tests::page::{PAGE, check_files, walk};
+use splitway_tests::page::{PAGE, Place, check_files, walk};
 use splitway_tests::wire;
 use tempfile::TempDir;
 
@@ -20,9 +20,9 @@ use crate::ledger::Ledgered;
 /// Where APISIX has its dashboard.
 const SHORT: &str = "/ui/";
 
-fn walked(page: &str, name: &str) -> Value {
+fn walked(page: &'static str, name: &str) -> Value {
     let server = Ledgered::new();
-    walk(&server, &format!("http://{}", server.admin()), page, name)
+    walk(&server, Place { admin: server.admin(), traffic: server.traffic(), page }, name)
 }
 
 #[test]
@@ -67,6 +67,11 @@ fn by_the_mouse_weights_are_changed_and_rolled_back() {
 #[test]
 fn by_the_keyboard_on_a_phone_too() {
     walked(PAGE, "keyboard");
+}
+
+#[test]
+fn what_is_served_is_shown() {
+    walked(SHORT, "live");
 }
 
 #[test]

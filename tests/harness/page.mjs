@@ -1,6 +1,6 @@
 // Uses the page in headless Chromium, as somebody would who has an Admin API.
 //
-// Given one JSON object: {"url"} of the Admin API, {"page"} the path of the page there, {"key"}, {"other"} the
+// Given one JSON object: {"url"} of the Admin API, {"traffic"} the URL that routes are asked at, {"page"} the path of the page there, {"key"}, {"other"} the
 // URL of another origin for the forgery, {"walk"} which of the walks below, and {"folder"} for pictures. The
 // Admin API has the route `chat`, split 95 to 5 and sticky, and one with a hostile name. Exits with an error
 // where something is not as it should be; prints what it saw as one JSON object.
@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const { url, page: path, key, other, walk, folder } = JSON.parse(process.argv[2]);
+const { url, traffic, page: path, key, other, walk, folder } = JSON.parse(process.argv[2]);
 
 const browsers = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"];
 const executablePath = browsers.find((file) => file && existsSync(file));
@@ -211,9 +211,34 @@ const walks = {
     });
   },
 
+  /** What is served is shown: shares, rates and latencies of real requests. */
+  async live() {
+    return browse({ viewport: { width: 1200, height: 900 } }, async (page, told) => {
+      await enter(page);
+      await page.getByText(/^Counted in this process since/).waitFor();
+      await card(page).getByText("nothing yet").first().waitFor();
+      for (let n = 0; n < 40; n += 1) {
+        const response = await fetch(`${traffic}/chat/x`);
+        await response.text();
+        assert.equal(response.status, 200);
+      }
+      const share = card(page).getByText(/^95 % \(83.\d+ % to 98.\d+ %\), 40 picks$/);
+      await share.waitFor();
+      await card(page).getByText(/^5 % \(1.\d+ % to 16.\d+ %\), 40 picks$/).waitFor();
+      const plots = await card(page).getByRole("img").allTextContents();
+      assert.match(plots[0], /^Requests: v1 [\d.]+ \/s, v2 [\d.]+ \/s/);
+      const row = await card(page).getByRole("row").filter({ hasText: "v1" }).first().textContent();
+      assert.match(row, /[\d.]+ ms/);
+      await check(page, told);
+      return { plots };
+    });
+  },
+
   /** What goes wrong is said: a wrong key, somebody else's change, a server that is away. */
   async trouble() {
     return browse({}, async (page, told) => {
+      // A server that has no counters, or none yet, shows its configuration.
+      await page.route("**/splitway/v1/status", (route) => route.fulfill({ status: 501, json: {} }));
       await page.goto(url + path);
       await page.getByLabel("Key", { exact: true }).fill("no-key-of-anybody");
       await page.getByRole("button", { name: "Open" }).click();

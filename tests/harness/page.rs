@@ -1,8 +1,11 @@
 //! Walks through the page in a browser, and what any client sees of its files.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use crate::control::{Control, KEY};
+use crate::document::upstream;
 use crate::message::{Answer, Call};
 use crate::node;
 use crate::origin::Origin;
@@ -29,9 +32,21 @@ const FILES: [&str; 11] = [
 /// All of it together is at most so large, in bytes.
 const SIZE_MAX: usize = 100 * 1024;
 
-/// Takes one of the walks of `page.mjs` through the page at `page` of the Admin API at `base`, a URL.
-/// Returns what the walk saw.
-pub fn walk<T: Control>(admin: &T, base: &str, page: &str, walk: &str) -> Value {
+/// Where a walk goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Where the Admin API is.
+    pub admin: SocketAddr,
+    /// Where routes are asked.
+    pub traffic: SocketAddr,
+    /// The path of the page.
+    pub page: &'static str,
+}
+
+/// Takes one of the walks of `page.mjs` through the page. Returns what the walk saw.
+pub fn walk<T: Control>(admin: &T, place: Place, walk: &str) -> Value {
+    let reply = Reply::ok("<!doctype html><title>Another origin</title>");
+    let other = Origin::on_loopback(reply.header("Content-Type", "text/html").into());
     let rules = json!([{
         "weighted_upstreams": [
             {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1"}},
@@ -40,21 +55,20 @@ pub fn walk<T: Control>(admin: &T, base: &str, page: &str, walk: &str) -> Value 
         "sticky": {"by": ["header:x-user"]},
     }]);
     let split = json!({
-        "uri": "/chat/*", "upstream": "https://api.example.com", "plugins": {"traffic-split": {"rules": rules}},
+        "uri": "/chat/*", "upstream": upstream(&other), "plugins": {"traffic-split": {"rules": rules}},
     });
     let hostile = json!({
-        "uri": "/plain", "upstream": "https://api.example.com", "desc": "</script><script>window.hacked=1</script>",
+        "uri": "/plain", "upstream": upstream(&other), "desc": "</script><script>window.hacked=1</script>",
         "name": "\"><svg onload=window.hacked=1>", "labels": {"a": "<b>b</b>"},
     });
     for (line, body) in [("PUT /routes/plain", &hostile), ("PUT /routes/chat", &split)] {
         let written = admin.say(line, body);
         assert!(matches!(written.status, 200 | 201), "{line}: {}", written.text());
     }
-    let reply = Reply::ok("<!doctype html><title>Another origin</title>");
-    let other = Origin::on_loopback(reply.header("Content-Type", "text/html").into());
     let folder = std::env::var("SPLITWAY_PICTURES").ok();
     let told = json!({
-        "url": base, "page": page, "key": KEY, "walk": walk, "folder": folder,
+        "url": format!("http://{}", place.admin), "traffic": format!("http://{}", place.traffic),
+        "page": place.page, "key": KEY, "walk": walk, "folder": folder,
         "other": format!("http://{}/", other.authority()),
     });
     let output = node::script("tests/harness/page.mjs").arg(told.to_string()).output().unwrap();

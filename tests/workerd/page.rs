@@ -4,13 +4,14 @@ use serde_json::json;
 use splitway_tests::control::{Control, KEY};
 use splitway_tests::document::everything_to;
 use splitway_tests::message::Call;
-use splitway_tests::page::{PAGE, check_files, walk};
+use splitway_tests::page::{PAGE, Place, check_files, walk};
 
 use crate::edge::{Edge, answering};
 
 fn walked(name: &str) {
     let edge = Edge::new();
-    walk(&edge, &format!("http://{}", edge.miniflare.address()), PAGE, name);
+    let address = edge.miniflare.address();
+    walk(&edge, Place { admin: address, traffic: address, page: PAGE }, name);
 }
 
 #[test]

@@ -103,11 +103,13 @@ async function live(own) {
   try {
     ({ told } = await ask("GET", "splitway/v1/status"));
   } catch (error) {
-    // A server without counters shows its configuration alone.
-    if (![404, 405, 501].includes(error.status)) throw error;
-    shown.hasLive = false;
+    // A server without counters shows its configuration alone; one that knows of none yet may later.
+    const isUnknown = /:status_unknown$/.test(error.told?.type ?? "");
+    if (!isUnknown && ![404, 405, 501].includes(error.status)) throw error;
+    shown.hasLive = isUnknown ? null : false;
     byId("main").classList.add("still");
-    put(byId("live"), "This server has no live counters: the configuration alone is shown.");
+    const why = isUnknown ? "Nobody has told yet what was counted" : "This server has no live counters";
+    put(byId("live"), `${why}: the configuration alone is shown.`);
     return;
   }
   if (own !== visit) return;
