@@ -61,7 +61,7 @@
 //! into its commands; [`document`] is the ledger as one document, and back. What keeps the ledger is a
 //! [`storage::Storage`]: SQLite through [`sql`], whose statements a shell only executes, or whatever
 //! else a shell brings along. [`publish`] says when the document goes to where isolates read it, and
-//! [`refresh`] what they take over of it.
+//! [`refresh`] what they take over of it. The [`page`] is one more client of [`admin`], in a browser.
 //!
 //! ## Invariants
 //!

@@ -131,7 +131,7 @@ const walks = {
       await page.getByLabel("v2", { exact: true }).fill("10");
       const moves = page.locator(".moves li").filter({ hasText: "move from v1 to v2" });
       await moves.waitFor();
-      const [, of, part] = /Of ([\d,]+) keys ([\d.]+) %/.exec(await moves.textContent());
+      const [, of, part] = /Of ([\d,]+) made-up keys ([\d.]+) %/.exec(await moves.textContent());
       assert.equal(of, "10,000");
       assert(4 < Number(part) && Number(part) < 7, `5 in 95 of v1's keys move, of all: ${part}`);
       assert.deepEqual(await weights(), [95, 5], "nothing is changed yet");

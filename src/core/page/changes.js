@@ -70,18 +70,19 @@ export function sentences(traffic) {
   }
   told.push(...traffic.shadowed.map(({ route, by }) => `Route ${route} is never reached: ${by.join(", ")} comes first.`));
   told.push(...traffic.overtakes.map(({ route, other, host, uri }) => `Route ${route} goes ahead of ${other}, for ${host}${uri}.`));
-  told.push(...traffic.splits.flatMap(splitSentences));
+  const kind = traffic.moved ? "key of yours" : "made-up key";
+  told.push(...traffic.splits.flatMap((split) => splitSentences(split, kind)));
   told.push(...movedSentences(traffic));
   return told.length ? told : ["Traffic goes on as before: nobody moves."];
 }
 
-function splitSentences({ route, rule, branches, keys_decide: decide, keys }) {
+function splitSentences({ route, rule, branches, keys_decide: decide, keys }, kind) {
   const words = (share) => (share ? `${number(share.percent)} %` : "nothing");
   const shares = branches.map(({ name, before, after }) => `${name} ${words(before)} → ${words(after)}`);
-  return [`${route}, rule ${rule}: ${shares.join(", ")}.`, ...keySentences(decide, keys, branches)];
+  return [`${route}, rule ${rule}: ${shares.join(", ")}.`, ...keySentences(decide, keys, branches, kind)];
 }
 
-function keySentences(decide, keys, branches) {
+function keySentences(decide, keys, branches, kind) {
   if (decide === "from_now_on") return ["Keys decide from now on."];
   if (decide === "no_longer") return ["Keys do not decide any more."];
   if (decide === "never") {
@@ -89,9 +90,10 @@ function keySentences(decide, keys, branches) {
     const words = moves.filter(([, by]) => by).map(([name, by]) => `${number(Math.abs(by))} ${by > 0 ? "more" : "fewer"} go to ${name}`);
     return words.length ? [`Requests take turns: of 100 requests ${words.join(", ")}.`] : [];
   }
-  if (!keys.moves.length) return [`Of ${count(keys.count, "key")} none moves.`];
+  const all = count(keys.count, kind, kind.replace("key", "keys"));
+  if (!keys.moves.length) return [`Of ${all} none moves.`];
   return keys.moves.map(({ from, to, count: moved, percent }) =>
-    `Of ${count(keys.count, "key")} ${number(percent)} % (${number(moved)}) move from ${from} to ${to}.`);
+    `Of ${all} ${number(percent)} % (${number(moved)}) move from ${from} to ${to}.`);
 }
 
 function movedSentences({ moved }) {

@@ -33,7 +33,7 @@ export class Cards {
     this.#draw();
   }
 
-  /** The ids of the routes that are shown. */
+  /** The keys of the routes that are shown. */
   get watched() {
     return new Set(this.#cards.keys());
   }
@@ -45,8 +45,8 @@ export class Cards {
   }
 
   /** Moves the focus to the button that opens the sliders of a split. */
-  focus(id, rule) {
-    this.#cards.get(id)?.focus(rule);
+  focus(key, rule) {
+    this.#cards.get(key)?.focus(rule);
   }
 
   #draw() {
@@ -55,10 +55,9 @@ export class Cards {
     const fitting = this.#routes.filter(fits);
     const cards = new Map();
     for (const route of fitting.slice(0, this.#limit)) {
-      // Another kind of thing may have the same id.
-      const [key, mark] = [route.isGlobal ? `rule ${route.id}` : route.id, JSON.stringify(route)];
-      const known = this.#cards.get(key);
-      cards.set(key, known?.mark === mark ? known : card(route, mark, this.#actions));
+      const mark = JSON.stringify(route);
+      const known = this.#cards.get(route.key);
+      cards.set(route.key, known?.mark === mark ? known : card(route, mark, this.#actions));
     }
     this.#cards = cards;
     this.#place([...cards.values()].map(({ root }) => root));
@@ -120,7 +119,7 @@ function part(route, split, actions) {
     };
     const applied = (text, revision) => {
       close();
-      return actions.applied(text, revision, route.id, split.rule);
+      return actions.applied(text, revision, route.key, split.rule);
     };
     const one = editor(split, { ...actions, applied, closed });
     place.replaceChildren(one.root);
@@ -138,10 +137,10 @@ function part(route, split, actions) {
     place);
   const update = (told, history, begin) => {
     const rule = (told?.rules ?? []).find((one) => (one.rule ?? null) === split.rule);
-    const minute = history.minute(route.id, split.rule, names, begin);
+    const minute = history.minute(route.key, split.rule, names, begin);
     rows.forEach((one, index) => one.update(rule?.branches?.find(({ name }) => name === names[index]), minute[index]));
     for (const { value, update: draw } of plots) {
-      draw(names.map((name) => ({ name, points: history.line(route.id, split.rule, name, value) })));
+      draw(names.map((name) => ({ name, points: history.line(route.key, split.rule, name, value) })));
     }
   };
   return { root, rule: split.rule, update, focus: () => button.focus() };
@@ -151,6 +150,7 @@ function notes(route, split) {
   const isShared = split.kind !== "routes" && !route.isGlobal;
   return [
     split.match ? `for requests that match ${split.match}` : "for all requests",
+    split.isFiltered && "while the filter of its plugin holds",
     split.isSticky ? "the same client gets the same version" : "requests take turns",
     isShared && `from ${split.kind === "services" ? "service" : "plugin config"} ${split.id}, which others may share`,
   ].filter(Boolean).join(" · ");

@@ -5,7 +5,8 @@
 
 const PLUGIN = "traffic-split";
 
-/** All routes, those with splits first; each with what it is for and its splits. */
+/** All routes, those with splits first; each with what it is for and its splits. Global rules are among them,
+ * with keys that no route can have. */
 export function routesOf(told) {
   const list = (kind) => (Array.isArray(told[kind]) ? told[kind] : []);
   const named = (kind) => new Map(list(kind).map((one) => [String(one.id), one]));
@@ -23,6 +24,7 @@ export function routesOf(told) {
   const rules = list("global_rules").filter((rule) => rule.plugins?.[PLUGIN]);
   const global = rules.map((rule) => ({
     ...described(rule, { kind: "global_rules", id: String(rule.id), of: rule }, false),
+    key: `global rule ${rule.id}`,
     isGlobal: true,
   }));
   const all = [...global, ...routes];
@@ -34,6 +36,7 @@ function described(of, holder, isOff) {
   const hosts = of.hosts ?? (of.host === undefined ? [] : [of.host]);
   return {
     id: String(of.id),
+    key: String(of.id),
     name: typeof of.name === "string" ? of.name : "",
     uris: uris.map(String),
     hosts: hosts.map(String),
@@ -56,6 +59,7 @@ function splitsOf({ kind, id, of }) {
     rule,
     rules,
     match: JSON.stringify(parts[0].match ?? []) === "[]" ? "" : JSON.stringify(parts[0].match),
+    isFiltered: plugin._meta?.filter !== undefined,
     isSticky: parts.some((part) => part.sticky),
     branches: branches.map(({ of: branch, at }, index) => ({
       name: String(branch.name ?? `b${index}`),
