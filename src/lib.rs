@@ -41,7 +41,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let head = EdgeHead::new(&request);
     match admin::way(&head, &env) {
         Way::In => return admin::forward(&request, &head, &env).await,
-        Way::Refused(answer) => return give(&answer),
+        Way::Page(answer) | Way::Refused(answer) => return give(&answer),
         Way::Past => {}
     }
     let platform = Rc::new(EdgePlatform::new(env, context));

@@ -63,7 +63,7 @@
 //! into its commands; [`document`] is the ledger as one document, and back. What keeps the ledger is a
 //! [`storage::Storage`]: SQLite through [`sql`], whose statements a shell only executes, or whatever
 //! else a shell brings along. [`publish`] says when the document goes to where isolates read it, and
-//! [`refresh`] what they take over of it.
+//! [`refresh`] what they take over of it. The [`page`] is one more client of [`admin`], in a browser.
 //!
 //! ## Invariants
 //!
@@ -148,5 +148,6 @@ pub mod access;
 pub mod coordinator;
 pub mod platform;
 pub mod yaml;
+pub mod page;
 pub mod admin;
 pub mod serve;

@@ -28,6 +28,7 @@
 //! | [`storage`]       | a ledger in memory                                                          |
 //! | [`control`]       | what every environment with an Admin API lends to the dialogues             |
 //! | [`mod@dialogues`] | the contract of the Admin API                                               |
+//! | [`page`]          | walks through the page in a browser                                         |
 //!
 //! A scenario that an environment cannot run stands in that environment's table with the reason.
 
@@ -61,3 +62,4 @@ pub mod storage;
 pub mod control;
 #[path = "../dialogues/mod.rs"]
 pub mod dialogues;
+pub mod page;

@@ -13,6 +13,7 @@ mod keeping;
 mod leaving;
 mod limits;
 mod miniflare;
+mod page;
 mod publishing;
 mod refresh;
 mod telling;

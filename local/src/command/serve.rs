@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use splitway_core::admin::PAGE;
 use splitway_local::fleet::Footing;
 use splitway_local::server::Source;
 use splitway_local::{ServeOptions, Server, StartError, key_path};
@@ -136,6 +137,7 @@ fn introduce_admin(
     options: &ServeOptions,
 ) -> io::Result<()> {
     writeln!(out, "  admin API      http://{address}/apisix/admin")?;
+    writeln!(out, "  page           http://{address}{PAGE}/")?;
     match options.admin_key {
         Some(_) => writeln!(out, "  admin key      from SPLITWAY_ADMIN_KEY")?,
         None => {
