@@ -1,12 +1,13 @@
 //! The effects of Cloudflare's runtime, as the core asks for them.
 
-use splitway_core::auth::Check;
+use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place};
 use splitway_core::limit::{Grant, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
+use splitway_core::signature::Check;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
@@ -20,7 +21,8 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{AbortSignal, Headers, ReadableStream, ReadableStreamDefaultReader, Request};
 use worker::{Context, Date, Delay, Env};
 
-use crate::{store, telemetry, upstream};
+use crate::telemetry::{Entry, Voice};
+use crate::{fetch, limiter, store, telemetry, upstream, verify};
 
 /// The runtime as one request sees it.
 pub(crate) struct EdgePlatform {
@@ -118,6 +120,7 @@ impl Platform for EdgePlatform {
     type Head = EdgeHead;
     type Body = EdgeBody;
     type Response = upstream::EdgeResponse;
+    type Entry = Entry;
 
     fn now(&self) -> Timestamp {
         now()
@@ -196,20 +199,22 @@ impl Platform for EdgePlatform {
         response.peek().await
     }
 
-    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
-        Err(Failure::DestinationUnavailable)
+    fn fetch(&self, errand: Errand) {
+        fetch::begin(errand, &self.context);
     }
 
-    async fn verify(&self, _check: &Check) -> bool {
-        false
+    async fn verify(&self, check: &Check) -> bool {
+        verify::verify(check).await
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        limiter::toll(&self.env, toll).await
     }
 
-    fn record(&self, record: &Record<'_>) {
-        telemetry::record(record);
+    fn record(&self, head: &EdgeHead, record: &Record<'_>) -> Entry {
+        /// The same for all requests of an isolate.
+        static VOICE: OnceLock<Voice> = OnceLock::new();
+        VOICE.get_or_init(|| Voice::new(&self.env, || self.draw())).record(&self.env, head, record)
     }
 }
 

@@ -68,6 +68,8 @@ pub enum Problem {
     Forbidden,
     /// The head of the request is larger than it may be, in bytes or in headers.
     HeadTooLarge,
+    /// The keys that tokens are checked with could not be had.
+    KeysUnknown,
     /// So many requests have passed that this one may not.
     Limited,
     /// What a limit has counted could not be asked for.
@@ -137,6 +139,7 @@ impl Problem {
             Self::MethodNotAllowed => 405,
             Self::HeadTooLarge => 431,
             Self::CircuitOpen
+            | Self::KeysUnknown
             | Self::Limited
             | Self::NoConfiguration
             | Self::NoUpstream
@@ -171,7 +174,7 @@ impl Problem {
             Self::Forbidden | Self::Limited | Self::Overloaded | Self::Unauthorized => {
                 "http_request_denied"
             }
-            Self::LimitUnknown => "proxy_internal_error",
+            Self::KeysUnknown | Self::LimitUnknown => "proxy_internal_error",
             Self::Upstream(failure) => failure.token(),
         }
     }
@@ -188,6 +191,7 @@ impl Problem {
             Self::CircuitOpen => "The circuit breaker of this route is open",
             Self::Forbidden => "This request is not let through",
             Self::HeadTooLarge => "The head of the request is too large",
+            Self::KeysUnknown => "The keys that tokens are checked with could not be had",
             Self::Limited => "Too many requests",
             Self::LimitUnknown => "How many requests may pass could not be found out",
             Self::Unauthorized => "Who calls could not be found out",
@@ -217,6 +221,7 @@ impl Problem {
             | Self::CircuitOpen
             | Self::Forbidden
             | Self::HeadTooLarge
+            | Self::KeysUnknown
             | Self::Limited
             | Self::LimitUnknown
             | Self::MethodNotAllowed

@@ -4,6 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::chance::Chance;
 
+/// A public key.
+const PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MCowBQYDK2VwAyEALbTP9fG59ekSGlcjm6mFgZSQSp1Sgqv3OXAZU2nqVys=\n\
+    -----END PUBLIC KEY-----\n";
+
 /// A document that uses every key there is, which the schemas are asked about (tests/documents).
 pub fn sound() -> Value {
     json!({
@@ -39,6 +44,19 @@ pub fn sound() -> Value {
                     "uri": "/a/$uri", "headers": {"set": {"a": "$1"}, "add": {"c": [1]}, "remove": ["e"]},
                     "use_real_request_uri_unsafe": false, "_meta": {"disable": false},
                 },
+                "basic-auth": {
+                    "hide_credentials": false, "anonymous_consumer": "jack", "realm": "r",
+                    "_meta": {"error_response": "no"},
+                },
+                "jwt-auth": {
+                    "header": "x-token", "query": "t", "cookie": "c", "hide_credentials": true,
+                    "key_claim_name": "iss", "claims_to_verify": ["exp", "nbf"], "store_in_ctx": false,
+                    "anonymous_consumer": "jack", "realm": "r", "_meta": {"disable": false},
+                },
+                "key-auth": {
+                    "header": "x-key", "query": "key", "hide_credentials": true, "anonymous_consumer": "jack",
+                    "realm": "r", "_meta": {"error_response": {"message": "no"}},
+                },
             },
         }],
         "plugin_configs": [{
@@ -55,16 +73,33 @@ pub fn sound() -> Value {
         }],
         "consumer_groups": [{
             "id": "g", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-            "plugins": {},
+            "plugins": {"ip-restriction": {}},
         }],
         "consumers": [
             {
                 "id": "jack", "username": "jack", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-                "group_id": "g", "plugins": {"key-auth": {"key": "k"}},
+                "group_id": "g", "plugins": {
+                    "key-auth": {"key": "k"}, "basic-auth": {"username": "j", "password": "p"},
+                    "jwt-auth": {
+                        "key": "j", "secret": "cw==", "base64_secret": true, "algorithm": "HS256",
+                        "lifetime_grace_period": 1, "exp": 86400,
+                    },
+                    "ip-restriction": {},
+                },
             },
             {
                 "id": "jack/credentials/c1", "name": "n", "desc": "d", "labels": {"a": "b"},
-                "create_time": 1, "update_time": 2, "plugins": {"key-auth": {"key": "l"}},
+                "create_time": 1, "update_time": 2,
+                "plugins": {
+                    "key-auth": {"key": "l"}, "basic-auth": {"username": "j", "password": "q"},
+                    "jwt-auth": {"key": "l", "algorithm": "EdDSA", "public_key": PEM},
+                },
+            },
+            {
+                "id": "jack/credentials/c2",
+                "plugins": {"jwt-auth": {
+                    "key": "m", "algorithm": "RS256", "jwks_uri": "https://a.example/keys",
+                }},
             },
         ],
         "global_rules": [{

@@ -40,9 +40,11 @@ mod uploads;
 mod request_ids;
 mod cors;
 mod limits;
+mod authentication;
 mod health;
 mod mirrors;
 mod changes;
+mod tokens;
 mod openai;
 pub mod guide;
 pub mod vectors;
@@ -258,6 +260,7 @@ macro_rules! scenarios {
             }
             forwarding {
                 the_upstream_is_told_who_asked
+                trace_headers_are_passed_on
                 the_host_is_the_nodes_name
                 the_host_can_be_the_clients_or_fixed
             }
@@ -348,6 +351,20 @@ macro_rules! scenarios {
                 counts_outlive_a_change
                 many_at_once_are_counted_exactly
             }
+            authentication {
+                a_key_lets_its_consumer_in
+                a_key_is_hidden_where_it_was_read
+                whoever_shows_nothing_right_can_be_somebody
+                a_name_and_its_password_let_in
+                hashes_let_in_whoever_has_what_was_hashed
+                upstreams_are_told_who_calls_and_never_by_clients
+                several_keys_are_none
+                guesses_are_all_told_the_same
+                consumers_decide_between_rules
+                consumers_stay_on_their_branches
+                plugins_that_ask_stand_where_others_do
+                refusals_say_what_is_asked_for
+            }
             breakers {
                 a_branch_that_fails_is_left_out
                 a_branch_that_does_not_answer_is_left_out
@@ -407,6 +424,20 @@ macro_rules! scenarios {
             }
             guide {
                 its_split_is_exact
+            }
+            tokens {
+                tokens_of_every_algorithm_let_their_consumer_in
+                the_algorithm_is_not_the_tokens_to_choose
+                a_token_without_fault_is_asked_for
+                tokens_count_in_their_time
+                tokens_stand_in_three_places
+                whoever_has_no_token_can_be_somebody
+                keys_can_be_published
+                invented_keys_do_not_trouble_their_source
+                all_wait_for_the_first_keys
+                keys_come_for_all_when_who_asked_has_left
+                without_keys_it_is_a_503_problem
+                keys_are_rotated
             }
             vectors {
                 apisix_and_splitway_agree_or_differ_as_told

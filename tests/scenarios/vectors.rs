@@ -74,6 +74,7 @@ fn all() -> Vec<Value> {
         include_str!("vectors/proxy-rewrite.json"),
         include_str!("vectors/retries.json"),
         include_str!("vectors/api-breaker.json"),
+        include_str!("vectors/key-auth.json"),
         include_str!("vectors/ip-restriction.json"),
     ];
     files.into_iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap()).collect()
@@ -144,6 +145,9 @@ fn document(vector: &Value) -> Value {
     };
     let mut document =
         json!({"routes": routes, "upstreams": by_id("upstreams"), "services": by_id("services")});
+    if let Some(consumers) = vector.get("consumers") {
+        document["consumers"] = consumers.clone();
+    }
     if vector["routes"].to_string().contains(r#""ip-restriction""#) {
         // So nginx is told by APISIX where nobody tells it something else.
         let own = json!({"source": "http_x_real_ip", "trusted_addresses": ["127.0.0.1"]});
@@ -266,6 +270,9 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
                 "body" => answers.iter().for_each(|it| {
                     let body = if expected.is_string() { json!(it.text()) } else { it.json() };
                     assert_eq!(body, *expected, "{id}");
+                }),
+                "consumer" => received.iter().for_each(|it| {
+                    assert_eq!(json!(it.header("x-consumer-username")), *expected, "{id} {step}");
                 }),
                 "response_headers" => {
                     answers.iter().for_each(|it| check_headers(id, &it.headers, expected));

@@ -161,7 +161,9 @@ impl<'a> Entered<'a> {
                     // What it says itself is right: of two limits, the one that refuses is told of.
                     let says = |name: &str| answer.headers.iter().any(|(own, _)| own == name);
                     response.set.retain(|(name, _)| !says(name));
-                    return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
+                    let caller = self.caller;
+                    let own = Own { route, caller, answer, problem, response };
+                    return Ok(Err(Stop::Answer(own)));
                 }
             }
             self.passed += 1;
