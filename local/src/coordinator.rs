@@ -16,6 +16,7 @@ use splitway_core::platform::Control;
 use splitway_core::publish::next_look;
 use splitway_core::seal::Secret;
 use splitway_core::snapshot::Snapshot;
+use splitway_core::status::{self, Scope, Status, Totals};
 use splitway_core::storage::{Retention, Storage, StorageError};
 
 use crate::platform::RequestHead;
@@ -127,6 +128,12 @@ impl Handle {
         Ok(())
     }
 
+    /// Notes whether the ledger of a fleet is there.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn note_reach(&self, is_reached: bool) {
+        self.store.note_reach(is_reached);
+    }
+
     /// Has the owner do something, away from the threads that wait for the network.
     async fn with<T: Send + 'static>(
         &self,
@@ -165,7 +172,7 @@ impl Owner {
         {
             self.serve_by(snapshot);
         }
-        tell_faults(&self.log, &report);
+        self.tell_faults(&report);
         Ok(())
     }
 
@@ -185,7 +192,7 @@ impl Owner {
                 }
             },
         };
-        tell_faults(&self.log, &report);
+        self.tell_faults(&report);
         if let Some(snapshot) = snapshot {
             if !is_first {
                 self.tell(&snapshot, "configuration_loaded", None);
@@ -238,6 +245,7 @@ impl Owner {
         }
         if let Err(Refusal::Full(detail) | Refusal::Unavailable(detail)) = &outcome.answer {
             let fields = json!({"by": by, "detail": detail});
+            self.store.note_failure();
             self.log.tell(Level::Error, "configuration_not_written", fields);
         }
         outcome.answer
@@ -275,10 +283,16 @@ impl Expiry {
         }
     }
 }
-fn tell_faults(log: &Log, report: &Report) {
-    for fault in &report.faults {
-        let fields = json!({"pointer": fault.at, "detail": fault.what});
-        log.tell(Level::Error, "configuration_fault", fields);
+impl Owner {
+    /// Tells what hinders a configuration from being served.
+    fn tell_faults(&self, report: &Report) {
+        if !report.faults.is_empty() {
+            self.store.note_failure();
+        }
+        for fault in &report.faults {
+            let fields = json!({"pointer": fault.at, "detail": fault.what});
+            self.log.tell(Level::Error, "configuration_fault", fields);
+        }
     }
 }
 
@@ -294,6 +308,12 @@ impl Control for Handle {
         let snapshot = self.store.snapshot();
         // Where nothing is served there are no nodes.
         Some(snapshot.map(|it| checkup::health(&it, telemetry::now())).unwrap_or_default())
+    }
+
+    async fn status(&self) -> Option<Status> {
+        let snapshot = self.store.snapshot()?;
+        let totals = Totals::of_snapshot(&snapshot);
+        Some(status::status(&snapshot, &totals, Scope::Process, telemetry::now()))
     }
 
     async fn buffer(&self, body: Body, limit: usize) -> Option<Vec<u8>> {

@@ -84,9 +84,11 @@ impl WatchedFile {
         match read {
             Ok((snapshot, warnings)) => self.publish(snapshot, &warnings),
             Err(Defect::Syntax(syntax)) => {
+                self.store.note_failure();
                 self.tell(Level::Error, "configuration_fault", "", &syntax.to_string());
             }
             Err(Defect::Faulty(report)) => {
+                self.store.note_failure();
                 for Fault { at, what, .. } in &report.faults {
                     self.tell(Level::Error, "configuration_fault", at, what);
                 }
@@ -114,6 +116,7 @@ impl WatchedFile {
     /// Tells once that the file is gone; an editor may take a moment between two renames.
     fn tell_unreadable(&mut self, error: &io::Error) {
         if !self.is_unreadable {
+            self.store.note_failure();
             self.tell(Level::Error, "configuration_unreadable", "", &error.to_string());
         }
         self.is_unreadable = true;

@@ -7,6 +7,7 @@
 mod attendance;
 mod body;
 mod channel;
+mod connections;
 mod conversation;
 mod limits;
 pub(crate) mod options;
@@ -23,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use self::body::{ClientBody, Progress};
+pub(crate) use self::connections::Connections;
 pub(crate) use self::conversation::{Host, Site, last};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::socket::bind;
@@ -124,10 +126,11 @@ impl<S: Site> Floor<'_, S> {
     fn receive(&self, stream: TcpStream, peer: SocketAddr, seat: Option<OwnedSemaphorePermit>) {
         // Without it small chunks of a stream wait for the acknowledgement of the last.
         let _ = stream.set_nodelay(true);
+        let open = self.host.limits.connections.open();
         let serving = Arc::clone(&self.host).serve(stream, peer.ip(), self.draining.subscribe());
         tokio::spawn(async move {
             serving.await;
-            drop(seat);
+            drop((seat, open));
         });
     }
 

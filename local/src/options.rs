@@ -12,6 +12,7 @@ use splitway_core::storage::Retention;
 
 use crate::fleet::StoreOptions;
 use crate::listen::options::ListenOptions;
+use crate::metrics::MetricsListen;
 use crate::resolve::Override;
 
 /// How to serve. It has no `Debug`, which would print the key.
@@ -103,6 +104,11 @@ pub struct ServeOptions {
     )]
     pub access_log: bool,
 
+    /// Have metrics for Prometheus at this address, or nowhere (off) [default: 127.0.0.1:9091, unless
+    /// that is taken]
+    #[arg(long, env = "SPLITWAY_METRICS_LISTEN", value_name = "ADDRESS|off")]
+    pub metrics_listen: Option<MetricsListen>,
+
     /// How clients are served.
     #[command(flatten)]
     pub clients: ListenOptions,
@@ -158,6 +164,7 @@ impl Default for ServeOptions {
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
             access_log: false,
+            metrics_listen: None,
             clients: ListenOptions::default(),
             store: StoreOptions::default(),
             admin_key: None,

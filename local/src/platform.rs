@@ -163,6 +163,11 @@ impl RequestHead {
         }
     }
 
+    /// How far the body has come, if there is one.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        self.progress.clone()
+    }
+
     /// The head as it came.
     pub(crate) fn parts(&self) -> &Parts {
         &self.parts

@@ -1,6 +1,7 @@
 //! Responses to clients: an upstream's relayed, or one of our own.
 
 mod body;
+mod metered;
 mod tunnel;
 
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use splitway_core::serve::{Reply, serve, shadow};
 use splitway_core::telemetry::Record;
 
 use self::body::Relayed;
+use self::metered::Metered;
 pub(crate) use self::tunnel::{Handover, Tunnel};
 use crate::door::Door;
 use crate::listen::{ClientBody, Site, last};
@@ -59,8 +61,12 @@ impl Site for Traffic {
     fn refuse(&self, problem: Problem) -> Answer {
         let snapshot = self.effects.store.snapshot();
         let exchange = Exchange::failed(snapshot.as_deref(), problem);
+        let now = self.effects.now();
+        if let Some(running) = exchange.note(now, Duration::ZERO, problem.status(), Some(problem)) {
+            running.end(now);
+        }
         self.effects.record(&Record {
-            at: self.effects.now(),
+            at: now,
             duration: Duration::ZERO,
             route: None,
             branch: None,
@@ -87,6 +93,8 @@ fn relay(
     how: Relay,
 ) -> Response<ReplyBody> {
     let Received { response, switched } = received;
+    let mut how = how;
+    let metered = Metered::new(&mut how.tail, head.progress());
     let (mut parts, flow) = response.into_parts();
     let mut headers = forwarded(&parts.headers, &how.edits);
     if parts.headers.contains_key(TRANSFER_ENCODING) {
@@ -102,7 +110,7 @@ fn relay(
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
         parts.headers = headers;
-        let body = Relayed::new(flow, how.tail, Arc::clone(effects));
+        let body = Relayed::new(flow, how.tail, metered, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(body));
     };
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -112,7 +120,7 @@ fn relay(
     parts.headers = headers;
     // What hyper noted of the upstream's side of it is not for the client's.
     parts.extensions = http::Extensions::new();
-    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail)));
+    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail, metered)));
     Response::from_parts(parts, Either::Right(Full::default()))
 }
 

@@ -26,9 +26,10 @@ use crate::fleet::{FleetError, Footing, StoreAddress};
 use crate::front::Fronts;
 use crate::key::{self, KeyError, KeyFlaw};
 use crate::listen::tls::{CertificateError, Current, Reload, WatchedPair};
-use crate::listen::{self, Host, Limits, Phase};
+use crate::listen::{self, Connections, Host, Limits, Phase};
 #[cfg(feature = "etcd")]
 use crate::member;
+use crate::metrics::{self, Metrics, MetricsListen};
 use crate::options::ServeOptions;
 use crate::platform::Effects;
 use crate::reply::Traffic;
@@ -123,6 +124,7 @@ pub enum Source {
 pub struct Server {
     listen_addr: SocketAddr,
     admin_addr: Option<SocketAddr>,
+    metrics_addr: Option<SocketAddr>,
     source: Source,
     key_flaws: Vec<KeyFlaw>,
     lacks_secret: bool,
@@ -133,6 +135,8 @@ pub struct Server {
     watch: Option<mpsc::Sender<()>>,
     /// Dropping it ends the thread that probes nodes.
     checks: Option<watch::Sender<()>>,
+    /// Dropping it ends the thread that looks at breakers.
+    breakers: Option<mpsc::Sender<()>>,
     /// Dropping it ends everything that waits for etcd.
     fleet: Option<watch::Sender<()>>,
     writer: Option<Writer>,
@@ -166,6 +170,11 @@ impl Server {
     /// The address of the Admin API, if it is on.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin_addr
+    }
+
+    /// The address of metrics, if there is one.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// Whether the configuration that it started with has cookies or tokens to sign, and there is no
@@ -213,6 +222,7 @@ impl Server {
         self.advance(Phase::Stopped);
         self.watch = None;
         self.checks = None;
+        self.breakers = None;
         self.fleet = None;
         self.reload = None;
         for thread in self.threads.drain(..) {
@@ -266,6 +276,7 @@ impl Start {
         let mut server = Server {
             listen_addr: local_address(&listeners, options.listen),
             admin_addr: None,
+            metrics_addr: None,
             source: Source::Document,
             key_flaws: Vec::new(),
             lacks_secret: false,
@@ -274,6 +285,7 @@ impl Start {
             threads: Vec::new(),
             watch: None,
             checks: None,
+            breakers: None,
             fleet: None,
             writer: Some(writer),
         };
@@ -411,8 +423,38 @@ impl Start {
         Err(FleetError::NotBuilt)
     }
 
+    /// Starts what shows metrics, and what tells of breakers.
+    fn with_metrics(&mut self) -> Result<Arc<Connections>, StartError> {
+        let connections: Arc<Connections> = Arc::default();
+        let is_shared = self.options.clients.reuse_port;
+        let listeners = match self.options.metrics_listen {
+            Some(MetricsListen::Off) => Vec::new(),
+            Some(MetricsListen::At(address)) => bind("--metrics-listen", address, 1, is_shared)?,
+            // Nobody has asked for it: another server may be there.
+            None => listen::bind(metrics::USUAL, 1, is_shared).unwrap_or_default(),
+        };
+        if let Some(listener) = listeners.into_iter().next() {
+            self.server.metrics_addr = listener.local_addr().ok();
+            let (store, log) = (Arc::clone(&self.store), self.log.clone());
+            let site = Metrics { store, log: log.clone(), connections: Arc::clone(&connections) };
+            let limits = Limits::of_admin(is_shared);
+            let name = "splitway-metrics".to_owned();
+            self.server.spawn(name, listener, async move |listener, phases| {
+                listen::serve(listener, phases, &log, Host::new(site, limits, None)).await;
+            })?;
+        }
+        let (stop, stopped) = mpsc::channel();
+        let (store, log) = (Arc::clone(&self.store), self.log.clone());
+        let watching = Builder::new().name("splitway-watch".to_owned());
+        let watch = move || metrics::watch(&store, &log, &stopped);
+        self.server.threads.push(watching.spawn(watch).map_err(StartError::System)?);
+        self.server.breakers = Some(stop);
+        Ok(connections)
+    }
+
     /// Starts the threads that take traffic.
-    fn finish(self) -> Result<Server, StartError> {
+    fn finish(mut self) -> Result<Server, StartError> {
+        let connections = self.with_metrics()?;
         let Self { mut server, listeners, options, certificate, .. } = self;
         let Self { trust, overrides, store, fronts, secret, log, .. } = self;
         let door = Door::new(&options, server.listen_addr.port(), certificate.is_some());
@@ -430,7 +472,8 @@ impl Start {
             let dns = options.dns;
             let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
             let (secret, certificate) = (secret.clone(), certificate.clone());
-            let limits = Limits::new(&options.clients, number, threads);
+            let mut limits = Limits::new(&options.clients, number, threads);
+            limits.connections = Arc::clone(&connections);
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
                 let dns = Dns::new(dns);

@@ -26,6 +26,8 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) struct Log {
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    /// How many in all.
+    dropped_ever: Arc<AtomicU64>,
     tells_every_request: bool,
 }
 
@@ -76,7 +78,8 @@ impl Log {
             .name("splitway-log".to_owned())
             .spawn(move || write_lines(paper, &waiting, &counter))?;
         let writer = Writer { lines: lines.clone(), thread };
-        Ok((Self { lines, dropped, tells_every_request }, writer))
+        let dropped_ever = Arc::default();
+        Ok((Self { lines, dropped, dropped_ever, tells_every_request }, writer))
     }
 
     /// Tells of an event.
@@ -98,7 +101,13 @@ impl Log {
         let Ok(line) = serde_json::to_string(&line) else { return };
         if self.lines.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped_ever.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many lines were not written, because those before them were not fast enough.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped_ever.load(Ordering::Relaxed)
     }
 }
 

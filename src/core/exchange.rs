@@ -12,6 +12,7 @@
 //! It holds no clock and performs nothing; [`serve`](crate::serve::serve) walks it.
 
 mod course;
+mod note;
 mod relay;
 mod shadow;
 mod visit;
@@ -312,6 +313,7 @@ impl<'a> Exchange<'a> {
         let once = Once { method, has_key, is_kept, status, retry_after };
         let pause = decision.course.settle(event, once, means);
         if pause.is_none() {
+            decision.entered.answered(means.now);
             let failed = event.and_then(Event::failure).map(|it| Problem::Upstream(it).status());
             if let Some(status) = failed.or(status) {
                 decision.breakers.iter().for_each(|breaker| breaker.note(status, means.now));
@@ -397,8 +399,10 @@ impl<'a> Exchange<'a> {
             response.header("content-length").is_some()
                 && response.header("transfer-encoding").is_none()
         };
-        let decision = self.decision.as_mut().ok();
+        let mut decision = self.decision.as_mut().ok();
+        let holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
         let tail = Tail {
+            _holds: holds,
             idle: decision
                 .as_ref()
                 .map_or_else(Timeouts::default, |it| it.timeouts())
@@ -407,6 +411,7 @@ impl<'a> Exchange<'a> {
             can_tell: is_event_stream && !has_length(),
             served: decision.as_ref().map(|it| it.served()),
             _in_flight: decision.and_then(|it| it.course.take_in_flight()),
+            meter: None,
         };
         Relay { edits, tail }
     }

@@ -137,6 +137,15 @@ impl<'a> Facts<'a> {
         Self { caller, ..self }
     }
 
+    /// What `ask` makes of the same request of another caller. What it asks of the body is noted here.
+    pub(crate) fn seen_as<T>(&self, caller: Caller<'a>, ask: impl FnOnce(&Self) -> T) -> T {
+        let (wants_body, read) = (Cell::new(false), Read::default());
+        let seen = Self { caller, wants_body, read, ..*self };
+        let made = ask(&seen);
+        self.wants_body.set(self.wants_body.get() || seen.wants_body.get());
+        made
+    }
+
     /// The address of the client: what a header said of it, where that was to be believed.
     pub(crate) fn client(&self) -> Option<IpAddr> {
         self.caller.client.or_else(|| self.head.client())

@@ -12,6 +12,7 @@ mod client_control;
 mod cors;
 mod ip_restriction;
 mod key_auth;
+mod limit;
 mod real_ip;
 mod request_id;
 
@@ -24,7 +25,10 @@ use crate::auth::{Check, Consumers, Known};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::head::Edits;
-use crate::limit::{Counters, Grant, Hold, Toll};
+use crate::limit::{
+    self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Limit,
+    LimitConnWire, LimitCountWire, LimitReqWire, Toll,
+};
 use crate::problem::{Answer, Failure, Problem};
 use crate::split::Means;
 use crate::wire;
@@ -38,7 +42,7 @@ pub(crate) use real_ip::{RealIp, RealIpWire};
 pub(crate) use request_id::{RequestId, RequestIdWire};
 
 /// The names of all guards, in the order in which a request passes them.
-pub(crate) const GUARDS: [&str; 7] = [
+pub(crate) const GUARDS: [&str; 10] = [
     real_ip::PLUGIN,
     client_control::PLUGIN,
     request_id::PLUGIN,
@@ -47,10 +51,13 @@ pub(crate) const GUARDS: [&str; 7] = [
     key_auth::PLUGIN,
     // From here on a consumer may have its own.
     ip_restriction::PLUGIN,
+    LIMIT_CONN,
+    LIMIT_COUNT,
+    LIMIT_REQ,
 ];
 
 /// The first of [`GUARDS`] of which a consumer may have its own.
-const OF_CONSUMERS: usize = 6;
+const OF_CONSUMERS: usize = GUARDS.len() - 4;
 
 /// Whether a consumer may have a guard of this name of its own.
 pub(crate) fn is_of_consumers(name: &str) -> bool {
@@ -97,7 +104,7 @@ pub(crate) struct Asked<'a, 'f> {
     /// Who may call.
     pub(crate) consumers: &'a Consumers,
     /// What limits have counted.
-    pub(crate) counters: &'a Counters,
+    pub(crate) counters: &'a Arc<Counters>,
     /// What came of what it needed, if it has needed something.
     pub(crate) found: Option<Found>,
 }
@@ -119,12 +126,9 @@ impl Effect {
         match self {
             Self::Fetch(_) => Found::Fetched(Err(Failure::DestinationUnavailable)),
             Self::Verify(_) => Found::Verified(true),
-            Self::Toll(toll) => Found::Granted(Ok(Grant {
-                granted: toll.want,
-                remaining: 0,
-                reset_ms: 0,
-                pause_ms: 0,
-            })),
+            Self::Toll(toll) => {
+                Found::Granted(Ok(Grant { granted: toll.want, ..Grant::default() }))
+            }
         }
     }
 }
@@ -166,14 +170,15 @@ pub(crate) enum Guard {
     BasicAuth(Arc<BasicAuth>),
     KeyAuth(Arc<KeyAuth>),
     IpRestriction(Arc<IpRestriction>),
+    Limit(Arc<Limit>),
 }
 
 impl Guard {
-    /// Checks the plugin `name` at `at`; `_salt` tells apart what is counted for different resources.
+    /// Checks the plugin `name` at `at`; `salt` tells apart what is counted for different resources.
     pub(crate) fn compile(
         name: &str,
         value: &Value,
-        _salt: &str,
+        salt: &str,
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Self> {
@@ -203,7 +208,33 @@ impl Guard {
                     Some(Self::IpRestriction(Arc::new(wire.compile(at, report))))
                 })
             }
+            LIMIT_CONN | LIMIT_COUNT | LIMIT_REQ => {
+                let limit = Self::limit(name, value, salt, at, report);
+                limit.map(|limit| Self::Limit(Arc::new(limit)))
+            }
             _ => None,
+        }
+    }
+
+    /// Checks a plugin that limits.
+    fn limit(
+        name: &str,
+        value: &Value,
+        salt: &str,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Limit> {
+        let value = &*limits::without_redis(value, at, report);
+        match name {
+            LIMIT_CONN => wire::read(value, at, report, |wire: LimitConnWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
+            LIMIT_REQ => wire::read(value, at, report, |wire: LimitReqWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
+            _ => wire::read(value, at, report, |wire: LimitCountWire, report| {
+                Some(wire.compile(salt, at, report))
+            }),
         }
     }
 
@@ -217,6 +248,7 @@ impl Guard {
             Self::BasicAuth(_) => basic_auth::PLUGIN,
             Self::KeyAuth(_) => key_auth::PLUGIN,
             Self::IpRestriction(_) => ip_restriction::PLUGIN,
+            Self::Limit(it) => it.plugin,
         }
     }
 
@@ -230,6 +262,7 @@ impl Guard {
             Self::BasicAuth(it) => &it.meta,
             Self::KeyAuth(it) => &it.meta,
             Self::IpRestriction(it) => &it.meta,
+            Self::Limit(it) => &it.meta,
         };
         if !meta.acts_on(asked.facts) {
             return match self {
@@ -238,7 +271,8 @@ impl Guard {
                 | Self::ClientControl(_)
                 | Self::RequestId(_)
                 | Self::Cors(_)
-                | Self::IpRestriction(_) => Verdict::default(),
+                | Self::IpRestriction(_)
+                | Self::Limit(_) => Verdict::default(),
             };
         }
         let mut verdict = match self {
@@ -249,6 +283,7 @@ impl Guard {
             Self::BasicAuth(it) => it.pass(asked),
             Self::KeyAuth(it) => it.pass(asked),
             Self::IpRestriction(it) => it.pass(asked),
+            Self::Limit(it) => it.pass(asked),
         };
         if let Verdict::Answers(answer, Some(_)) = &mut verdict {
             meta.reword(answer);
@@ -256,8 +291,13 @@ impl Guard {
         verdict
     }
 
+    /// Whether it counts requests, so that it is worth knowing how many it lets pass.
+    pub(crate) fn limits(&self) -> bool {
+        self.name().starts_with("limit-")
+    }
+
     /// Where it stands in the order.
-    fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         GUARDS.iter().position(|name| *name == self.name()).unwrap_or(GUARDS.len())
     }
 }

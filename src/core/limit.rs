@@ -1,33 +1,88 @@
 //! Limits: how many requests may pass, counted by whoever is told to be one by a key.
 
-use serde::{Deserialize, Serialize};
+pub mod account;
+mod conn;
+mod count;
+mod counters;
+mod hold;
+mod key;
+mod quota;
+mod rate;
+mod state;
+mod toll;
+mod wire;
 
-/// What was counted, by key: one table for all limits, which later configurations go on with.
-#[derive(Debug, Default)]
-pub(crate) struct Counters;
+use conn::Place;
+pub(crate) use counters::{Counters, Mark};
+pub(crate) use hold::Hold;
+pub(crate) use quota::{Bound, Limit, Policy};
+use state::State;
+pub use toll::{Grant, PLACES_MAX, Terms, Toll};
+pub(crate) use wire::{Groups, LimitConnWire, LimitCountWire, LimitReqWire, without_redis};
 
-/// What the store of shared limits is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Toll {
-    /// Of which account, in hexadecimal digits; nothing of a client stands in it.
-    pub key: String,
-    /// How many may pass.
-    pub want: u32,
+/// The names of the plugins in documents.
+pub(crate) const LIMIT_CONN: &str = "limit-conn";
+pub(crate) const LIMIT_COUNT: &str = "limit-count";
+pub(crate) const LIMIT_REQ: &str = "limit-req";
+
+/// What becomes of one more request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Whether it passes.
+    pub(crate) is_admitted: bool,
+    /// How many more would pass at once.
+    pub(crate) remaining: u32,
+    /// After how many milliseconds more would: all of them, or where it is refused, one.
+    pub(crate) reset_ms: u64,
+    /// How many milliseconds it waits before it goes on.
+    pub(crate) pause_ms: u64,
+    /// The place that it takes up, where places are counted.
+    pub(crate) place: Option<Place>,
 }
 
-/// What the store of shared limits gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// How many may pass.
-    pub granted: u32,
-    /// How many more there are for others.
-    pub remaining: u64,
-    /// After how many milliseconds there are more.
-    pub reset_ms: u64,
-    /// How many milliseconds to wait before the last of them passes.
-    pub pause_ms: u64,
-}
+/// The state that follows, if it is another, and what becomes of the request.
+type Step = (Option<State>, Reading);
 
-/// A place among the requests that are under way, which is free again when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Hold;
+/// What tests of limits are made from.
+#[cfg(test)]
+mod trial {
+    use crate::time::Timestamp;
+
+    pub(super) fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// A number below `end`, from a generator that is good enough to mix things (Steele and others,
+    /// SplitMix64).
+    pub(super) fn draw(seed: &mut u64, end: u32) -> u32 {
+        *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let drawn = (mixed ^ (mixed >> 31)) % u64::from(end.max(1));
+        u32::try_from(drawn).expect("it is below `end`")
+    }
+
+    /// A clock that goes on by fits and starts.
+    pub(super) struct Clock {
+        now: u64,
+        seed: u64,
+    }
+
+    impl Clock {
+        pub(super) fn new(seed: u64) -> Self {
+            Self { now: 1_795_377_599_999, seed }
+        }
+
+        /// The time, after nothing, a few milliseconds, or up to `long`.
+        pub(super) fn tick(&mut self, long: u64) -> u64 {
+            let long = u32::try_from(long).expect("not that long");
+            self.now += u64::from(match draw(&mut self.seed, 4) {
+                0 => 0,
+                1 => draw(&mut self.seed, 25),
+                2 => draw(&mut self.seed, long.div_ceil(20)),
+                _ => draw(&mut self.seed, long),
+            });
+            self.now
+        }
+    }
+}

@@ -13,6 +13,7 @@ use crate::limit::{Grant, Toll};
 use crate::problem::{Failure, Problem};
 use crate::seal::Secret;
 use crate::snapshot::Snapshot;
+use crate::status::Status;
 use crate::storage::DOCUMENT_MAX;
 use crate::telemetry::Record;
 use crate::time::Timestamp;
@@ -125,6 +126,11 @@ pub trait Control {
 
     /// How the nodes are that requests are sent to; `None` where others serve, who know about that.
     fn health(&self) -> Option<Vec<UpstreamHealth>> {
+        None
+    }
+
+    /// How branches fare; `None` where others serve, who have not told.
+    async fn status(&self) -> Option<Status> {
         None
     }
 

@@ -5,12 +5,15 @@ use crate::breaker;
 use crate::fault::{At, Report, did_you_mean};
 use crate::guard;
 use crate::kind::Kind;
+#[cfg(feature = "schema")]
+use crate::limit;
+use crate::limit::{LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ};
 use crate::proxy_rewrite;
 use crate::split;
 use crate::wire::Members;
 
 /// The plugins of this version, in the order in which they act.
-pub const PLUGINS: [&str; 10] = [
+pub const PLUGINS: [&str; 13] = [
     "real-ip",
     "client-control",
     "request-id",
@@ -18,6 +21,9 @@ pub const PLUGINS: [&str; 10] = [
     BASIC_AUTH,
     KEY_AUTH,
     "ip-restriction",
+    LIMIT_CONN,
+    LIMIT_COUNT,
+    LIMIT_REQ,
     proxy_rewrite::PLUGIN,
     breaker::PLUGIN,
     split::PLUGIN,
@@ -34,7 +40,7 @@ const OTHERS: &str = "\
     ext-plugin-post-req ext-plugin-post-resp ext-plugin-pre-req fault-injection file-logger \
     forward-auth gm google-cloud-logging grpc-transcode grpc-web gzip hmac-auth http-dubbo \
     http-logger inspect jwe-decrypt jwt-auth kafka-logger kafka-proxy lago ldap-auth \
-    limit-conn limit-count limit-req log-rotate loggly loki-logger mcp-bridge mocking multi-auth \
+    log-rotate loggly loki-logger mcp-bridge mocking multi-auth \
     node-status ocsp-stapling opa openfunction openid-connect opentelemetry openwhisk prometheus \
     proxy-cache proxy-control proxy-mirror public-api redirect \
     referer-restriction request-validation response-rewrite rocketmq-logger saml-auth \
@@ -107,6 +113,12 @@ pub(crate) struct TrafficPlugins {
     key_auth: Option<guard::KeyAuthWire>,
     #[schemars(rename = "ip-restriction")]
     ip_restriction: Option<guard::IpRestrictionWire>,
+    #[schemars(rename = "limit-conn")]
+    limit_conn: Option<limit::LimitConnWire>,
+    #[schemars(rename = "limit-count")]
+    limit_count: Option<limit::LimitCountWire>,
+    #[schemars(rename = "limit-req")]
+    limit_req: Option<limit::LimitReqWire>,
     #[schemars(rename = "proxy-rewrite")]
     proxy_rewrite: Option<proxy_rewrite::ProxyRewriteWire>,
     #[schemars(rename = "api-breaker")]

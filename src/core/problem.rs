@@ -105,6 +105,24 @@ pub enum Problem {
 const RETRY_AFTER: &str = "1";
 
 impl Problem {
+    /// The tokens that there are.
+    pub(crate) const TOKENS: [&str; 14] = [
+        Failure::ConnectionRefused.token(),
+        Failure::ConnectionTerminated.token(),
+        Failure::ConnectionTimeout.token(),
+        Failure::DestinationUnavailable.token(),
+        Failure::DnsError.token(),
+        Failure::HttpProtocolError.token(),
+        Failure::HttpRequestError.token(),
+        Failure::HttpResponseTimeout.token(),
+        Failure::TlsCertificateError.token(),
+        Failure::TlsProtocolError.token(),
+        Self::NoConfiguration.token(),
+        Self::NoRoute.token(),
+        Self::LimitUnknown.token(),
+        Self::Overloaded.token(),
+    ];
+
     /// The status of the response.
     pub const fn status(self) -> u16 {
         match self {

@@ -53,7 +53,7 @@ pub async fn serve<P: Platform>(
         Ok(exchange) => exchange,
         Err(problem) => Exchange::failed(snapshot, problem),
     };
-    let reply = match exchange.own_answer() {
+    let mut reply = match exchange.own_answer() {
         Some((answer, problem)) => Reply::Own(answer, problem),
         None => match walk(platform, &mut exchange, head, &mut upload).await {
             Ok(response) => {
@@ -63,11 +63,19 @@ pub async fn serve<P: Platform>(
             Err(problem) => Reply::Own(exchange.refuse(problem), Some(problem)),
         },
     };
-    let (status, problem) = match &reply {
+    let (status, why) = match &reply {
         Reply::Relay(response, _) => (response.status(), None),
-        Reply::Own(answer, problem) => (answer.status, problem.map(Problem::token)),
+        Reply::Own(answer, problem) => (answer.status, *problem),
     };
-    let duration = platform.now().since(at);
+    let now = platform.now();
+    let duration = now.since(at);
+    let running = exchange.note(at, duration, status, why);
+    match &mut reply {
+        Reply::Relay(_, relay) => relay.tail.meter = running,
+        // Of an answer of our own nothing is to come.
+        Reply::Own(..) => running.into_iter().for_each(|running| running.end(now)),
+    }
+    let problem = why.map(Problem::token);
     platform.record(&Record {
         at,
         duration,

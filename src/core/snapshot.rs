@@ -21,12 +21,13 @@ use crate::guard::{Guard, Guards};
 use crate::id::Id;
 use crate::json;
 use crate::kind::Kind;
-use crate::limit::Counters;
+use crate::limit::{Counters, Groups, LIMIT_COUNT};
+use crate::meter::{LaneNumber, Meters, PLACES_MAX, Way};
 use crate::plugin;
 use crate::proxy_rewrite::ProxyRewrite;
 use crate::resource::{PluginMetadataWire, RouteWire, check_reach};
 use crate::route::{Conditions, Refusal, Router, RouterKind, Unreached, Witness};
-use crate::split::{self, Mirror, Rule, Scope, Split};
+use crate::split::{self, Branch, Mirror, Placed, Rule, Scope, Split};
 use crate::wire::{self, Members};
 
 /// Which configuration answered: the ledger's number, or a digest of the document where there is no
@@ -76,6 +77,7 @@ pub struct Snapshot {
     routes: Vec<Route>,
     router: Router,
     unreached: Vec<Unreached>,
+    meters: Meters,
 }
 
 /// A route with everything it needs to answer.
@@ -97,9 +99,27 @@ pub(crate) struct Route {
     pub(crate) timeout: Option<Timeouts>,
     /// Whether clients may ask it to speak another protocol.
     pub(crate) upgrades: bool,
+    /// Its own number among lanes; those of its branches follow.
+    lane: LaneNumber,
 }
 
 impl Route {
+    /// The number of its lane, or of that of one of its branches.
+    pub(crate) fn lane(&self, branch: Option<(&Rule, &Branch)>) -> LaneNumber {
+        let branch = branch.and_then(|(rule, branch)| self.split.lane(rule, branch));
+        branch.map_or(self.lane, |number| self.lane + 1 + number)
+    }
+
+    /// Id and name of its service, if it has one.
+    pub(crate) fn service(&self) -> Option<(&str, Option<&str>)> {
+        self.service.as_ref().map(|(id, name)| (&**id, name.as_deref()))
+    }
+
+    /// Its name, if it has one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// What expressions can ask about it, for a request whose path it takes so.
     pub(crate) fn matched<'a>(&'a self, params: Params<'a>) -> Matched<'a> {
         let service = self.service.as_ref();
@@ -133,8 +153,44 @@ impl Snapshot {
             (&mut route.split, before.map(|earlier| &earlier.split))
         });
         split::follow(splits, earlier.routes.iter().map(|route| &route.split));
+        self.follow_meters(earlier, &by_id);
         self.counters = Arc::clone(&earlier.counters);
         self
+    }
+
+    /// Goes on counting what is counted by the same names.
+    fn follow_meters(&mut self, earlier: &Self, earlier_by_id: &BTreeMap<&str, &Route>) {
+        let known = |route: &&Route| earlier_by_id.contains_key(&*route.id);
+        let by_id: BTreeMap<&str, &Route> =
+            self.routes.iter().filter(known).map(|route| (&*route.id, route)).collect();
+        let lane = |before: LaneNumber| {
+            let (route, place) = earlier.at_lane(before)?;
+            let now = by_id.get(&*route.id)?;
+            match place {
+                None => Some(now.lane),
+                Some(place) => Some(now.lane + 1 + now.split.lane_like(&place)?),
+            }
+        };
+        let routes = &self.routes;
+        let way = |before: LaneNumber, now: LaneNumber, way: Way| {
+            let Some(node) = way.node else { return Some(way) };
+            let before = earlier.at_lane(before)?.1?.branch.upstream();
+            let now = at_lane(routes, now)?.1?.branch.upstream();
+            let name = before.nodes().nth(node)?.authority();
+            let node = now.nodes().position(|node| node.authority() == name)?;
+            Some(Way { node: Some(node), ..way })
+        };
+        self.meters.follow(&earlier.meters, lane, way);
+    }
+
+    /// What is counted while it serves.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// The route whose lane this is, or that of one of its branches, and which.
+    pub(crate) fn at_lane(&self, number: LaneNumber) -> Option<(&Route, Option<Placed<'_>>)> {
+        at_lane(&self.routes, number)
     }
 
     /// Which configuration this is.
@@ -164,7 +220,7 @@ impl Snapshot {
     }
 
     /// What limits have counted.
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -220,6 +276,17 @@ impl Snapshot {
         &self.routes
     }
 
+    /// What one of them takes.
+    pub(crate) fn conditions_of(&self, route: &Route) -> Option<&Conditions> {
+        let number = self.routes.partition_point(|it| it.lane < route.lane);
+        self.conditions().get(number)
+    }
+
+    /// The name of a consumer by its number.
+    pub(crate) fn consumer_name(&self, _number: usize) -> Option<&str> {
+        None
+    }
+
     /// Why a route was not even asked about a request.
     pub(crate) fn refusal(&self, route: usize, facts: &Facts<'_>) -> Refusal {
         self.router.refusal(route, facts)
@@ -271,11 +338,13 @@ pub fn compile(
         }
         check_plugin_metadata(value, at, report)
     });
+    check_groups(resources, report);
     let compiled = compile_routes(resources.list(Kind::Route), settings.router, &catalog, report);
     if report.faults.len() > faults_before {
         return None;
     }
-    let (places, conditions, routes) = compiled;
+    let (places, conditions, mut routes) = compiled;
+    let meters = meters(&mut routes);
     let (router, unreached) = Router::new(settings.router, conditions);
     warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
@@ -293,7 +362,50 @@ pub fn compile(
         routes,
         router,
         unreached,
+        meters,
     })
+}
+
+/// Gives routes the numbers of their lanes; counters for all of them.
+fn meters(routes: &mut [Route]) -> Meters {
+    let (mut lanes, mut flows) = (0, 0_u64);
+    for route in routes {
+        route.lane = lanes;
+        lanes += 1 + route.split.width();
+        // More than the largest table has places for need not be looked at.
+        let count = |(_, place): (_, Placed<'_>)| 1 + place.branch.upstream().nodes().len() as u64;
+        let most = PLACES_MAX as u64;
+        if flows < most {
+            flows += 1 + route.split.placed().take(PLACES_MAX).map(count).sum::<u64>();
+        }
+    }
+    Meters::new(lanes, flows)
+}
+
+fn at_lane(routes: &[Route], number: LaneNumber) -> Option<(&Route, Option<Placed<'_>>)> {
+    let behind = routes.partition_point(|route| route.lane <= number);
+    let route = routes.get(behind.checked_sub(1)?)?;
+    let within = number - route.lane;
+    match within.checked_sub(1) {
+        None => Some((route, None)),
+        Some(branch) => Some((route, Some(route.split.at_lane(branch)?))),
+    }
+}
+
+/// Checks that limits that count together are told the same.
+fn check_groups(resources: &Resources<'_>, report: &mut Report) {
+    let mut groups = Groups::default();
+    let root = At::Root;
+    for kind in Kind::ALL {
+        for (index, value) in resources.list(kind).iter().enumerate() {
+            let (list, place) = resources.place(kind, index);
+            let list = root.key(list);
+            let (at, name) = (list.index(place), LIMIT_COUNT);
+            if let Some(plugin) = value.get("plugins").and_then(|plugins| plugins.get(name)) {
+                groups.check(plugin, at.key("plugins").key(name), report);
+            }
+        }
+    }
 }
 
 /// Checks one resource by itself. The other resources that it names are not looked for.
@@ -437,7 +549,18 @@ fn compile_route(
         let id = id.as_str().into();
         is_enabled.then_some((
             conditions,
-            Route { id, name, service, guards, rewrites, breakers, split, timeout, upgrades },
+            Route {
+                id,
+                name,
+                service,
+                guards,
+                rewrites,
+                breakers,
+                split,
+                timeout,
+                upgrades,
+                lane: 0,
+            },
         ))
     })
 }

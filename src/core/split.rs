@@ -17,6 +17,7 @@
 mod branch;
 mod failover;
 mod follow;
+mod lanes;
 mod mirror;
 mod pick;
 mod rule;
@@ -33,11 +34,13 @@ use crate::forced::Override;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::meta::{Meta, MetaWire};
+use crate::meter::LaneNumber;
 use crate::rotation::Unpickable;
 
 pub(crate) use branch::{Branch, Branches};
 pub(crate) use failover::OnFailure;
 pub(crate) use follow::follow;
+pub(crate) use lanes::Placed;
 pub(crate) use mirror::{Mirror, Permit};
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked};
@@ -90,6 +93,8 @@ pub(crate) struct Rule {
     on_failure: Option<OnFailure>,
     /// Which of its requests are copied, and where to.
     pub(crate) mirror: Option<Mirror>,
+    /// The number of the first of its branches among those of its plugin.
+    lane: LaneNumber,
 }
 
 /// Which requests a rule takes.
@@ -143,6 +148,7 @@ impl Rule {
             forced: None,
             on_failure: None,
             mirror: None,
+            lane: 0,
         }
     }
 
@@ -276,7 +282,8 @@ impl TrafficSplitWire {
         if rules.is_empty() {
             report.warn(at, "no rules: the route's upstream serves; APISIX answers 500");
         }
-        let rules = rule::compile(rules, scope, at, report);
+        let mut rules = rule::compile(rules, scope, at, report);
+        lanes::number(&mut rules);
         let acts = !meta.is_disabled && !rules.is_empty();
         acts.then_some(Section { origin: Origin::Route, meta, rules })
     }

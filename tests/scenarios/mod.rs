@@ -35,6 +35,7 @@ mod balancing;
 mod retries;
 mod failover;
 mod breakers;
+mod limits;
 mod authentication;
 mod health;
 mod mirrors;
@@ -331,6 +332,18 @@ macro_rules! scenarios {
                 retries_have_a_budget
                 the_answer_to_head_is_no_empty_stream
                 a_stream_that_breaks_off_before_its_first_event_goes_on
+            }
+            limits {
+                as_many_pass_in_a_window_as_may
+                a_refusal_says_what_it_is_told
+                a_sliding_window_remembers_the_last
+                a_bucket_holds_up_and_overflows
+                as_many_are_under_way_as_may_be
+                keys_are_counted_by_themselves
+                routes_of_a_group_are_counted_together
+                a_request_passes_all_limits
+                counts_outlive_a_change
+                many_at_once_are_counted_exactly
             }
             authentication {
                 a_key_lets_its_consumer_in

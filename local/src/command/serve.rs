@@ -90,6 +90,13 @@ fn introduce(out: &mut impl Write, server: &Server, options: &ServeOptions) -> i
     let scheme = if server.reload().is_some() { "https" } else { "http" };
     writeln!(out, "  traffic        {scheme}://{}", server.listen_addr())?;
     introduce_source(out, server, options)?;
+    match server.metrics_addr() {
+        Some(address) => writeln!(out, "  metrics        http://{address}/metrics")?,
+        None if options.metrics_listen.is_none() => {
+            writeln!(out, "  metrics        off, because 127.0.0.1:9091 is taken")?;
+        }
+        None => writeln!(out, "  metrics        off")?,
+    }
     if server.lacks_secret() {
         report::warning(
             out,

@@ -46,6 +46,7 @@ impl Watch {
                 told = detail;
             }
             self.is_reached = false;
+            self.handle.note_reach(false);
             if !self.link.pause(wait) {
                 return;
             }
@@ -65,6 +66,7 @@ impl Watch {
             self.log.tell(Level::Info, "store_reached", json!({}));
         }
         self.is_reached = true;
+        self.handle.note_reach(true);
         *wait = WAIT_MIN;
         told.clear();
         loop {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::connections::Connections;
 use super::limits::Limits;
 
 /// How long a connection that waits for its next request is left open while the server drains: the
@@ -32,6 +33,7 @@ pub(crate) struct Attendance {
     is_draining: AtomicBool,
     /// Whether an answer said that it is the last.
     is_last: AtomicBool,
+    connections: Arc<Connections>,
 }
 
 /// What is due on a connection.
@@ -46,7 +48,7 @@ pub(crate) enum Due {
 }
 
 impl Attendance {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(connections: Arc<Connections>) -> Self {
         Self {
             began: Instant::now(),
             inside: AtomicU32::new(0),
@@ -55,6 +57,7 @@ impl Attendance {
             is_reading: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
+            connections,
         }
     }
 
@@ -62,6 +65,7 @@ impl Attendance {
     pub(crate) fn enter(self: &Arc<Self>) -> Presence {
         self.inside.fetch_add(1, Relaxed);
         self.entered.fetch_add(1, Relaxed);
+        self.connections.begin();
         self.is_reading.store(false, Relaxed);
         Presence { attendance: Arc::clone(self), place: None }
     }
@@ -152,6 +156,7 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        self.attendance.connections.end();
         if self.attendance.inside.fetch_sub(1, Relaxed) == 1 {
             self.attendance.mark();
         }
@@ -190,7 +195,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_is_due_from_its_first_byte_and_a_request_from_the_last_answer() {
-        let attendance = Arc::new(Attendance::new());
+        let attendance = Arc::new(Attendance::new(Arc::default()));
         assert_eq!(due_after(&attendance, 74).await, None);
         attendance.read();
         assert_eq!(due_after(&attendance, 29).await, None);
@@ -204,7 +209,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_while_the_server_drains_has_a_second() {
-        let attendance = Arc::new(Attendance::new());
+        let attendance = Arc::new(Attendance::new(Arc::default()));
         drop(attendance.enter());
         attendance.drain();
         assert_eq!(due_after(&attendance, 0).await, None);

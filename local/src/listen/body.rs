@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,7 +36,10 @@ pub(crate) struct ClientBody {
 
 /// How far the body of a client has come, for whoever gave it away.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU8);
+pub(crate) struct Progress {
+    state: AtomicU8,
+    bytes: AtomicU64,
+}
 
 impl Progress {
     /// All that was asked for is there, or nobody has asked.
@@ -49,21 +52,32 @@ impl Progress {
     /// Whether nothing came of it when it was last asked for more, so that it is the client for whom
     /// everybody waits.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::AWAITED
+        self.state.load(Ordering::Relaxed) == Self::AWAITED
     }
 
     /// Whether it ended before it was whole.
     pub(crate) fn is_broken(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::BROKEN
+        self.state.load(Ordering::Relaxed) == Self::BROKEN
     }
 
-    fn note<F, E>(&self, polled: &Poll<Option<Result<F, E>>>) {
+    /// How many bytes of it have come.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn note<E>(&self, polled: &Poll<Option<Result<Frame<Bytes>, E>>>) {
+        if let Poll::Ready(Some(Ok(frame))) = polled
+            && let Some(bytes) = frame.data_ref()
+        {
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            self.bytes.fetch_add(length, Ordering::Relaxed);
+        }
         let state = match polled {
             Poll::Pending => Self::AWAITED,
             Poll::Ready(Some(Err(_))) => Self::BROKEN,
             Poll::Ready(Some(Ok(_)) | None) => Self::GIVEN,
         };
-        self.0.store(state, Ordering::Relaxed);
+        self.state.store(state, Ordering::Relaxed);
     }
 }
 

@@ -130,8 +130,8 @@ impl<S: Site> Host<S> {
         client: IpAddr,
         mut draining: watch::Receiver<bool>,
     ) {
-        let talk =
-            Talk { host: Arc::clone(&self), client, attendance: Arc::new(Attendance::new()) };
+        let attendance = Attendance::new(Arc::clone(&self.limits.connections));
+        let talk = Talk { host: Arc::clone(&self), client, attendance: Arc::new(attendance) };
         let Some(tls) = &self.tls else {
             let opening = match opening(&mut stream, &talk, &mut draining).await {
                 Some(opening) => opening,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::connections::Connections;
 use super::options::ListenOptions;
 
 /// What one listener holds its clients to. Threads share nothing on the road of a request, so each
@@ -26,6 +27,8 @@ pub(crate) struct Limits {
     pub(crate) idle: Option<Duration>,
     /// Whether another process may take over the port.
     pub(crate) is_shared: bool,
+    /// Where its connections are counted.
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl Limits {
@@ -44,6 +47,7 @@ impl Limits {
             body: some(options.body_timeout),
             idle: some(options.idle_timeout),
             is_shared: options.reuse_port,
+            connections: Arc::default(),
         }
     }
 

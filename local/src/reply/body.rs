@@ -11,6 +11,7 @@ use splitway_core::exchange::{RESPONSE_BROKEN, Tail};
 use splitway_core::problem::Failure;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::metered::Metered;
 use crate::platform::Effects;
 use crate::telemetry::Level;
 use crate::upstream::Flow;
@@ -21,6 +22,8 @@ pub(crate) struct Relayed {
     flow: Flow,
     /// Gone when the body is at its end.
     tail: Option<Tail>,
+    /// Gone likewise.
+    metered: Option<Metered>,
     /// When something came last.
     moved: Instant,
     /// Why it is cut as soon as what came before is sent.
@@ -37,10 +40,11 @@ pub(crate) struct Relayed {
 pub(crate) struct Cut(Failure);
 
 impl Relayed {
-    pub(crate) fn new(mut flow: Flow, tail: Tail, effects: Arc<Effects>) -> Self {
+    pub(super) fn new(mut flow: Flow, tail: Tail, metered: Metered, effects: Arc<Effects>) -> Self {
         flow.relay();
-        let tail = (!flow.is_at_end()).then_some(tail);
-        Self { flow, tail, moved: Instant::now(), cut: None, timer: None, effects }
+        let under_way = (!flow.is_at_end()).then_some((tail, metered));
+        let (tail, metered) = under_way.unzip();
+        Self { flow, tail, metered, moved: Instant::now(), cut: None, timer: None, effects }
     }
 
     /// Ready when nothing came for too long.
@@ -66,6 +70,7 @@ impl Relayed {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.flow.cut();
         let tail = self.tail.take();
+        self.metered = None;
         if let Some(tail) = &tail {
             self.effects.log.tell(Level::Warn, RESPONSE_BROKEN, tail.broken(failure));
         }
@@ -95,14 +100,17 @@ impl Body for Relayed {
         match body.flow.poll(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 body.moved = Instant::now();
+                if let (Some(metered), Some(bytes)) = (&body.metered, frame.data_ref()) {
+                    metered.pass(0, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                }
                 if body.flow.is_at_end() {
-                    body.tail = None;
+                    (body.tail, body.metered) = (None, None);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(failure))) => body.break_off(failure, context),
             Poll::Ready(None) => {
-                body.tail = None;
+                (body.tail, body.metered) = (None, None);
                 Poll::Ready(None)
             }
             Poll::Pending => {

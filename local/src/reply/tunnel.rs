@@ -12,6 +12,7 @@ use splitway_core::exchange::Tail;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::time::{Instant, sleep_until};
 
+use super::metered::Metered;
 use crate::connect::Stream;
 use crate::upstream::Switched;
 
@@ -20,6 +21,7 @@ use crate::upstream::Switched;
 pub(crate) struct Tunnel {
     upstream: Switched,
     tail: Tail,
+    metered: Metered,
 }
 
 /// A [`Tunnel`] on its way along with the response to whoever has the connection of the client.
@@ -38,14 +40,14 @@ impl Handover {
 }
 
 impl Tunnel {
-    pub(crate) fn new(upstream: Switched, tail: Tail) -> Self {
-        Self { upstream, tail }
+    pub(super) fn new(upstream: Switched, tail: Tail, metered: Metered) -> Self {
+        Self { upstream, tail, metered }
     }
 
     /// Joins both sides until one closes, or nothing moves for too long. `read` came from the client
     /// already.
     pub(crate) async fn join(self, mut client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
-        let Self { upstream: Switched { stream, read: answered }, tail } = self;
+        let Self { upstream: Switched { stream, read: answered }, tail, metered } = self;
         let clock = Clock { began: Instant::now(), moved_ms: AtomicU64::new(0) };
         let mut upstream = Watched { stream, clock: &clock };
         let joining = pin!(async {
@@ -55,7 +57,10 @@ impl Tunnel {
         });
         tokio::select! {
             // That one side broke off, the other sees.
-            _ = joining => {}
+            joined = joining => {
+                let (received, sent) = joined.unwrap_or_default();
+                metered.pass(received, sent);
+            }
             () = clock.stopped(tail.idle) => {}
         }
     }

@@ -24,6 +24,8 @@ pub(crate) fn splitway() -> Command {
             command.env_remove(name);
         }
     }
+    // Servers of tests would else have one address.
+    command.env("SPLITWAY_METRICS_LISTEN", "off");
     command
 }
 

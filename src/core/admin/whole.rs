@@ -66,6 +66,9 @@ pub(super) async fn answer<C: Control>(
     if is_about_health(&call) {
         return health(control, &call, is_yaml);
     }
+    if matches!(call.path.as_slice(), [only] if only == "status") {
+        return status(control, &call, is_yaml).await;
+    }
     let is_about_keys = call.path.first().is_some_and(|first| first == "keys");
     let mut form = Form { is_yaml, is_trial: call.query.is_set("dry_run"), compared: None };
     let command = match command(&call, head, &body, &form, control.secret()) {
@@ -101,6 +104,21 @@ fn health<C: Control>(control: &C, call: &Call<'_>, is_yaml: bool) -> Answer {
         return problem(501, "health_unknown", title, json!({"detail": detail}));
     };
     told(&json!({"upstreams": upstreams}), is_yaml)
+}
+
+/// How branches fare, as far as that is known to whoever is asked.
+async fn status<C: Control>(control: &C, call: &Call<'_>, is_yaml: bool) -> Answer {
+    if call.method != "GET" {
+        return method_not_allowed();
+    }
+    match control.status().await.map(serde_json::to_value) {
+        Some(Ok(status)) => told(&status, is_yaml),
+        Some(Err(_)) | None => {
+            let title = "How branches fare is not known here";
+            let detail = "Nothing serves here, or none of those that do has told what it counted";
+            problem(503, "status_unknown", title, json!({"detail": detail}))
+        }
+    }
 }
 
 /// An answer as it is wanted.

@@ -29,6 +29,10 @@ pub(super) struct Course<'a> {
     /// Attempts at this branch, and in all.
     attempts_here: u32,
     pub(super) attempts: u32,
+    /// The position of the node of the last attempt.
+    pub(super) node: Option<usize>,
+    /// How long upstreams were waited for.
+    pub(super) waited: Duration,
     /// When the first attempt at this branch began.
     since: Timestamp,
     going: Option<Going<'a>>,
@@ -66,6 +70,8 @@ impl<'a> Course<'a> {
             tried: Tried::default(),
             attempts_here: 0,
             attempts: 0,
+            node: None,
+            waited: Duration::ZERO,
             since: Timestamp::from_millis(0),
             going: None,
         }
@@ -122,6 +128,7 @@ impl<'a> Course<'a> {
         self.tried.add(index);
         self.attempts_here += 1;
         self.attempts += 1;
+        self.node = Some(index);
         let vital = balancer.vital(index);
         self.going = Some(Going {
             pass: vital.breaker().map(|breaker| (breaker, breaker.enter(ask.now))),
@@ -143,6 +150,7 @@ impl<'a> Course<'a> {
     ) -> Option<Duration> {
         if let Some(going) = &mut self.going {
             going.note(event, once.status, means.now);
+            self.waited += means.now.since(going.since);
         }
         let outcome = event.map_or(Outcome::Success, outcome);
         let pause = event.filter(|_| once.is_kept).and_then(|event| {
@@ -202,6 +210,11 @@ impl<'a> Course<'a> {
         (self.branch, self.visit) = (other, Visit::default());
         (self.tried, self.attempts_here) = (Tried::default(), 0);
         Some(Duration::ZERO)
+    }
+
+    /// How many attempts were made at the branch that serves the request.
+    pub(super) fn attempts_here(&self) -> u32 {
+        self.attempts_here
     }
 
     fn failed_count(&self) -> u32 {

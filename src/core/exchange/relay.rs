@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use crate::balance::InFlight;
 use crate::head::Edits;
+use crate::limit::Hold;
+use crate::meter::Running;
 use crate::opening::error_event;
 use crate::problem::{Failure, Problem};
 
@@ -31,6 +33,10 @@ pub struct Tail {
     /// The route and the branch.
     pub(super) served: Option<(Arc<str>, Arc<str>)>,
     pub(super) _in_flight: Option<InFlight>,
+    /// What is counted of it; taken by whoever relays it, if he can tell of bodies and of their ends.
+    pub meter: Option<Running>,
+    /// The places that the request takes up.
+    pub(super) _holds: Vec<Hold>,
 }
 
 impl Tail {

@@ -11,6 +11,7 @@ use crate::limit::Hold;
 use crate::problem::Problem;
 use crate::snapshot::{Route, Snapshot};
 use crate::split::Means;
+use crate::time::Timestamp;
 
 /// How far a request has come that could not be decided at once. What it has passed it does not pass again.
 #[derive(Default)]
@@ -90,6 +91,11 @@ impl<'a> Entered<'a> {
         }
     }
 
+    /// The number of the consumer that was recognised.
+    pub(super) fn consumer(&self) -> Option<usize> {
+        self.known.map(|known| known.number)
+    }
+
     /// What decisions can ask about the request, as `draft` has it.
     pub(super) fn facts<'f>(
         &'f self,
@@ -98,6 +104,16 @@ impl<'a> Entered<'a> {
         body: Body<'f>,
     ) -> Facts<'f> {
         Facts::new(head, draft, body).of_route(&self.matched).of_caller(self.caller)
+    }
+
+    /// The places that it takes up, to be free when they are dropped.
+    pub(super) fn take_holds(&mut self) -> Vec<Hold> {
+        std::mem::take(&mut self.holds)
+    }
+
+    /// Notes that it is answered now.
+    pub(super) fn answered(&self, now: Timestamp) {
+        self.holds.iter().for_each(|hold| hold.answered(now));
     }
 
     /// Passes the guards that it has not passed yet.
@@ -125,11 +141,26 @@ impl<'a> Entered<'a> {
                 return Err(Needs::Body);
             }
             observer.guarded(guard, &verdict);
+            let note = |passes: bool| {
+                if !means.is_trial && (guard.limits() || !passes) {
+                    let lane = snapshot.meters().lane(Some(route.lane(None)));
+                    lane.guard(guard.rank(), passes);
+                }
+            };
             match verdict {
-                Verdict::Passes(passage) => self.take(passage),
+                Verdict::Passes(passage) => {
+                    note(true);
+                    self.take(passage);
+                }
                 Verdict::Needs(effect) => return Err(Needs::Effect(effect)),
                 Verdict::Answers(answer, problem) => {
-                    let response = std::mem::take(&mut self.response);
+                    if problem.is_some() {
+                        note(false);
+                    }
+                    let mut response = std::mem::take(&mut self.response);
+                    // What it says itself is right: of two limits, the one that refuses is told of.
+                    let says = |name: &str| answer.headers.iter().any(|(own, _)| own == name);
+                    response.set.retain(|(name, _)| !says(name));
                     return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
                 }
             }

@@ -60,6 +60,11 @@ impl Budget {
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, put);
     }
 
+    /// How many retries there may be at once now, and at most.
+    pub fn left(&self) -> (u64, u64) {
+        (self.left.load(Ordering::Relaxed).min(self.size) / TOKEN, self.size / TOKEN)
+    }
+
     /// Takes a token for a retry; without one there must be no retry.
     pub fn withdraw(&self) -> bool {
         let take = |left: u64| left.checked_sub(TOKEN);

@@ -51,6 +51,11 @@ impl Branch {
         self.breaker.as_ref().map_or(WHOLE, |breaker| breaker.share(now))
     }
 
+    /// Where its requests go.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.balancer.upstream
+    }
+
     /// Whether there is nothing behind it: its upstream was deleted.
     pub(super) fn is_gone(&self) -> bool {
         self.balancer.upstream.nodes().len() == 0

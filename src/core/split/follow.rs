@@ -111,7 +111,7 @@ impl<'s> Trail<'s> {
 
 impl Origin {
     /// Whether both are the same place, in two documents.
-    fn is(&self, other: &Self) -> bool {
+    pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Shared { holder, .. }, Self::Shared { holder: other, .. }) => holder == other,
             _ => self == other,

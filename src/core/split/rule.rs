@@ -169,7 +169,16 @@ impl Extras<'_> {
         }
         let is_sound = report.faults.len() == faults_before;
         let number = Some(number);
-        is_sound.then_some(Rule { number, condition, branches, keyed, forced, on_failure, mirror })
+        is_sound.then_some(Rule {
+            number,
+            condition,
+            branches,
+            keyed,
+            forced,
+            on_failure,
+            mirror,
+            lane: 0,
+        })
     }
 
     /// Takes over what another rule of the same split says, of which one may.

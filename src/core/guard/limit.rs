@@ -1,0 +1,72 @@
+//! The plugins `limit-count`, `limit-req` and `limit-conn`: what becomes of a request that one of them counts.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Asked, Passage, Verdict};
+use crate::head::Edits;
+use crate::limit::{Bound, Limit, Reading};
+use crate::problem::{Answer, Problem};
+
+/// The type of the bodies that APISIX writes.
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+impl Limit {
+    /// Whether a request may pass. Nothing is counted before its body is there, if the key is in it.
+    pub(super) fn pass<'a>(&'a self, asked: &Asked<'a, '_>) -> Verdict<'a> {
+        let key = self.quota.key.of(asked.facts);
+        if asked.facts.wants_body() {
+            return Verdict::default();
+        }
+        let means = asked.means;
+        let (reading, hold) =
+            self.count(asked.counters, &key, (means.now, means.chance), means.is_trial);
+        if !reading.is_admitted {
+            return self.refuse(&reading);
+        }
+        let mut passage = Passage { hold, ..self.passage(&reading) };
+        passage.pause = Duration::from_millis(reading.pause_ms);
+        Verdict::Passes(passage)
+    }
+
+    fn passage<'a>(&self, reading: &Reading) -> Passage<'a> {
+        let mut response = Edits::default();
+        self.quota_headers(reading, |name, value| response.replace(name.into(), value));
+        Passage { response, ..Passage::default() }
+    }
+
+    /// The answer to a request that may not pass.
+    fn refuse<'a>(&self, reading: &Reading) -> Verdict<'a> {
+        let status = self.quota.status;
+        let mut answer = match &self.quota.message {
+            Some(message) => Answer {
+                status,
+                headers: vec![("content-type".into(), PLAIN.to_owned())],
+                body: format!("{}\n", json!({"error_msg": message})),
+            },
+            None => Problem::Limited.answer_with(status),
+        };
+        self.quota_headers(reading, |name, value| answer.headers.push((name.into(), value)));
+        // When more may pass is known of all but places (RFC 9110, section 10.2.3).
+        if reading.reset_ms > 0 {
+            answer.headers.push(("retry-after".into(), secs(reading.reset_ms)));
+        }
+        Verdict::Answers(answer, Some(Problem::Limited))
+    }
+
+    /// What tells how much more may pass.
+    fn quota_headers(&self, reading: &Reading, mut tell: impl FnMut(&'static str, String)) {
+        let Bound::Count(count) = &self.quota.bound else { return };
+        if self.quota.shows_quota {
+            tell("x-ratelimit-limit", count.count().to_string());
+            tell("x-ratelimit-remaining", reading.remaining.to_string());
+            tell("x-ratelimit-reset", secs(reading.reset_ms));
+        }
+    }
+}
+
+/// Seconds, rounded up.
+fn secs(millis: u64) -> String {
+    millis.div_ceil(1000).to_string()
+}

@@ -1,0 +1,68 @@
+//! A place among the requests that are under way, and how long such requests take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::conn::{Conn, Place};
+use super::counters::{Counters, Mark};
+use crate::time::Timestamp;
+
+/// How long a request is expected to take, in milliseconds: the mean of what was expected and of what the
+/// last one took, as APISIX has it. A clone learns together with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace(Arc<AtomicU64>);
+
+/// A place among the requests that are under way, which is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    counters: Arc<Counters>,
+    mark: Mark,
+    conn: Conn,
+    place: Place,
+    /// When it goes on, and who wants to know how long it takes.
+    since: Timestamp,
+    pace: Option<Pace>,
+}
+
+impl Pace {
+    /// It is expected to take so long.
+    pub(super) fn new(millis: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(millis)))
+    }
+
+    pub(super) fn as_millis(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn learn(&self, took: Duration) {
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let mean = |known: u64| Some(known / 2 + took / 2 + (known & took & 1));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, mean);
+    }
+}
+
+impl Hold {
+    pub(super) fn new(
+        counters: &Arc<Counters>,
+        mark: Mark,
+        conn: Conn,
+        place: Place,
+        (since, pace): (Timestamp, Option<&Pace>),
+    ) -> Self {
+        Self { counters: Arc::clone(counters), mark, conn, place, since, pace: pace.cloned() }
+    }
+
+    /// Notes that the request is answered now.
+    pub(crate) fn answered(&self, now: Timestamp) {
+        if let Some(pace) = &self.pace {
+            pace.learn(now.since(self.since));
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.counters.amend(self.mark, |state| self.conn.leave(state, self.place.epoch));
+    }
+}

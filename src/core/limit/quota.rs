@@ -1,0 +1,178 @@
+//! A limit as a document has it: how much may pass, of whom, and what becomes of the rest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::conn::Conn;
+use super::count::Count;
+use super::hold::{Hold, Pace};
+use super::key::Key;
+use super::rate::Rate;
+use super::{Counters, Mark, Reading, State, Step};
+use crate::meta::Meta;
+use crate::time::Timestamp;
+
+/// Where a limit counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Policy {
+    /// Each process and each isolate by itself.
+    #[default]
+    Local,
+    /// In one store for all.
+    Shared,
+}
+
+/// How much may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    Count(Count),
+    Rate(Rate),
+    Conn(Conn),
+}
+
+/// All that is told to one of the plugins. Those of one group are told the same.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Quota {
+    pub(crate) bound: Bound,
+    pub(crate) key: Key,
+    pub(crate) policy: Policy,
+    /// The status of what is refused.
+    pub(crate) status: u16,
+    /// What it says; a problem, where nothing is said.
+    pub(crate) message: Option<Box<str>>,
+    /// Whether requests pass where the store is away.
+    pub(crate) may_degrade: bool,
+    /// Whether responses say how much more may pass.
+    pub(crate) shows_quota: bool,
+    /// How many milliseconds a request is expected to take, and whether that is not learnt.
+    pub(super) pace: Option<(u64, bool)>,
+}
+
+/// One of the plugins.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    pub(crate) meta: Meta,
+    /// Its name.
+    pub(crate) plugin: &'static str,
+    pub(crate) quota: Quota,
+    /// What is counted together, in any key.
+    salt: u128,
+    pace: Option<Pace>,
+}
+
+impl Bound {
+    /// What becomes of one more request.
+    pub(crate) fn step(&self, state: State, now: Timestamp) -> Step {
+        match self {
+            Self::Count(count) => count.step(state, now),
+            Self::Rate(rate) => rate.step(state, now),
+            Self::Conn(conn) => conn.enter(state, now),
+        }
+    }
+}
+
+impl Limit {
+    /// What is told to `plugin` of `holder`, or of a group wherever it stands. Who is told other terms begins
+    /// to count anew.
+    pub(super) fn new(plugin: &'static str, holder: Holder<'_>, meta: Meta, quota: Quota) -> Self {
+        let Quota { bound, key, policy, pace, .. } = &quota;
+        let salt = digest(&[
+            plugin,
+            holder.kind(),
+            holder.name(),
+            &format!("{bound:?} {key:?} {policy:?}"),
+        ]);
+        let pace = pace.map(|(millis, _)| Pace::new(millis));
+        Self { meta, plugin, salt, pace, quota }
+    }
+
+    /// The mark of a key in the table.
+    pub(crate) fn mark(&self, counters: &Counters, key: &str, chance: &dyn Fn() -> u64) -> Mark {
+        counters.mark(self.salt, key.as_bytes(), chance)
+    }
+
+    /// Counts a request of this key here, and says what becomes of it. A trial is not counted.
+    pub(crate) fn count(
+        &self,
+        counters: &Arc<Counters>,
+        key: &str,
+        (now, chance): (Timestamp, &dyn Fn() -> u64),
+        is_trial: bool,
+    ) -> (Reading, Option<Hold>) {
+        let (bound, mark) = (&self.quota.bound, self.mark(counters, key, chance));
+        if is_trial {
+            return (self.paced(bound.step(counters.look(mark), now).1), None);
+        }
+        let reading = self.paced(counters.change(mark, now, |state| bound.step(state, now)));
+        let since = now.plus(Duration::from_millis(reading.pause_ms));
+        let hold = reading.place.zip(bound.conn()).map(|(place, conn)| {
+            let learns = self.quota.pace.is_some_and(|(_, is_fixed)| !is_fixed);
+            let pace = self.pace.as_ref().filter(|_| learns);
+            Hold::new(counters, mark, conn, place, (since, pace))
+        });
+        (reading, hold)
+    }
+
+    /// With the pause that its place means.
+    fn paced(&self, reading: Reading) -> Reading {
+        let delays = reading.place.map_or(0, |place| place.delays);
+        let pace = self.pace.as_ref().map_or(0, Pace::as_millis);
+        let pause_ms = reading.pause_ms.saturating_add(pace.saturating_mul(delays.into()));
+        Reading { pause_ms, ..reading }
+    }
+
+    /// The name of the account that the store has for a key, the same wherever the document is served.
+    pub(crate) fn account(&self, key: &str) -> String {
+        format!("{:032x}", digest(&[&format!("{:032x}", self.salt), key]))
+    }
+}
+
+impl Bound {
+    fn conn(&self) -> Option<Conn> {
+        match self {
+            Self::Conn(conn) => Some(*conn),
+            Self::Count(_) | Self::Rate(_) => None,
+        }
+    }
+}
+
+/// Whose a limit is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Holder<'h> {
+    /// Of the resource in which it stands.
+    Resource(&'h str),
+    /// Of all that name this group.
+    Group(&'h str),
+}
+
+impl<'h> Holder<'h> {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Resource(_) => "resource",
+            Self::Group(_) => "group",
+        }
+    }
+
+    fn name(self) -> &'h str {
+        match self {
+            Self::Resource(name) | Self::Group(name) => name,
+        }
+    }
+}
+
+/// 128 bits of SHA-256 of these texts, by which they are told apart from any others.
+fn digest(texts: &[&str]) -> u128 {
+    let mut hasher = Sha256::new();
+    for text in texts {
+        hasher.update(text.len().to_string());
+        hasher.update(":");
+        hasher.update(text);
+    }
+    let bytes = hasher.finalize();
+    bytes.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+}

@@ -1,0 +1,229 @@
+//! How many requests pass, of whom, and what becomes of the rest.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::document::upstream;
+use crate::message::{Answer, Call};
+use crate::origin::Origin;
+use crate::script::{Gate, Reply, Script};
+use crate::target::Target;
+
+/// A document with one route, which has these plugins.
+fn guarded(plugins: &Value, origin: &Origin) -> String {
+    let route = json!({"id": "r", "uri": "/*", "plugins": plugins, "upstream": upstream(origin)});
+    json!({"routes": [route]}).to_string()
+}
+
+/// The statuses of so many calls.
+fn statuses(target: &impl Target, call: &Call, calls: usize) -> Vec<u16> {
+    (0..calls).map(|_| target.call(call).status).collect()
+}
+
+/// What an answer says of how many more may pass: limit, rest, and the seconds until there are more.
+fn quota(answer: &Answer) -> Option<[u64; 3]> {
+    let number = |name| answer.header(name)?.parse().ok();
+    Some([
+        number("x-ratelimit-limit")?,
+        number("x-ratelimit-remaining")?,
+        number("x-ratelimit-reset")?,
+    ])
+}
+
+/// As many pass in a window as may, and all answers say how many more.
+pub(crate) fn as_many_pass_in_a_window_as_may(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok("served"));
+    let plugin = json!({"count": 3, "time_window": 2, "rejected_code": 429});
+    target.start(&guarded(&json!({"limit-count": plugin}), &origin));
+
+    for rest in [2, 1, 0] {
+        let answer = target.call(&Call::get("/x"));
+        let [limit, remaining, reset] = quota(&answer).expect("it says how many");
+        assert_eq!((answer.status, limit, remaining), (200, 3, rest));
+        assert!((1..=2).contains(&reset), "{reset}");
+    }
+    let refused = target.call(&Call::get("/y"));
+    let [limit, remaining, reset] = quota(&refused).expect("it says how many");
+    assert_eq!((refused.status, limit, remaining), (429, 3, 0));
+    assert!((1..=2).contains(&reset), "{reset}");
+    let retry_after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert_eq!(retry_after, reset);
+    assert_eq!(refused.header("content-type").as_deref(), Some("application/problem+json"));
+    assert_eq!(refused.json()["status"], 429);
+    assert_eq!(origin.count(), 3);
+
+    target.pass(Duration::from_millis(2_100));
+    assert_eq!(statuses(target, &Call::get("/x"), 4), [200, 200, 200, 429]);
+}
+
+/// What is refused can be told in words, and the headers left out.
+pub(crate) fn a_refusal_says_what_it_is_told(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let plugin = json!({"count": 1, "time_window": 60, "rejected_msg": "Slow down.",
+        "show_limit_quota_header": false});
+    target.start(&guarded(&json!({"limit-count": plugin}), &origin));
+
+    assert_eq!(quota(&target.call(&Call::get("/x"))), None);
+    let refused = target.call(&Call::get("/x"));
+    assert_eq!((refused.status, quota(&refused)), (503, None));
+    assert_eq!(refused.json(), json!({"error_msg": "Slow down."}));
+}
+
+/// A sliding window remembers the one before.
+pub(crate) fn a_sliding_window_remembers_the_last(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let plugin = json!({"count": 10, "time_window": 2, "window_type": "sliding"});
+    target.start(&guarded(&json!({"limit-count": plugin}), &origin));
+
+    let passed =
+        |calls| statuses(target, &Call::get("/x"), calls).iter().filter(|it| **it == 200).count();
+    assert_eq!(passed(12), 10);
+    // A quarter into the next window at least: some of what passed is forgotten, most of it is not.
+    target.pass(Duration::from_millis(2_500));
+    let (again, max) = (passed(12), 10);
+    assert!((1..max).contains(&again), "{again}");
+}
+
+/// A leaky bucket holds requests up and overflows.
+pub(crate) fn a_bucket_holds_up_and_overflows(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let plugin = json!({"rate": 2, "burst": 1, "key": "remote_addr", "rejected_code": 429});
+    target.start(&guarded(&json!({"limit-req": plugin}), &origin));
+
+    let begin = target.time();
+    assert_eq!(target.call(&Call::get("/x")).status, 200);
+    assert_eq!(target.call(&Call::get("/x")).status, 200);
+    let took = target.time() - begin;
+    assert!(took >= Duration::from_millis(490), "the second was held up, after {took:?}");
+
+    let plugin = json!({"rate": 0.1, "burst": 1, "key": "remote_addr", "nodelay": true});
+    target.start(&guarded(&json!({"limit-req": plugin}), &origin));
+    assert_eq!(statuses(target, &Call::get("/x"), 3), [200, 200, 503]);
+}
+
+/// As many are under way as may be, and a place is free when its request has been answered.
+pub(crate) fn as_many_are_under_way_as_may_be(target: &mut impl Target) {
+    let gate = Gate::default();
+    let door = gate.clone();
+    let origin = target.origin(Script::new(move |request| {
+        if request.target == "/slow" {
+            door.wait();
+        }
+        Reply::ok("").into()
+    }));
+    let plugin = json!({"conn": 2, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr"});
+    target.start(&guarded(&json!({"limit-conn": plugin}), &origin));
+
+    thread::scope(|scope| {
+        let target = &*target;
+        let slow: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| target.call(&Call::get("/slow")).status)).collect();
+        origin.wait_until("two requests", |requests| requests.len() == 2);
+        let refused = target.call(&Call::get("/quick"));
+        assert_eq!((refused.status, refused.header("retry-after")), (503, None));
+        gate.open();
+        assert!(slow.into_iter().all(|call| call.join().unwrap() == 200));
+    });
+    assert_eq!(statuses(target, &Call::get("/quick"), 5), [200; 5]);
+}
+
+/// Each key is counted by itself, whichever way its header is written.
+pub(crate) fn keys_are_counted_by_themselves(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let plugin = json!({"count": 2, "time_window": 60, "key": "http_x_tenant"});
+    target.start(&guarded(&json!({"limit-count": plugin}), &origin));
+
+    let of = |name: &str, tenant: &str| target.call(&Call::get("/x").header(name, tenant)).status;
+    assert_eq!([of("X-Tenant", "a"), of("x-tenant", "a"), of("X-TENANT", "a")], [200, 200, 503]);
+    assert_eq!([of("X-Tenant", "b"), of("X-Tenant", "b"), of("X-Tenant", "b")], [200, 200, 503]);
+    // Without one, and with one that does not say which, by the address.
+    let none = Call::get("/x");
+    assert_eq!(statuses(target, &none, 3), [200, 200, 503]);
+}
+
+/// All routes that name a group are counted together; others each by itself.
+pub(crate) fn routes_of_a_group_are_counted_together(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let route = |id: &str, group: Option<&str>| {
+        let mut plugin = json!({"count": 2, "time_window": 60});
+        if let Some(group) = group {
+            plugin["group"] = json!(group);
+        }
+        json!({"id": id, "uri": format!("/{id}"), "plugins": {"limit-count": plugin},
+            "upstream": upstream(&origin)})
+    };
+    let routes = [route("a", Some("g")), route("b", Some("g")), route("c", None), route("d", None)];
+    target.start(&json!({"routes": routes}).to_string());
+
+    let status = |path: &str| target.call(&Call::get(path)).status;
+    assert_eq!(["/a", "/b", "/a", "/b"].map(status), [200, 200, 503, 503]);
+    assert_eq!(["/c", "/d", "/c", "/d", "/c", "/d"].map(status), [200, 200, 200, 200, 503, 503]);
+}
+
+/// Limits of a global rule and of a route are both passed; the one that refuses is told of.
+pub(crate) fn a_request_passes_all_limits(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let route = json!({"id": "r", "uri": "/*", "upstream": upstream(&origin),
+        "plugins": {"limit-count": {"count": 2, "time_window": 60, "rejected_code": 429}}});
+    let global = json!({"id": "1", "plugins": {"limit-count": {"count": 4, "time_window": 60}}});
+    target.start(&json!({"routes": [route], "global_rules": [global]}).to_string());
+
+    let answers: Vec<Answer> = (0..5).map(|_| target.call(&Call::get("/x"))).collect();
+    let told: Vec<_> = answers
+        .iter()
+        .map(|it| (it.status, quota(it).map(|[limit, rest, _]| (limit, rest))))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (200, Some((2, 1))),
+            (200, Some((2, 0))),
+            (429, Some((2, 0))),
+            (429, Some((2, 0))),
+            (503, Some((4, 0))),
+        ]
+    );
+}
+
+/// Another revision goes on counting, unless the limit itself is another.
+pub(crate) fn counts_outlive_a_change(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let document = |count: u32, path: &str| {
+        let plugins = json!({"limit-count": {"count": count, "time_window": 3600}});
+        json!({"routes": [{"id": "r", "uris": ["/x", path], "plugins": plugins,
+            "upstream": upstream(&origin)}]})
+        .to_string()
+    };
+    target.start(&document(2, "/a"));
+    assert_eq!(statuses(target, &Call::get("/x"), 3), [200, 200, 503]);
+
+    target.replace(&document(2, "/b"));
+    while target.call(&Call::get("/b")).status == 404 {
+        target.pass(Duration::from_millis(20));
+    }
+    assert_eq!(target.call(&Call::get("/x")).status, 503);
+
+    target.replace(&document(3, "/c"));
+    while target.call(&Call::get("/c")).status == 404 {
+        target.pass(Duration::from_millis(20));
+    }
+    assert_eq!(statuses(target, &Call::get("/x"), 3), [200, 200, 503], "one went to find that out");
+}
+
+/// Exactly as many pass as may, however many come at once.
+pub(crate) fn many_at_once_are_counted_exactly(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let plugin = json!({"count": 50, "time_window": 3600});
+    target.start(&guarded(&json!({"limit-count": plugin}), &origin));
+
+    let passed: usize = thread::scope(|scope| {
+        let target = &*target;
+        let calls =
+            || statuses(target, &Call::get("/x"), 20).iter().filter(|it| **it == 200).count();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(calls)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!((passed, origin.count()), (50, 50));
+}
