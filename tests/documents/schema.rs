@@ -52,6 +52,9 @@ fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
         "basic-auth",
         "key-auth",
         "ip-restriction",
+        "limit-conn",
+        "limit-count",
+        "limit-req",
         "proxy-rewrite",
         "api-breaker",
         "traffic-split",
@@ -63,7 +66,7 @@ fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
         assert_eq!(schema::of(name), None, "{name}");
     }
     for (name, place) in
-        [("key-auth/consumer", None), ("traffic-split", Some("consumer")), ("limit-count", None)]
+        [("key-auth/consumer", None), ("traffic-split", Some("consumer")), ("hmac-auth", None)]
     {
         assert_eq!(schema::of_plugin(name, place), None, "{name}");
     }

@@ -63,14 +63,16 @@ pub fn sound() -> Value {
         }],
         "consumer_groups": [{
             "id": "g", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-            "plugins": {"ip-restriction": {}},
+            "plugins": {
+                "ip-restriction": {}, "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
+            },
         }],
         "consumers": [
             {
                 "id": "jack", "username": "jack", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
                 "group_id": "g", "plugins": {
                     "key-auth": {"key": "k"}, "basic-auth": {"username": "j", "password": "p"},
-                    "ip-restriction": {},
+                    "ip-restriction": {}, "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
                 },
             },
             {
@@ -180,6 +182,19 @@ fn rule_form() -> Value {
         },
         {"weight": 50, "rewrite": {"uri": "/v2"}, "name": "two"},
     ])
+}
+
+/// Limits, as far as they have to be said.
+fn conn() -> Value {
+    json!({"conn": 1, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr"})
+}
+
+fn count() -> Value {
+    json!({"count": 2, "time_window": 60})
+}
+
+fn req() -> Value {
+    json!({"rate": 1, "burst": 0, "key": "remote_addr"})
 }
 
 /// What keeps requests away from who fails.
