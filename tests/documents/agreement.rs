@@ -52,6 +52,24 @@ const REASONS: &[&str] = &[
     "APISIX has this variable",
     "expected PEM",
     "expected at most 65536 bytes",
+    // How tokens are signed: which key belongs to which algorithm, and how keys and their places are written.
+    "expected Base64",
+    "`secret` is missing",
+    "needs a `public_key`",
+    "HS256 is signed with a `secret`",
+    "a key in PEM is no secret",
+    "expected either this or `public_key`",
+    "expected a public key in PEM",
+    "expected `-----BEGIN PUBLIC KEY-----`",
+    "this PEM is broken",
+    "what this PEM holds is no public key",
+    "this key is for",
+    "expected a URL",
+    "expected `https://`",
+    // How hashes of keys are written.
+    "expected 64 hexadecimal digits",
+    // How much a limit can hold.
+    "a burst takes longer than a day",
     // How probes are.
     "expected a header as `Name: value`",
     "what a probe asks for as `Host`",

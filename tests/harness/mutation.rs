@@ -4,6 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::chance::Chance;
 
+/// A public key.
+const PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MCowBQYDK2VwAyEALbTP9fG59ekSGlcjm6mFgZSQSp1Sgqv3OXAZU2nqVys=\n\
+    -----END PUBLIC KEY-----\n";
+
 /// A document that uses every key there is, which the schemas are asked about (tests/documents).
 pub fn sound() -> Value {
     json!({
@@ -39,9 +44,15 @@ pub fn sound() -> Value {
                     "uri": "/a/$uri", "headers": {"set": {"a": "$1"}, "add": {"c": [1]}, "remove": ["e"]},
                     "use_real_request_uri_unsafe": false, "_meta": {"disable": false},
                 },
+                "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
                 "basic-auth": {
                     "hide_credentials": false, "anonymous_consumer": "jack", "realm": "r",
                     "_meta": {"error_response": "no"},
+                },
+                "jwt-auth": {
+                    "header": "x-token", "query": "t", "cookie": "c", "hide_credentials": true,
+                    "key_claim_name": "iss", "claims_to_verify": ["exp", "nbf"], "store_in_ctx": false,
+                    "anonymous_consumer": "jack", "realm": "r", "_meta": {"disable": false},
                 },
                 "key-auth": {
                     "header": "x-key", "query": "key", "hide_credentials": true, "anonymous_consumer": "jack",
@@ -64,7 +75,7 @@ pub fn sound() -> Value {
         "consumer_groups": [{
             "id": "g", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
             "plugins": {
-                "ip-restriction": {}, "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
+                "ip-restriction": barred(), "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
             },
         }],
         "consumers": [
@@ -72,13 +83,26 @@ pub fn sound() -> Value {
                 "id": "jack", "username": "jack", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
                 "group_id": "g", "plugins": {
                     "key-auth": {"key": "k"}, "basic-auth": {"username": "j", "password": "p"},
-                    "ip-restriction": {}, "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
+                    "jwt-auth": {
+                        "key": "j", "secret": "cw==", "base64_secret": true, "algorithm": "HS256",
+                        "lifetime_grace_period": 1, "exp": 86400,
+                    },
+                    "ip-restriction": barred(), "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
                 },
             },
             {
                 "id": "jack/credentials/c1", "name": "n", "desc": "d", "labels": {"a": "b"},
                 "create_time": 1, "update_time": 2,
-                "plugins": {"key-auth": {"key": "l"}, "basic-auth": {"username": "j", "password": "q"}},
+                "plugins": {
+                    "key-auth": {"key": "l"}, "basic-auth": {"username": "j", "password": "q"},
+                    "jwt-auth": {"key": "l", "algorithm": "EdDSA", "public_key": PEM},
+                },
+            },
+            {
+                "id": "jack/credentials/c2",
+                "plugins": {"jwt-auth": {
+                    "key": "m", "algorithm": "RS256", "jwks_uri": "https://a.example/keys",
+                }},
             },
         ],
         "global_rules": [{
@@ -184,17 +208,34 @@ fn rule_form() -> Value {
     ])
 }
 
-/// Limits, as far as they have to be said.
+/// Limits, which stand in consumers as in routes.
 fn conn() -> Value {
-    json!({"conn": 1, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr"})
+    json!({
+        "conn": 2, "burst": 1, "default_conn_delay": 0.1, "only_use_default_delay": true,
+        "key": "$remote_addr $uri", "key_type": "var_combination", "rejected_code": 503,
+        "rejected_msg": "no", "policy": "shared", "allow_degradation": true, "_meta": {"disable": false},
+    })
 }
 
 fn count() -> Value {
-    json!({"count": 2, "time_window": 60})
+    json!({
+        "count": 2, "time_window": 60, "window_type": "sliding", "key": "k", "key_type": "constant",
+        "group": "g", "rejected_code": 429, "rejected_msg": "no", "policy": "shared",
+        "allow_degradation": true, "show_limit_quota_header": false, "_meta": {"disable": false},
+    })
 }
 
 fn req() -> Value {
-    json!({"rate": 1, "burst": 0, "key": "remote_addr"})
+    json!({
+        "rate": 2, "burst": 1, "nodelay": true, "key": "remote_addr", "key_type": "var",
+        "rejected_code": 429, "rejected_msg": "no", "policy": "shared", "allow_degradation": true,
+        "_meta": {"disable": false},
+    })
+}
+
+/// Addresses that may not come in.
+fn barred() -> Value {
+    json!({"blacklist": ["10.0.0.0/8"], "_meta": {"disable": false}})
 }
 
 /// What keeps requests away from who fails.

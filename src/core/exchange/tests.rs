@@ -1,3 +1,4 @@
+mod counts;
 mod shares;
 
 use serde_json::{Value, json};
