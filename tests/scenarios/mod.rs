@@ -362,6 +362,7 @@ macro_rules! scenarios {
                 guesses_are_all_told_the_same
                 consumers_decide_between_rules
                 consumers_stay_on_their_branches
+                consumers_bring_limits_of_their_own
                 plugins_that_ask_stand_where_others_do
                 refusals_say_what_is_asked_for
             }
