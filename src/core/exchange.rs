@@ -132,6 +132,8 @@ struct Own<'a> {
     route: &'a Route,
     /// Who calls.
     caller: Caller<'a>,
+    /// The name that the request was given.
+    id: Option<Box<str>>,
     answer: Answer,
     /// Nothing is wrong where there is none.
     problem: Option<Problem>,
@@ -277,6 +279,16 @@ impl<'a> Exchange<'a> {
         let decided = self.decision.as_ref().ok().map(|decision| decision.entered.caller);
         let caller = decided.or_else(own).unwrap_or_default();
         (caller.consumer, caller.client)
+    }
+
+    /// The name that the request was given here, and the header in which it has one, if it has.
+    pub fn request_id(&self) -> (Option<&str>, Option<&'a str>) {
+        if let Some(own) = &self.own {
+            return (own.id.as_deref(), own.route.guards.request_id());
+        }
+        let entered = self.decision.as_ref().ok().map(|decision| &decision.entered);
+        let header = entered.and_then(|entered| entered.route.guards.request_id());
+        (entered.and_then(Entered::request_id), header)
     }
 
     /// How many attempts were made.
@@ -606,8 +618,8 @@ impl<'a> Decision<'a> {
         if let Some(open) = breakers.iter().find(|breaker| breaker.is_open(means.now)) {
             let (problem, answer) = broken(open, &facts);
             let (problem, response) = (Some(problem), Edits::default());
-            let caller = entered.caller;
-            return Ok(Err(Stop::Answer(Own { route, caller, answer, problem, response })));
+            let (caller, id) = (entered.caller, entered.request_id().map(Into::into));
+            return Ok(Err(Stop::Answer(Own { route, caller, id, answer, problem, response })));
         }
         let rule = route.split.rule(&facts, &mut |section, rule| {
             observer.rule_passed_over(section, rule, &facts);

@@ -353,6 +353,14 @@ impl Guards {
         self.global.iter().chain(&self.own)
     }
 
+    /// The header in which requests get a name, if they get one.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        let mut all = self.own.iter().chain(&self.global);
+        all.find_map(
+            |guard| if let Guard::RequestId(it) = guard { Some(it.header()) } else { None },
+        )
+    }
+
     /// The guard that stands behind `passed` others, for a request of a consumer that has these.
     pub(crate) fn nth<'g>(&'g self, passed: usize, consumer: &'g [Guard]) -> Option<&'g Guard> {
         if let Some(guard) = self.global.get(passed) {

@@ -91,6 +91,13 @@ impl<'a> Entered<'a> {
         }
     }
 
+    /// The name that the request was given here.
+    pub(super) fn request_id(&self) -> Option<&str> {
+        let header = self.route.guards.request_id()?;
+        let set = self.draft.edits.set.iter().rfind(|(name, _)| name == header);
+        set.map(|(_, name)| name.as_str())
+    }
+
     /// The number of the consumer that was recognised.
     pub(super) fn consumer(&self) -> Option<usize> {
         self.known.map(|known| known.number)
@@ -161,8 +168,8 @@ impl<'a> Entered<'a> {
                     // What it says itself is right: of two limits, the one that refuses is told of.
                     let says = |name: &str| answer.headers.iter().any(|(own, _)| own == name);
                     response.set.retain(|(name, _)| !says(name));
-                    let caller = self.caller;
-                    let own = Own { route, caller, answer, problem, response };
+                    let (caller, id) = (self.caller, self.request_id().map(Into::into));
+                    let own = Own { route, caller, id, answer, problem, response };
                     return Ok(Err(Stop::Answer(own)));
                 }
             }
