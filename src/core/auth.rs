@@ -1,32 +1,30 @@
-//! Who calls: the consumers of a document, and how they are recognised.
+//! Who calls: the consumers of a document, what they hold, and how they are recognised by it.
+//!
+//! What they hold is kept hashed, by whoever keeps a configuration ([`conceal`]). The plugins that ask for
+//! it are guards.
+
+mod basic;
+mod conceal;
+mod consumers;
+mod digest;
+mod held;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Caller;
+pub use conceal::{conceal, conceal_document};
+pub(crate) use consumers::{Consumer, Consumers, Holder, Known};
+#[cfg(feature = "schema")]
+pub(crate) use held::{BasicName, Password};
+pub(crate) use held::{HeldKeyWire, HeldPasswordWire, Key};
 
-/// The consumers of a document, and by which keys they are known.
-#[derive(Debug, Default)]
-pub(crate) struct Consumers;
+/// The plugin by which consumers are known by a key.
+pub(crate) const KEY_AUTH: &str = "key-auth";
 
-/// A consumer that was recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Known<'a> {
-    /// Its number among the consumers of the document.
-    pub(crate) number: usize,
-    /// Its name.
-    pub(crate) name: &'a str,
-    /// The id of its group.
-    pub(crate) group: Option<&'a str>,
-    /// The id of the credential it was recognised by.
-    pub(crate) credential: Option<&'a str>,
-}
+/// The plugin by which consumers are known by a name and a password.
+pub(crate) const BASIC_AUTH: &str = "basic-auth";
 
-impl<'a> Known<'a> {
-    /// What decisions can ask about it.
-    pub(crate) fn caller(&self, earlier: Caller<'a>) -> Caller<'a> {
-        Caller { consumer: Some(self.name), group: self.group, ..earlier }
-    }
-}
+/// The plugin by which consumers are known by a token.
+pub(crate) const JWT_AUTH: &str = "jwt-auth";
 
 /// A signature that is to be checked with a public key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,23 +1,23 @@
-//! Those who call: consumers, their credentials, and the groups they are in.
-//!
-//! They are kept and checked and have no effect yet: no plugin of this version asks who calls.
+//! Those who call: consumers, their credentials, and the groups they are in, as documents write them.
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
-use crate::auth::Consumers;
-use crate::catalog::{collect, is_gone, positional_id};
+use crate::auth::{
+    BASIC_AUTH, Consumer, Consumers, HeldKeyWire, HeldPasswordWire, Holder, JWT_AUTH, KEY_AUTH, Key,
+};
+use crate::catalog::{self, collect, is_gone};
 use crate::config::Resources;
 use crate::fault::{At, Dangling, Report};
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
+use crate::head::is_header_value;
 use crate::id::Id;
 use crate::kind::Kind;
+use crate::plugin;
 #[cfg(feature = "schema")]
-use crate::plugin::NoPlugins;
-use crate::plugin::{self, KEY_AUTH};
-use crate::wire::{self, Labels, Members, Remark};
+use crate::plugin::GroupPlugins;
+use crate::wire::{self, Label, Labels, Members, Remark};
 
 /// A consumer, as APISIX writes it. Its id is its name.
 #[derive(Debug, Deserialize)]
@@ -28,7 +28,7 @@ pub(crate) struct ConsumerWire {
     id: Option<Username>,
     username: Username,
     group_id: Option<Id>,
-    #[cfg_attr(feature = "schema", schemars(with = "Option<KeyPlugins>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<ConsumerPlugins>"))]
     plugins: Option<Members>,
     desc: Option<Remark>,
     labels: Option<Labels>,
@@ -43,7 +43,7 @@ pub(crate) struct ConsumerWire {
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
 pub(crate) struct CredentialWire {
     id: Option<CredentialId>,
-    #[cfg_attr(feature = "schema", schemars(with = "KeyPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "CredentialPlugins"))]
     plugins: Members,
     name: Option<Remark>,
     desc: Option<Remark>,
@@ -59,7 +59,7 @@ pub(crate) struct CredentialWire {
 #[expect(dead_code, reason = "some keys are read to be checked, not to be used")]
 pub(crate) struct ConsumerGroupWire {
     id: Option<Id>,
-    #[cfg_attr(feature = "schema", schemars(with = "NoPlugins"))]
+    #[cfg_attr(feature = "schema", schemars(with = "GroupPlugins"))]
     plugins: Members,
     name: Option<Remark>,
     desc: Option<Remark>,
@@ -68,22 +68,30 @@ pub(crate) struct ConsumerGroupWire {
     update_time: Option<u64>,
 }
 
-/// What `key-auth` is told about a consumer.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KeyAuthWire {
-    key: Key,
-}
-
-/// The plugins that may stand in a consumer or credential.
+/// The plugins that may stand in a credential.
 #[cfg(feature = "schema")]
 #[derive(schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "its schema is what counts")]
-struct KeyPlugins {
+struct CredentialPlugins {
+    #[schemars(rename = "basic-auth")]
+    basic_auth: Option<HeldPasswordWire>,
     #[schemars(rename = "key-auth")]
-    key_auth: Option<KeyAuthWire>,
+    key_auth: Option<HeldKeyWire>,
+}
+
+/// The plugins that may stand in a consumer.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "its schema is what counts")]
+struct ConsumerPlugins {
+    #[schemars(rename = "basic-auth")]
+    basic_auth: Option<HeldPasswordWire>,
+    #[schemars(rename = "key-auth")]
+    key_auth: Option<HeldKeyWire>,
+    #[schemars(rename = "ip-restriction")]
+    ip_restriction: Option<guard::IpRestrictionWire>,
 }
 
 /// The name of a consumer: an id without `.`, as in APISIX.
@@ -94,31 +102,38 @@ pub(crate) struct Username(Id);
 #[derive(Debug)]
 pub(crate) struct CredentialId(Id);
 
-/// A key by which a consumer is known.
-pub(crate) struct Key(String);
+/// What consumers come to.
+#[derive(Debug, Default)]
+pub(crate) struct Callers {
+    pub(crate) consumers: Consumers,
+    /// The guards of each consumer, its group's among them, in the order of the consumers.
+    pub(crate) guards: Vec<Box<[Guard]>>,
+}
 
-/// The keys that were met, each with whom it belongs to.
-#[derive(Default)]
-pub(crate) struct Keys(BTreeMap<String, Id>);
-
-/// Checks consumers, credentials and groups, and what they say of each other. Gives those who may call
-/// and, by their numbers, the guards that they have of their own.
+/// Compiles consumers, credentials and groups, and checks what they say of each other. Gives those who may
+/// call and, by their numbers, the guards that they have of their own.
 pub(crate) fn compile_all(
     resources: &Resources<'_>,
     dangling: Dangling,
     report: &mut Report,
 ) -> (Consumers, Vec<Box<[Guard]>>) {
     let groups = collect(resources, Kind::ConsumerGroup, report, check_group);
-    let mut keys = Keys::default();
+    let mut callers = Callers::default();
     let consumers = collect(resources, Kind::Consumer, report, |value, at, report| {
-        let group = check_consumer(value, &mut keys, at, report)?;
-        if let Some(id) = group.filter(|id| !groups.contains_key(id)) {
-            is_gone(&groups, Kind::ConsumerGroup, &id, dangling, at.key("group_id"), report);
-        }
+        let group = callers.consumer(value, at, report)?;
+        let Some(id) = group else { return Some(()) };
+        let guards = match groups.get(&id) {
+            Some(guards) => guards.as_deref(),
+            None => {
+                is_gone(&groups, Kind::ConsumerGroup, &id, dangling, at.key("group_id"), report);
+                None
+            }
+        };
+        callers.inherit(guards.unwrap_or_default());
         Some(())
     });
     collect(resources, Kind::Credential, report, |value, at, report| {
-        let consumer = check_credential(value, &mut keys, at, report)?;
+        let consumer = callers.credential(value, at, report)?;
         match consumer {
             None => report.fault(at.key("id"), "expected the form `<consumer>/credentials/<id>`"),
             Some(name) if !consumers.contains_key(&name) => {
@@ -128,79 +143,152 @@ pub(crate) fn compile_all(
         }
         Some(())
     });
-    for kind in [Kind::Consumer, Kind::ConsumerGroup] {
-        if !resources.list(kind).is_empty() {
-            report.warn(At::Root.key(kind.plural()), NO_EFFECT);
-        }
-    }
-    (Consumers, Vec::new())
+    warn_of_strangers(resources, &callers.consumers, report);
+    (callers.consumers, callers.guards)
 }
 
-const NO_EFFECT: &str = "kept and checked, without effect yet: no plugin here asks who calls";
-
-/// Checks a consumer; returns the group it is in.
-pub(crate) fn check_consumer(
-    value: &Value,
-    keys: &mut Keys,
-    at: At<'_>,
-    report: &mut Report,
-) -> Option<Option<Id>> {
-    wire::read(value, at, report, |wire: ConsumerWire, report| {
-        if wire.id.is_some_and(|id| id != wire.username) {
-            report.fault(at.key("id"), "expected the `username`, or no id");
-        }
-        if let Some(plugins) = &wire.plugins {
-            let at = at.key("plugins");
-            plugin::check_names(plugins, Kind::Consumer, at, report);
-            keys.add(plugins, &wire.username.0, at, report);
-        }
-        Some(wire.group_id)
-    })
-}
-
-/// Checks a credential; returns the consumer whose it is, if its id says so.
-pub(crate) fn check_credential(
-    value: &Value,
-    keys: &mut Keys,
-    at: At<'_>,
-    report: &mut Report,
-) -> Option<Option<Id>> {
-    wire::read(value, at, report, |wire: CredentialWire, report| {
-        let id = wire.id.map(|CredentialId(id)| id);
-        let consumer = id.as_ref().and_then(Id::as_credential).map(|(consumer, _)| consumer);
-        let whose = consumer.clone().or(id).unwrap_or_else(|| positional_id(0));
-        let at = at.key("plugins");
-        plugin::check_names(&wire.plugins, Kind::Credential, at, report);
-        keys.add(&wire.plugins, &whose, at, report);
-        Some(consumer)
-    })
-}
-
-/// Checks a consumer group.
-pub(crate) fn check_group(value: &Value, at: At<'_>, report: &mut Report) -> Option<()> {
-    wire::read(value, at, report, |wire: ConsumerGroupWire, report| {
-        plugin::check_names(&wire.plugins, Kind::ConsumerGroup, at.key("plugins"), report);
-        Some(())
-    })
-}
-
-impl Keys {
-    /// Takes the key of a consumer up, if these plugins have one. A key that two have tells nobody
-    /// who calls.
-    fn add(&mut self, plugins: &Members, whose: &Id, at: At<'_>, report: &mut Report) {
-        let Some(value) = plugins.get(KEY_AUTH) else { return };
-        let at = at.key(KEY_AUTH);
-        let key = |wire: KeyAuthWire, _: &mut Report| Some(wire.key.0);
-        let Some(key) = wire::read(value, at, report, key) else { return };
-        match self.0.get(&key) {
-            Some(other) if other != whose => {
-                let what = format!("the consumer `{}` has this key already", other.as_str());
-                report.fault(at.key("key"), what);
+/// Says where somebody is let in as a consumer that does not exist, which nobody is.
+fn warn_of_strangers(resources: &Resources<'_>, consumers: &Consumers, report: &mut Report) {
+    for kind in [Kind::Route, Kind::Service, Kind::PluginConfig, Kind::GlobalRule] {
+        for (index, value) in resources.list(kind).iter().enumerate() {
+            let (list, place) = resources.place(kind, index);
+            let root = At::Root;
+            let list = root.key(list);
+            let resource = list.index(place);
+            let plugins = resource.key("plugins");
+            for plugin in [BASIC_AUTH, JWT_AUTH, KEY_AUTH] {
+                let told = value.get("plugins").and_then(|plugins| plugins.get(plugin));
+                let name = told.and_then(|told| told.get(ANONYMOUS)).and_then(Value::as_str);
+                if let Some(name) = name.filter(|name| consumers.number(name).is_none()) {
+                    let what = format!("there is no consumer `{name}`: nobody is let in as that");
+                    report.warn(plugins.key(plugin).key(ANONYMOUS), what);
+                }
             }
-            Some(_) => {}
-            None => drop(self.0.insert(key, whose.clone())),
         }
     }
+}
+
+/// The key under which a guard has the consumer that somebody is taken for who shows nothing.
+const ANONYMOUS: &str = "anonymous_consumer";
+
+/// Checks a consumer group; its guards.
+pub(crate) fn check_group(value: &Value, at: At<'_>, report: &mut Report) -> Option<Box<[Guard]>> {
+    wire::read(value, at, report, |wire: ConsumerGroupWire, report| {
+        let plugins = at.key("plugins");
+        plugin::check_names(&wire.plugins, Kind::ConsumerGroup, plugins, report);
+        let salt = wire.id.as_ref().map_or("", Id::as_str);
+        let salt = catalog::salt(Kind::ConsumerGroup, salt);
+        Some(guards(&wire.plugins, &salt, plugins, report))
+    })
+}
+
+/// The guards among the plugins of a consumer or a group.
+fn guards(plugins: &Members, salt: &str, at: At<'_>, report: &mut Report) -> Box<[Guard]> {
+    let own = plugins.iter().filter(|(name, _)| guard::is_of_consumers(name));
+    let own =
+        own.filter_map(|(name, value)| Guard::compile(name, value, salt, at.key(name), report));
+    own.collect()
+}
+
+impl Callers {
+    /// Compiles a consumer; the group it is in.
+    pub(crate) fn consumer(
+        &mut self,
+        value: &Value,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Option<Id>> {
+        wire::read(value, at, report, |wire: ConsumerWire, report| {
+            let ConsumerWire { id, username: Username(name), group_id, plugins, labels, .. } = wire;
+            if id.is_some_and(|id| id.0 != name) {
+                report.fault(at.key("id"), "expected the `username`, or no id");
+            }
+            let custom_id = custom_id(labels.as_ref(), at, report);
+            let group = group_id.as_ref().map(|id| id.as_str().into());
+            let number =
+                self.consumers.add(Consumer { name: name.as_str().into(), group, custom_id });
+            let plugins = plugins.unwrap_or_default();
+            let at = at.key("plugins");
+            plugin::check_names(&plugins, Kind::Consumer, at, report);
+            self.hold(&plugins, &Holder { number, credential: None }, at, report);
+            let salt = catalog::salt(Kind::Consumer, name.as_str());
+            self.guards.push(guards(&plugins, &salt, at, report));
+            Some(group_id)
+        })
+    }
+
+    /// Gives the consumer that was compiled last the guards of its group, beside its own.
+    fn inherit(&mut self, group: &[Guard]) {
+        let Some(own) = self.guards.last_mut() else { return };
+        let has = |name| own.iter().any(|guard| guard.name() == name);
+        let missing: Vec<Guard> =
+            group.iter().filter(|guard| !has(guard.name())).cloned().collect();
+        *own = own.iter().cloned().chain(missing).collect();
+    }
+
+    /// Compiles a credential; the consumer whose it is, if its id says so.
+    pub(crate) fn credential(
+        &mut self,
+        value: &Value,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Option<Option<Id>> {
+        wire::read(value, at, report, |wire: CredentialWire, report| {
+            let id = wire.id.and_then(|CredentialId(id)| id.as_credential());
+            let at = at.key("plugins");
+            plugin::check_names(&wire.plugins, Kind::Credential, at, report);
+            let holder = id.as_ref().and_then(|(consumer, id)| {
+                let number = self.consumers.number(consumer.as_str())?;
+                Some(Holder { number, credential: Some(id.as_str().into()) })
+            });
+            // One that belongs to nobody is checked like others.
+            let mut nobodys = Self::default();
+            let whose = if holder.is_some() { self } else { &mut nobodys };
+            let holder = holder.unwrap_or(Holder { number: 0, credential: None });
+            whose.hold(&wire.plugins, &holder, at, report);
+            Some(id.map(|(consumer, _)| consumer))
+        })
+    }
+
+    /// Takes up what somebody is known by. What two consumers hold tells nobody who calls.
+    fn hold(&mut self, plugins: &Members, holder: &Holder, at: At<'_>, report: &mut Report) {
+        if let Some(value) = plugins.get(KEY_AUTH) {
+            let at = at.key(KEY_AUTH);
+            let read = |wire: HeldKeyWire, report: &mut Report| {
+                let Key(key) = wire.key;
+                if let Err(other) = self.consumers.hold_key(key, holder.clone()) {
+                    let what = format!("the consumer `{other}` has this key already");
+                    report.fault(at.key("key"), what);
+                }
+                Some(())
+            };
+            wire::read(value, at, report, read);
+        }
+        if let Some(value) = plugins.get(BASIC_AUTH) {
+            let at = at.key(BASIC_AUTH);
+            let read = |HeldPasswordWire { username, password }, report: &mut Report| {
+                let hash = password.hash(&username);
+                if let Err(other) = self.consumers.hold_password(hash, holder.clone()) {
+                    let what = format!("the consumer `{other}` has this name and password already");
+                    report.fault(at.key("password"), what);
+                }
+                Some(())
+            };
+            wire::read(value, at, report, read);
+        }
+    }
+}
+
+/// What upstreams are told of a consumer beside its name, as in APISIX: its label `custom_id`.
+fn custom_id(labels: Option<&Labels>, at: At<'_>, report: &mut Report) -> Option<Box<str>> {
+    const LABEL: &str = "custom_id";
+    let Label(label) = labels?.get(LABEL)?;
+    if !is_header_value(label) {
+        let what = "only visible ASCII can be sent as `X-Consumer-Custom-Id`: it is not sent";
+        report.warn(at.key("labels").key(LABEL), what);
+        return None;
+    }
+    Some(label.clone())
 }
 
 impl<'de> Deserialize<'de> for Username {
@@ -218,27 +306,5 @@ impl<'de> Deserialize<'de> for CredentialId {
         let text = <&str>::deserialize(deserializer)?;
         let id = Id::parse_credential(text).or_else(|| Id::parse(text));
         id.map(Self).ok_or_else(|| de::Error::custom(FORM))
-    }
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// What APISIX replaces by what it finds elsewhere.
-        const REFERENCES: [&str; 2] = ["$secret://", "$env://"];
-        let text = <&str>::deserialize(deserializer)?;
-        let lower = text.to_ascii_lowercase();
-        if REFERENCES.iter().any(|start| lower.starts_with(start)) {
-            return Err(de::Error::custom("references to secrets are not supported yet"));
-        }
-        match text {
-            "" => Err(de::Error::custom("expected at least one character")),
-            text => Ok(Self(text.to_owned())),
-        }
-    }
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(..)")
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::auth::conceal;
 use crate::catalog::id_of;
 use crate::config::{FORMAT, Resources};
 use crate::fault::Report;
@@ -78,7 +79,8 @@ pub fn without_times(value: &Value) -> Value {
     value
 }
 
-/// The entries that a document wants, by section and in its order, with times as if all were new.
+/// The entries that a document wants, by section and in its order, with times as if all were new, and
+/// without keys and passwords of consumers: with their hashes.
 #[derive(Debug)]
 pub struct Wanted(Vec<(Section, Named)>);
 
@@ -92,7 +94,8 @@ impl Wanted {
         let mut sections = Vec::new();
         for (kind, places) in places(&document) {
             let named = places.into_iter().filter_map(|(id, list, index)| {
-                let value = document.get_mut(list)?.get_mut(index)?.take();
+                let mut value = document.get_mut(list)?.get_mut(index)?.take();
+                conceal(kind, &mut value);
                 let value = stamped(Section::Resource(kind), with_id(kind, &id, value), None, now);
                 Some((id, Arc::new(value)))
             });

@@ -6,9 +6,12 @@
 //! Where a consumer that was recognised has a guard of its own, it stands in for the route's of the same
 //! name.
 
+mod admission;
+mod basic_auth;
 mod client_control;
 mod cors;
 mod ip_restriction;
+mod key_auth;
 mod limit;
 mod real_ip;
 mod request_id;
@@ -31,18 +34,22 @@ use crate::split::Means;
 use crate::time::Timestamp;
 use crate::wire;
 
+pub(crate) use basic_auth::{BasicAuth, BasicAuthWire};
 pub(crate) use client_control::{ClientControl, ClientControlWire};
 pub(crate) use cors::{Cors, CorsWire};
 pub(crate) use ip_restriction::{IpRestriction, IpRestrictionWire};
+pub(crate) use key_auth::{KeyAuth, KeyAuthWire};
 pub(crate) use real_ip::{RealIp, RealIpWire};
 pub(crate) use request_id::{RequestId, RequestIdWire};
 
 /// The names of all guards, in the order in which a request passes them.
-pub(crate) const GUARDS: [&str; 8] = [
+pub(crate) const GUARDS: [&str; 10] = [
     real_ip::PLUGIN,
     client_control::PLUGIN,
     request_id::PLUGIN,
     cors::PLUGIN,
+    basic_auth::PLUGIN,
+    key_auth::PLUGIN,
     // From here on a consumer may have its own.
     ip_restriction::PLUGIN,
     LIMIT_CONN,
@@ -51,7 +58,7 @@ pub(crate) const GUARDS: [&str; 8] = [
 ];
 
 /// The first of [`GUARDS`] of which a consumer may have its own.
-const OF_CONSUMERS: usize = 4;
+const OF_CONSUMERS: usize = GUARDS.len() - 4;
 
 /// Whether a consumer may have a guard of this name of its own.
 pub(crate) fn is_of_consumers(name: &str) -> bool {
@@ -163,6 +170,8 @@ pub(crate) enum Guard {
     ClientControl(Arc<ClientControl>),
     RequestId(Arc<RequestId>),
     Cors(Arc<Cors>),
+    BasicAuth(Arc<BasicAuth>),
+    KeyAuth(Arc<KeyAuth>),
     IpRestriction(Arc<IpRestriction>),
     Limit(Arc<Limit>),
 }
@@ -190,6 +199,12 @@ impl Guard {
             }),
             cors::PLUGIN => wire::read(value, at, report, |wire: CorsWire, report| {
                 Some(Self::Cors(Arc::new(wire.compile(at, report))))
+            }),
+            basic_auth::PLUGIN => wire::read(value, at, report, |wire: BasicAuthWire, report| {
+                Some(Self::BasicAuth(Arc::new(wire.compile(at, report))))
+            }),
+            key_auth::PLUGIN => wire::read(value, at, report, |wire: KeyAuthWire, report| {
+                Some(Self::KeyAuth(Arc::new(wire.compile(at, report))))
             }),
             ip_restriction::PLUGIN => {
                 wire::read(value, at, report, |wire: IpRestrictionWire, report| {
@@ -233,6 +248,8 @@ impl Guard {
             Self::ClientControl(_) => client_control::PLUGIN,
             Self::RequestId(_) => request_id::PLUGIN,
             Self::Cors(_) => cors::PLUGIN,
+            Self::BasicAuth(_) => basic_auth::PLUGIN,
+            Self::KeyAuth(_) => key_auth::PLUGIN,
             Self::IpRestriction(_) => ip_restriction::PLUGIN,
             Self::Limit(it) => it.plugin,
         }
@@ -245,20 +262,36 @@ impl Guard {
             Self::ClientControl(it) => &it.meta,
             Self::RequestId(it) => &it.meta,
             Self::Cors(it) => &it.meta,
+            Self::BasicAuth(it) => &it.meta,
+            Self::KeyAuth(it) => &it.meta,
             Self::IpRestriction(it) => &it.meta,
             Self::Limit(it) => &it.meta,
         };
         if !meta.acts_on(asked.facts) {
-            return Verdict::default();
+            return match self {
+                Self::BasicAuth(_) | Self::KeyAuth(_) => admission::unasked(asked),
+                Self::RealIp(_)
+                | Self::ClientControl(_)
+                | Self::RequestId(_)
+                | Self::Cors(_)
+                | Self::IpRestriction(_)
+                | Self::Limit(_) => Verdict::default(),
+            };
         }
-        match self {
+        let mut verdict = match self {
             Self::RealIp(it) => it.pass(asked),
             Self::ClientControl(it) => it.pass(asked),
             Self::RequestId(it) => it.pass(asked),
             Self::Cors(it) => it.pass(asked),
+            Self::BasicAuth(it) => it.pass(asked),
+            Self::KeyAuth(it) => it.pass(asked),
             Self::IpRestriction(it) => it.pass(asked),
             Self::Limit(it) => it.pass(asked),
+        };
+        if let Verdict::Answers(answer, Some(_)) = &mut verdict {
+            meta.reword(answer);
         }
+        verdict
     }
 
     /// Whether it counts requests, so that it is worth knowing how many it lets pass.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use crate::auth::conceal;
 use crate::config::Resources;
 use crate::fault::Report;
 use crate::id::Id;
@@ -84,6 +85,18 @@ impl Entry {
         let _ = serde_json::to_writer(&mut counter, &*self.value);
         counter.0
     }
+
+    /// The entry without keys and passwords of consumers: hashed before it was written, unless that was
+    /// by an earlier version.
+    fn concealed(mut self, section: Section) -> Self {
+        if let Section::Resource(kind @ (Kind::Consumer | Kind::Credential)) = section {
+            let mut value = Value::clone(&self.value);
+            if conceal(kind, &mut value) {
+                self.value = value.into();
+            }
+        }
+        self
+    }
 }
 
 struct Counter(usize);
@@ -149,7 +162,11 @@ impl Ledger {
         written: u64,
         entries: impl IntoIterator<Item = (Place, Entry)>,
     ) -> Self {
-        let entries: BTreeMap<Place, Entry> = entries.into_iter().collect();
+        let entries = entries.into_iter().map(|(place, entry)| {
+            let entry = entry.concealed(place.0);
+            (place, entry)
+        });
+        let entries: BTreeMap<Place, Entry> = entries.collect();
         let size = entries.values().map(Entry::size).sum();
         Self { name: name.into(), revision, written, size, entries }
     }
@@ -221,8 +238,9 @@ impl Ledger {
     pub(crate) fn put_back(&mut self, place: &Place, entry: Option<&Entry>) {
         let gone = match entry {
             Some(entry) => {
+                let entry = entry.clone().concealed(place.0);
                 self.size += entry.size();
-                self.entries.insert(place.clone(), entry.clone())
+                self.entries.insert(place.clone(), entry)
             }
             None => self.entries.remove(place),
         };

@@ -1,5 +1,6 @@
 //! Plugins by name: which there are, and in which kinds of resources each may stand.
 
+use crate::auth::{BASIC_AUTH, KEY_AUTH};
 use crate::breaker;
 use crate::fault::{At, Report, did_you_mean};
 use crate::guard;
@@ -11,15 +12,13 @@ use crate::proxy_rewrite;
 use crate::split;
 use crate::wire::Members;
 
-/// Who calls, by a key in the request; so far consumers can be given their keys, and nothing asks.
-pub(crate) const KEY_AUTH: &str = "key-auth";
-
 /// The plugins of this version, in the order in which they act.
-pub const PLUGINS: [&str; 12] = [
+pub const PLUGINS: [&str; 13] = [
     "real-ip",
     "client-control",
     "request-id",
     "cors",
+    BASIC_AUTH,
     KEY_AUTH,
     "ip-restriction",
     LIMIT_CONN,
@@ -35,7 +34,7 @@ const OTHERS: &str = "\
     acl ai ai-aliyun-content-moderation ai-aws-content-moderation ai-cache ai-lakera-guard \
     ai-prompt-decorator ai-prompt-guard ai-prompt-template ai-proxy ai-proxy-multi ai-rag \
     ai-rate-limiting ai-request-rewrite attach-consumer-label authz-casbin authz-casdoor \
-    authz-keycloak aws-lambda azure-functions basic-auth batch-requests body-transformer brotli \
+    authz-keycloak aws-lambda azure-functions batch-requests body-transformer brotli \
     cas-auth chaitin-waf clickhouse-logger consumer-restriction csrf datadog \
     degraphql dubbo-proxy echo elasticsearch-logger error-log-logger example-plugin \
     ext-plugin-post-req ext-plugin-post-resp ext-plugin-pre-req fault-injection file-logger \
@@ -68,6 +67,7 @@ fn misplaced(name: &str, holder: Kind) -> Option<String> {
     match name {
         name if guard::GUARDS.contains(&name) && has_traffic => None,
         name if guard::is_of_consumers(name) && is_consumer => None,
+        BASIC_AUTH | KEY_AUTH if takes_keys => None,
         name if guard::GUARDS.contains(&name) => {
             Some(format!("not supported in a {}", holder.singular()))
         }
@@ -75,8 +75,7 @@ fn misplaced(name: &str, holder: Kind) -> Option<String> {
         proxy_rewrite::PLUGIN | breaker::PLUGIN | split::PLUGIN => {
             Some(format!("not supported in a {} yet", holder.singular()))
         }
-        KEY_AUTH if takes_keys => None,
-        name if name == KEY_AUTH || OTHERS.split_whitespace().any(|other| other == name) => {
+        name if OTHERS.split_whitespace().any(|other| other == name) => {
             Some("APISIX has this plugin, Splitway does not support it yet".to_owned())
         }
         name => Some(unknown(name)),
@@ -108,6 +107,10 @@ pub(crate) struct TrafficPlugins {
     #[schemars(rename = "request-id")]
     request_id: Option<guard::RequestIdWire>,
     cors: Option<guard::CorsWire>,
+    #[schemars(rename = "basic-auth")]
+    basic_auth: Option<guard::BasicAuthWire>,
+    #[schemars(rename = "key-auth")]
+    key_auth: Option<guard::KeyAuthWire>,
     #[schemars(rename = "ip-restriction")]
     ip_restriction: Option<guard::IpRestrictionWire>,
     #[schemars(rename = "limit-conn")]
@@ -124,8 +127,12 @@ pub(crate) struct TrafficPlugins {
     traffic_split: Option<split::TrafficSplitWire>,
 }
 
-/// The plugins that may stand where none may.
+/// The plugins that may stand in a consumer, beside those that it is known by.
 #[cfg(feature = "schema")]
 #[derive(schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(crate) struct NoPlugins {}
+#[expect(dead_code, reason = "its schema is what counts")]
+pub(crate) struct GroupPlugins {
+    #[schemars(rename = "ip-restriction")]
+    ip_restriction: Option<guard::IpRestrictionWire>,
+}

@@ -79,7 +79,7 @@ impl ProxyRewriteWire {
             );
         }
         let Self { uri, regex_uri, host, method, headers, _meta, .. } = self;
-        let meta = Meta::compile(_meta, at, report);
+        let meta = Meta::compile_mute(_meta, at, report);
         let wire = RewriteWire { uri, regex_uri, host, method, ..RewriteWire::default() };
         let mut rewrite = wire.compile(at, report);
         if let Some(headers) = headers {

@@ -9,15 +9,14 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
+use crate::auth::{BASIC_AUTH, BasicName, HeldKeyWire, HeldPasswordWire, KEY_AUTH, Key, Password};
 use crate::balance::{UpstreamObject, UpstreamWire};
 use crate::breaker::{self, ApiBreakerWire};
 use crate::config::SettingsWire;
-use crate::consumer::{
-    ConsumerGroupWire, ConsumerWire, CredentialId, CredentialWire, Key, KeyAuthWire, Username,
-};
+use crate::consumer::{ConsumerGroupWire, ConsumerWire, CredentialId, CredentialWire, Username};
+use crate::guard::{BasicAuthWire, KeyAuthWire};
 use crate::id::{ID_MAX, Id};
 use crate::node::{NodeWire, NodesWire};
-use crate::plugin::KEY_AUTH;
 use crate::proxy_rewrite::{self, ProxyRewriteWire};
 use crate::resource::{
     GlobalRuleWire, PluginConfigWire, PluginMetadataWire, RouteWire, ServiceWire,
@@ -82,6 +81,8 @@ shape!(
     })
 );
 shape!(Key, _, json_schema!({"type": "string", "minLength": 1}));
+shape!(Password, _, json_schema!({"type": "string", "minLength": 1}));
+shape!(BasicName, _, json_schema!({"type": "string", "pattern": "^[^:]*$"}));
 shape!(
     Values,
     _,
@@ -127,7 +128,10 @@ pub(crate) fn text() -> String {
         (&*format!("plugins/{}", split::PLUGIN), of::<TrafficSplitWire>()),
         (&*format!("plugins/{}", proxy_rewrite::PLUGIN), of::<ProxyRewriteWire>()),
         (&*format!("plugins/{}", breaker::PLUGIN), of::<ApiBreakerWire>()),
-        (&*format!("plugins/{KEY_AUTH}/consumer"), of::<KeyAuthWire>()),
+        (&*format!("plugins/{BASIC_AUTH}"), of::<BasicAuthWire>()),
+        (&*format!("plugins/{KEY_AUTH}"), of::<KeyAuthWire>()),
+        (&*format!("plugins/{BASIC_AUTH}/consumer"), of::<HeldPasswordWire>()),
+        (&*format!("plugins/{KEY_AUTH}/consumer"), of::<HeldKeyWire>()),
     ];
     let lines = schemas.map(|(name, schema)| format!("\"{name}\":{schema}"));
     format!("{{\n{}\n}}\n", lines.join(",\n"))

@@ -13,7 +13,7 @@ use crate::balance::{Timeouts, Upstream};
 use crate::breaker::ApiBreaker;
 use crate::catalog::{self, Catalog, Inherited, Plugin, collect, id_of, positional_id};
 use crate::config::{Published, Resources, Settings, SettingsWire};
-use crate::consumer::{self, Keys};
+use crate::consumer::{self, Callers};
 use crate::deeds::Deeds;
 use crate::facts::{Facts, Matched, Params};
 use crate::fault::{At, Report};
@@ -418,10 +418,10 @@ pub fn check(kind: Kind, value: &Value, report: &mut Report) {
         Kind::Upstream => drop(catalog::upstream(value, at, report)),
         Kind::PluginConfig => drop(catalog.plugin_config(value, at, report)),
         Kind::Consumer => {
-            drop(consumer::check_consumer(value, &mut Keys::default(), at, report));
+            drop(Callers::default().consumer(value, at, report));
         }
         Kind::Credential => {
-            drop(consumer::check_credential(value, &mut Keys::default(), at, report));
+            drop(Callers::default().credential(value, at, report));
         }
         Kind::ConsumerGroup => drop(consumer::check_group(value, at, report)),
         Kind::GlobalRule => drop(catalog.global_rule(value, at, report)),

@@ -276,7 +276,7 @@ impl TrafficSplitWire {
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Section> {
-        let meta = Meta::compile(self._meta, at, report);
+        let meta = Meta::compile_mute(self._meta, at, report);
         let at = at.key("rules");
         let rules = self.rules?;
         if rules.is_empty() {

@@ -10,7 +10,7 @@ mod graphql;
 mod multipart;
 mod name;
 mod path;
-mod query;
+pub(crate) mod query;
 
 use std::borrow::Cow;
 

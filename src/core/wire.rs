@@ -138,14 +138,14 @@ pub(crate) type Labels = BTreeMap<String, Label>;
 
 /// The value of a label: text without white space.
 #[derive(Debug)]
-pub(crate) struct Label;
+pub(crate) struct Label(pub(crate) Box<str>);
 
 impl<'de> Deserialize<'de> for Label {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
         let fits = (1..=REMARK_MAX).contains(&text.chars().count());
         match fits && !text.contains(char::is_whitespace) {
-            true => Ok(Self),
+            true => Ok(Self(text.into())),
             false => Err(de::Error::custom(format_args!(
                 "expected 1 to {REMARK_MAX} characters and no white space"
             ))),

@@ -7,6 +7,7 @@ mod resources;
 mod lists;
 mod patches;
 mod removals;
+mod holdings;
 mod callers;
 mod checks;
 mod documents;
@@ -41,6 +42,10 @@ macro_rules! dialogues {
             removals {
                 what_is_used_stays_unless_it_is_forced
                 a_consumer_takes_its_credentials_along
+            }
+            holdings {
+                what_consumers_hold_is_kept_as_its_hash
+                a_key_and_its_hash_are_no_difference
             }
             callers {
                 the_key_is_in_the_header_the_query_or_a_cookie

@@ -49,6 +49,7 @@ fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
         "client-control",
         "request-id",
         "cors",
+        "basic-auth",
         "key-auth",
         "ip-restriction",
         "limit-conn",
@@ -64,12 +65,9 @@ fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
     for name in ["", "rout", "routes", "plugins/traffic-split", "plugins/key-auth/consumer"] {
         assert_eq!(schema::of(name), None, "{name}");
     }
-    for (name, place) in [
-        ("key-auth", None),
-        ("key-auth/consumer", None),
-        ("traffic-split", Some("consumer")),
-        ("limit-count", None),
-    ] {
+    for (name, place) in
+        [("key-auth/consumer", None), ("traffic-split", Some("consumer")), ("limit-count", None)]
+    {
         assert_eq!(schema::of_plugin(name, place), None, "{name}");
     }
 }

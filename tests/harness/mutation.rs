@@ -39,6 +39,14 @@ pub fn sound() -> Value {
                     "uri": "/a/$uri", "headers": {"set": {"a": "$1"}, "add": {"c": [1]}, "remove": ["e"]},
                     "use_real_request_uri_unsafe": false, "_meta": {"disable": false},
                 },
+                "basic-auth": {
+                    "hide_credentials": false, "anonymous_consumer": "jack", "realm": "r",
+                    "_meta": {"error_response": "no"},
+                },
+                "key-auth": {
+                    "header": "x-key", "query": "key", "hide_credentials": true, "anonymous_consumer": "jack",
+                    "realm": "r", "_meta": {"error_response": {"message": "no"}},
+                },
             },
         }],
         "plugin_configs": [{
@@ -55,16 +63,20 @@ pub fn sound() -> Value {
         }],
         "consumer_groups": [{
             "id": "g", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-            "plugins": {},
+            "plugins": {"ip-restriction": {}},
         }],
         "consumers": [
             {
                 "id": "jack", "username": "jack", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-                "group_id": "g", "plugins": {"key-auth": {"key": "k"}},
+                "group_id": "g", "plugins": {
+                    "key-auth": {"key": "k"}, "basic-auth": {"username": "j", "password": "p"},
+                    "ip-restriction": {},
+                },
             },
             {
                 "id": "jack/credentials/c1", "name": "n", "desc": "d", "labels": {"a": "b"},
-                "create_time": 1, "update_time": 2, "plugins": {"key-auth": {"key": "l"}},
+                "create_time": 1, "update_time": 2,
+                "plugins": {"key-auth": {"key": "l"}, "basic-auth": {"username": "j", "password": "q"}},
             },
         ],
         "global_rules": [{

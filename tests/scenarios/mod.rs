@@ -36,6 +36,7 @@ mod retries;
 mod failover;
 mod breakers;
 mod limits;
+mod authentication;
 mod health;
 mod mirrors;
 mod changes;
@@ -343,6 +344,20 @@ macro_rules! scenarios {
                 a_request_passes_all_limits
                 counts_outlive_a_change
                 many_at_once_are_counted_exactly
+            }
+            authentication {
+                a_key_lets_its_consumer_in
+                a_key_is_hidden_where_it_was_read
+                whoever_shows_nothing_right_can_be_somebody
+                a_name_and_its_password_let_in
+                hashes_let_in_whoever_has_what_was_hashed
+                upstreams_are_told_who_calls_and_never_by_clients
+                several_keys_are_none
+                guesses_are_all_told_the_same
+                consumers_decide_between_rules
+                consumers_stay_on_their_branches
+                plugins_that_ask_stand_where_others_do
+                refusals_say_what_is_asked_for
             }
             breakers {
                 a_branch_that_fails_is_left_out

@@ -74,6 +74,7 @@ fn all() -> Vec<Value> {
         include_str!("vectors/proxy-rewrite.json"),
         include_str!("vectors/retries.json"),
         include_str!("vectors/api-breaker.json"),
+        include_str!("vectors/key-auth.json"),
     ];
     files.into_iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap()).collect()
 }
@@ -143,6 +144,9 @@ fn document(vector: &Value) -> Value {
     };
     let mut document =
         json!({"routes": routes, "upstreams": by_id("upstreams"), "services": by_id("services")});
+    if let Some(consumers) = vector.get("consumers") {
+        document["consumers"] = consumers.clone();
+    }
     if let Some(router) = vector.get("router") {
         document["settings"] = json!({"router": router});
     }
@@ -257,9 +261,15 @@ fn check_steps(target: &mut impl Target, id: &str, document: &Value, steps: &Val
                 "route" => answers.iter().for_each(|it| {
                     assert_eq!(json!(it.header("x-splitway-route")), *expected, "{id} {step}");
                 }),
+                "body" if expected.is_object() => {
+                    answers.iter().for_each(|it| assert_eq!(it.json(), *expected, "{id}"));
+                }
                 "body" => {
                     answers.iter().for_each(|it| assert_eq!(json!(it.text()), *expected, "{id}"));
                 }
+                "consumer" => received.iter().for_each(|it| {
+                    assert_eq!(json!(it.header("x-consumer-username")), *expected, "{id} {step}");
+                }),
                 "response_headers" => {
                     answers.iter().for_each(|it| check_headers(id, &it.headers, expected));
                 }

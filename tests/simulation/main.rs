@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use splitway_core::fault::Report;
+use splitway_core::problem::Problem;
 use splitway_core::serve::{Reply, serve, shadow};
 use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_tests::chance::{Chance, environment};

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use splitway_core::auth::conceal_document;
 use splitway_core::fault::{At, Fault};
 use splitway_core::kind::Kind;
 
@@ -209,7 +210,11 @@ impl Import {
             }
         }
         self.note_differences(rest);
-        Imported { document: rest.document.clone(), losses: self.losses, notes: self.notes }
+        let mut document = rest.document.clone();
+        if conceal_document(&mut document) {
+            self.note("/consumers", "keys and passwords are written as their hashes");
+        }
+        Imported { document, losses: self.losses, notes: self.notes }
     }
 
     /// Notes the warnings of the core, each text once: most documents have the same for every upstream.

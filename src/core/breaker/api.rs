@@ -164,7 +164,7 @@ impl ApiBreaker {
 impl ApiBreakerWire {
     /// Checks the plugin.
     pub(crate) fn compile(self, at: At<'_>, report: &mut Report) -> ApiBreaker {
-        let meta = Meta::compile(self._meta, at, report);
+        let meta = Meta::compile_mute(self._meta, at, report);
         let status = check_status(self.break_response_code, 200, 599, at.key(CODE), report);
         let longest = at_least(3, self.max_breaker_sec, 300, at.key("max_breaker_sec"), report);
         let (unhealthy, healthy) =

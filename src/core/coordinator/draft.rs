@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::access::{KeyHash, Role, key_entry};
+use crate::auth::conceal;
 use crate::document::{self, Wanted};
 use crate::fault::Fault;
 use crate::id::Id;
@@ -42,7 +43,8 @@ impl<S: Storage> Coordinator<S> {
         let place = (Section::Resource(kind), id);
         self.check_consumer(&place)?;
         let before = self.ledger.get(&place);
-        let value = document::with_id(kind, &place.1, value);
+        let mut value = document::with_id(kind, &place.1, value);
+        conceal(kind, &mut value);
         let value = document::stamped(place.0, value, before, now);
         let expires_at = ttl.map(|ttl| now.plus(ttl));
         let verb = if before.is_some() { "put" } else { "add" };
@@ -80,6 +82,7 @@ impl<S: Storage> Coordinator<S> {
             return Err(Refusal::Invalid(format!("wrong {} id", kind.singular())));
         }
         value = document::with_id(kind, id, value);
+        conceal(kind, &mut value);
         let time = value.get("update_time");
         // A patch may set the times itself.
         let is_own = time.is_some() && time != before.value.get("update_time");

@@ -26,6 +26,23 @@ pub(super) fn first<'a>(query: &'a str, name: &str) -> Option<Value<'a>> {
     })
 }
 
+/// The value of an argument, if it is there: nothing where it has none, or stands there several times.
+pub(crate) fn only<'a>(query: &'a str, name: &str) -> Option<Option<Cow<'a, str>>> {
+    let mut values = pairs(query).filter(|(own, _)| decoded(own) == name);
+    let (_, first) = values.next()?;
+    Some(first.filter(|_| values.next().is_none()).map(decoded))
+}
+
+/// A query without an argument, the others as they are written; nothing where it has no others.
+pub(crate) fn without(query: &str, name: &str) -> Option<String> {
+    let is_other = |pair: &&str| {
+        let own = pair.split_once('=').map_or(*pair, |(own, _)| own);
+        decoded(own) != name
+    };
+    let others: Vec<&str> = query.split('&').filter(is_other).collect();
+    (!others.is_empty()).then(|| others.join("&"))
+}
+
 /// Without escapes, and blanks for `+`. What is no escape stays as it is.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {

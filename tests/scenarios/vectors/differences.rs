@@ -127,11 +127,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         why: "each route has one state: an upstream that fails does so on every path, and clients cannot make the memory grow by asking for many",
     },
     Difference { id: "validate-plugin-001", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
-    Difference {
-        id: "validate-plugin-009",
-        instead: NO_PLUGIN,
-        why: "a route that seems to ask for keys and does not would be open to all",
-    },
     Difference { id: "validate-plugin-019", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
     Difference {
         id: "validate-route-003",
