@@ -1,6 +1,7 @@
 //! Limits: how many requests may pass, counted by whoever is told to be one by a key.
 
 pub mod account;
+mod branch;
 mod conn;
 mod count;
 mod counters;
@@ -13,6 +14,7 @@ mod state;
 mod toll;
 mod wire;
 
+pub(crate) use branch::{BranchLimit, BranchLimitWire};
 use conn::Place;
 pub(crate) use counters::{Counters, Mark};
 pub(crate) use hold::Hold;

@@ -1,3 +1,4 @@
+mod limits;
 mod shares;
 
 use serde_json::{Value, json};

@@ -162,7 +162,7 @@ impl Bound {
         })
     }
 
-    fn conn(&self) -> Option<Conn> {
+    pub(super) fn conn(&self) -> Option<Conn> {
         match self {
             Self::Conn(conn) => Some(*conn),
             Self::Count(_) | Self::Rate(_) => None,

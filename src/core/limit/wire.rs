@@ -230,7 +230,13 @@ impl Common<'_> {
 }
 
 /// So many in so many seconds.
-fn count_bound(count: u32, secs: u32, is_sliding: bool, at: At<'_>, report: &mut Report) -> Bound {
+pub(super) fn count_bound(
+    count: u32,
+    secs: u32,
+    is_sliding: bool,
+    at: At<'_>,
+    report: &mut Report,
+) -> Bound {
     let most = if is_sliding { SLIDING_MAX } else { COUNT_MAX };
     let count = within("count", count, 1, most, at, report);
     let secs = within("time_window", secs, 1, WINDOW_SECS_MAX, at, report);
@@ -238,7 +244,13 @@ fn count_bound(count: u32, secs: u32, is_sliding: bool, at: At<'_>, report: &mut
 }
 
 /// So many a second.
-fn rate_bound(rate: f64, burst: f64, is_nodelay: bool, at: At<'_>, report: &mut Report) -> Bound {
+pub(super) fn rate_bound(
+    rate: f64,
+    burst: f64,
+    is_nodelay: bool,
+    at: At<'_>,
+    report: &mut Report,
+) -> Bound {
     let mut is_sound = true;
     if !(rate > 0.0 && rate <= RATE_MAX) {
         let what =
@@ -263,7 +275,7 @@ fn rate_bound(rate: f64, burst: f64, is_nodelay: bool, at: At<'_>, report: &mut 
 }
 
 /// So many at once.
-fn conn_bound(conn: u32, burst: u32, at: At<'_>, report: &mut Report) -> Bound {
+pub(super) fn conn_bound(conn: u32, burst: u32, at: At<'_>, report: &mut Report) -> Bound {
     let conn = within("conn", conn, 1, CONN_MAX, at, report);
     if conn.saturating_add(burst) > CONN_MAX {
         let what = format!("expected at most {CONN_MAX} together with `conn`, found {burst}");
