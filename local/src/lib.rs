@@ -21,8 +21,14 @@
 //!
 //! ## What goes on beside
 //!
+//! `fetch` gets the keys that tokens are checked with (`verify`), for the guards that ask for them.
 //! `checks` probes the nodes of upstreams that ask for it, from a thread of its own; requests and probes
 //! share what is known of a node.
+//!
+//! What there is to tell goes to threads that write it: events (`telemetry`), a line for each request and
+//! what became of it (`access`), and the spans of those that are traced (`trace`).
+//!
+//! Limits that several servers share are counted by `limiter`, in this process or in a Redis.
 //!
 //! ## The road of a command
 //!
@@ -35,6 +41,7 @@ pub mod import;
 pub mod options;
 pub mod resolve;
 pub mod server;
+mod access;
 mod admin;
 mod checks;
 mod connect;
@@ -44,6 +51,7 @@ mod door;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod failure;
+mod fetch;
 mod file;
 mod front;
 mod key;
@@ -51,6 +59,7 @@ mod key;
 mod last_good;
 #[cfg(feature = "etcd")]
 mod member;
+mod limiter;
 mod listen;
 mod message;
 mod metrics;
@@ -59,12 +68,16 @@ mod reply;
 mod store;
 mod telemetry;
 mod thread;
+mod trace;
 mod upstream;
+mod verify;
 
+pub use crate::access::options::{AccessOptions, AccessPlace};
 pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;
 pub use crate::file::FileError;
 pub use crate::key::{KeyError, KeyFlaw, path as key_path, random_hex};
+pub use crate::limiter::options::{LimiterOptions, RedisAddress};
 pub use crate::listen::options::ListenOptions;
 pub use crate::listen::tls::{CertificateError, Reload};
 pub use crate::metrics::MetricsListen;

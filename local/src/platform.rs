@@ -10,24 +10,29 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use splitway_core::auth::Check;
+use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place, ResponseHead, normalise_target};
 use splitway_core::limit::{Grant, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::{Failure, Problem};
 use splitway_core::seal::Secret;
+use splitway_core::signature::Check;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
+use crate::access::{AccessLog, Entry};
 use crate::door::Door;
 use crate::front::{self, Fronts};
-use crate::listen::{ClientBody, Progress};
+use crate::limiter::Limiter;
+use crate::listen::{ClientBody, Progress, TooLong};
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
+use crate::trace::{Trace, Tracer};
 use crate::upstream::{Received, Upload, Upstreams};
+use crate::{fetch, verify};
 
 /// The effects of one thread.
 #[derive(Debug)]
@@ -35,14 +40,18 @@ pub(crate) struct Effects {
     pub(crate) store: Arc<Store>,
     pub(crate) upstreams: Upstreams,
     pub(crate) log: Log,
+    pub(crate) access: AccessLog,
+    pub(crate) tracer: Option<Arc<Tracer>>,
     pub(crate) fronts: Arc<Fronts>,
     pub(crate) secret: Option<Secret>,
+    pub(crate) limiter: Limiter,
 }
 
 impl Platform for Effects {
     type Head = RequestHead;
     type Body = Upload;
     type Response = Received;
+    type Entry = Entry;
 
     fn now(&self) -> Timestamp {
         telemetry::now()
@@ -75,7 +84,13 @@ impl Platform for Effects {
         head: &RequestHead,
         body: Upload,
     ) -> Result<Received, Failure> {
-        self.upstreams.send(attempt, head, body).await
+        let Some(trace) = &head.trace else {
+            return self.upstreams.send(attempt, head, body, None).await;
+        };
+        let going = trace.attempt(attempt);
+        let came = self.upstreams.send(attempt, head, body, Some(&going)).await;
+        going.end(&came);
+        came
     }
 
     fn size(&self, _: &RequestHead, body: &Upload) -> Option<u64> {
@@ -89,8 +104,20 @@ impl Platform for Effects {
     async fn buffer(&self, body: Upload, limit: usize) -> Result<Vec<u8>, Unread> {
         match Limited::new(body, limit).collect().await {
             Ok(whole) => Ok(whole.to_bytes().into()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+            Err(error) if error.is::<LengthLimitError>() || error.is::<TooLong>() => {
+                Err(Unread::TooLong)
+            }
             Err(_) => Err(Unread::BrokenOff),
+        }
+    }
+
+    fn limited(&self, body: Upload, max: u64) -> Option<Upload> {
+        match body.size_hint().lower() <= max {
+            true => Some(match body {
+                Either::Left(client) => Either::Left(client.limited(max)),
+                whole @ Either::Right(_) => whole,
+            }),
+            false => None,
         }
     }
 
@@ -98,20 +125,22 @@ impl Platform for Effects {
         Either::Right(Full::from(bytes))
     }
 
-    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
-        Err(Failure::DestinationUnavailable)
+    fn fetch(&self, errand: Errand) {
+        fetch::begin(errand, self.upstreams.connector(), self.log.clone());
     }
 
-    async fn verify(&self, _check: &Check) -> bool {
-        false
+    async fn verify(&self, check: &Check) -> bool {
+        verify::verify(check)
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        self.limiter.toll(toll).await
     }
 
-    fn record(&self, record: &Record<'_>) {
-        self.log.record(record);
+    fn record(&self, head: &RequestHead, record: &Record<'_>) -> Entry {
+        let trace = head.trace.as_ref().filter(|_| record.original.is_none());
+        let span = trace.and_then(|trace| trace.answered(record));
+        Entry::new(record.at, self.access.begin(record, Some(head)), span)
     }
 }
 
@@ -128,6 +157,8 @@ pub(crate) struct RequestHead {
     door: Door,
     /// How far the body has come, if there is one.
     progress: Option<Arc<Progress>>,
+    /// What is traced of it, if it is.
+    trace: Option<Arc<Trace>>,
 }
 
 impl RequestHead {
@@ -142,13 +173,19 @@ impl RequestHead {
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
-        Self { parts, folded, fault, client, front, door, progress: None }
+        Self { parts, folded, fault, client, front, door, progress: None, trace: None }
     }
 
     /// Notes the body that follows.
     pub(crate) fn precede(&mut self, body: &ClientBody) {
         self.progress = body.progress();
         self.frame(!body.is_end_stream());
+    }
+
+    /// Begins the trace of it, if it is one that is traced.
+    pub(crate) fn trace(&mut self, tracer: &Tracer) {
+        let trace = tracer.begin(self, &self.parts.headers, self.parts.version);
+        self.trace = trace.map(Arc::new);
     }
 
     /// Notes that there is a body of whose length nothing is said. Where HTTP/2 does without a word,

@@ -8,14 +8,14 @@ mod conceal;
 mod consumers;
 mod digest;
 mod held;
-
-use serde::{Deserialize, Serialize};
+pub(crate) mod jwt;
 
 pub use conceal::{conceal, conceal_document};
 pub(crate) use consumers::{Consumer, Consumers, Holder, Known};
 #[cfg(feature = "schema")]
 pub(crate) use held::{BasicName, Password};
 pub(crate) use held::{HeldKeyWire, HeldPasswordWire, Key};
+pub use jwt::{Errand, KEY_SET_MAX, Vain};
 
 /// The plugin by which consumers are known by a key.
 pub(crate) const KEY_AUTH: &str = "key-auth";
@@ -25,12 +25,3 @@ pub(crate) const BASIC_AUTH: &str = "basic-auth";
 
 /// The plugin by which consumers are known by a token.
 pub(crate) const JWT_AUTH: &str = "jwt-auth";
-
-/// A signature that is to be checked with a public key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// What was signed.
-    pub message: Vec<u8>,
-    /// The signature.
-    pub signature: Vec<u8>,
-}

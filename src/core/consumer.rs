@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::Value;
 
+use crate::auth::jwt::JwtCredentialWire;
 use crate::auth::{
     BASIC_AUTH, Consumer, Consumers, HeldKeyWire, HeldPasswordWire, Holder, JWT_AUTH, KEY_AUTH, Key,
 };
@@ -76,6 +77,8 @@ pub(crate) struct ConsumerGroupWire {
 struct CredentialPlugins {
     #[schemars(rename = "basic-auth")]
     basic_auth: Option<HeldPasswordWire>,
+    #[schemars(rename = "jwt-auth")]
+    jwt_auth: Option<JwtCredentialWire>,
     #[schemars(rename = "key-auth")]
     key_auth: Option<HeldKeyWire>,
 }
@@ -88,6 +91,8 @@ struct CredentialPlugins {
 struct ConsumerPlugins {
     #[schemars(rename = "basic-auth")]
     basic_auth: Option<HeldPasswordWire>,
+    #[schemars(rename = "jwt-auth")]
+    jwt_auth: Option<JwtCredentialWire>,
     #[schemars(rename = "key-auth")]
     key_auth: Option<HeldKeyWire>,
     #[schemars(rename = "ip-restriction")]
@@ -250,8 +255,23 @@ impl Callers {
         })
     }
 
+    /// Takes up how the tokens of somebody are signed.
+    fn hold_token(&mut self, plugins: &Members, holder: &Holder, at: At<'_>, report: &mut Report) {
+        let Some(value) = plugins.get(JWT_AUTH) else { return };
+        let at = at.key(JWT_AUTH);
+        wire::read(value, at, report, |wire: JwtCredentialWire, report| {
+            let credential = wire.compile(&mut self.consumers.sources, at, report)?;
+            if let Err(other) = self.consumers.hold_token(wire.key(), holder.clone(), credential) {
+                let what = format!("the consumer `{other}` has this key already");
+                report.fault(at.key("key"), what);
+            }
+            Some(())
+        });
+    }
+
     /// Takes up what somebody is known by. What two consumers hold tells nobody who calls.
     fn hold(&mut self, plugins: &Members, holder: &Holder, at: At<'_>, report: &mut Report) {
+        self.hold_token(plugins, holder, at, report);
         if let Some(value) = plugins.get(KEY_AUTH) {
             let at = at.key(KEY_AUTH);
             let read = |wire: HeldKeyWire, report: &mut Report| {

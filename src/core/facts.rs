@@ -218,6 +218,18 @@ pub(crate) fn cookies<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &
         .map(move |(_, value)| value.trim_matches(blanks))
 }
 
+/// The header `Cookie` without the cookies of this name; nothing where there are no others.
+pub(crate) fn without_cookie(header: &str, name: &str) -> Option<String> {
+    let blanks = [' ', '\t'];
+    let is_other = |pair: &&str| {
+        let own = pair.split_once('=').map(|(own, _)| own.trim_matches(blanks));
+        !pair.is_empty() && own != Some(name)
+    };
+    let pairs = header.split(';').map(|pair| pair.trim_matches(blanks));
+    let others: Vec<&str> = pairs.filter(is_other).collect();
+    (!others.is_empty()).then(|| others.join("; "))
+}
+
 /// The host of an authority, without its port.
 pub(crate) fn host_name(authority: &str) -> &str {
     match authority.rfind(':') {
@@ -327,5 +339,18 @@ mod tests {
         assert_eq!(find("d"), ["\"6=7\""]);
         assert_eq!(find("e"), [""; 0], "only blanks and tabs stand around names and values");
         assert_eq!(find("f"), ["9\u{a0}"]);
+    }
+
+    #[test]
+    fn a_cookie_is_left_out_and_the_others_stay_as_they_are() {
+        for (header, left) in [
+            ("jwt=a", None),
+            (" jwt = a ;jwt=b;", None),
+            ("a=1; jwt=x; b=\"2=3\"", Some("a=1; b=\"2=3\"")),
+            ("jwt; JWT=a;xjwt=b", Some("jwt; JWT=a; xjwt=b")),
+            ("a=jwt=1", Some("a=jwt=1")),
+        ] {
+            assert_eq!(without_cookie(header, "jwt").as_deref(), left, "{header}");
+        }
     }
 }

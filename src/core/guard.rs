@@ -11,6 +11,7 @@ mod basic_auth;
 mod client_control;
 mod cors;
 mod ip_restriction;
+mod jwt_auth;
 mod key_auth;
 mod limit;
 mod real_ip;
@@ -18,18 +19,20 @@ mod request_id;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::auth::{Check, Consumers, Known};
+use crate::auth::{Consumers, Errand, Known};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::head::Edits;
 use crate::limit::{
     self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Limit,
-    LimitConnWire, LimitCountWire, LimitReqWire, Toll,
+    LimitConnWire, LimitCountWire, LimitReqWire, Policy, Toll,
 };
 use crate::problem::{Answer, Failure, Problem};
+use crate::signature::Check;
 use crate::split::Means;
 use crate::time::Timestamp;
 use crate::wire;
@@ -38,17 +41,19 @@ pub(crate) use basic_auth::{BasicAuth, BasicAuthWire};
 pub(crate) use client_control::{ClientControl, ClientControlWire};
 pub(crate) use cors::{Cors, CorsWire};
 pub(crate) use ip_restriction::{IpRestriction, IpRestrictionWire};
+pub(crate) use jwt_auth::{JwtAuth, JwtAuthWire};
 pub(crate) use key_auth::{KeyAuth, KeyAuthWire};
 pub(crate) use real_ip::{RealIp, RealIpWire};
 pub(crate) use request_id::{RequestId, RequestIdWire};
 
 /// The names of all guards, in the order in which a request passes them.
-pub(crate) const GUARDS: [&str; 10] = [
+pub(crate) const GUARDS: [&str; 11] = [
     real_ip::PLUGIN,
     client_control::PLUGIN,
     request_id::PLUGIN,
     cors::PLUGIN,
     basic_auth::PLUGIN,
+    jwt_auth::PLUGIN,
     key_auth::PLUGIN,
     // From here on a consumer may have its own.
     ip_restriction::PLUGIN,
@@ -75,10 +80,12 @@ pub enum Needs {
 }
 
 /// What a guard asks a runtime to do.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Effect {
-    /// Get what is at this URL.
-    Fetch(Arc<str>),
+    /// Have keys got, beside this request.
+    Fetch(Errand),
+    /// Let so much time pass.
+    Wait(Duration),
     /// Check a signature.
     Verify(Box<Check>),
     /// Ask the store of shared limits.
@@ -88,8 +95,8 @@ pub enum Effect {
 /// What came of an [`Effect`].
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// What is at the URL.
-    Fetched(Result<Vec<u8>, Failure>),
+    /// It was begun, or is over.
+    Done,
     /// Whether the signature is right.
     Verified(bool),
     /// What the store gave.
@@ -127,7 +134,7 @@ impl Effect {
     /// What it could bring, where nothing is done: what lets a request pass.
     pub(crate) fn imagined(&self) -> Found {
         match self {
-            Self::Fetch(_) => Found::Fetched(Err(Failure::DestinationUnavailable)),
+            Self::Fetch(_) | Self::Wait(_) => Found::Done,
             Self::Verify(_) => Found::Verified(true),
             Self::Toll(toll) => {
                 Found::Granted(Ok(Grant { granted: toll.want, ..Grant::default() }))
@@ -156,7 +163,7 @@ pub(crate) struct Passage<'a> {
     /// The consumer that was recognised.
     pub(crate) known: Option<Known<'a>>,
     /// How long it waits.
-    pub(crate) pause: std::time::Duration,
+    pub(crate) pause: Duration,
     /// A place that it takes up.
     pub(crate) hold: Option<Hold>,
     /// The most bytes that its body may have.
@@ -171,6 +178,7 @@ pub(crate) enum Guard {
     RequestId(Arc<RequestId>),
     Cors(Arc<Cors>),
     BasicAuth(Arc<BasicAuth>),
+    JwtAuth(Arc<JwtAuth>),
     KeyAuth(Arc<KeyAuth>),
     IpRestriction(Arc<IpRestriction>),
     Limit(Arc<Limit>),
@@ -202,6 +210,9 @@ impl Guard {
             }),
             basic_auth::PLUGIN => wire::read(value, at, report, |wire: BasicAuthWire, report| {
                 Some(Self::BasicAuth(Arc::new(wire.compile(at, report))))
+            }),
+            jwt_auth::PLUGIN => wire::read(value, at, report, |wire: JwtAuthWire, report| {
+                Some(Self::JwtAuth(Arc::new(wire.compile(at, report))))
             }),
             key_auth::PLUGIN => wire::read(value, at, report, |wire: KeyAuthWire, report| {
                 Some(Self::KeyAuth(Arc::new(wire.compile(at, report))))
@@ -249,6 +260,7 @@ impl Guard {
             Self::RequestId(_) => request_id::PLUGIN,
             Self::Cors(_) => cors::PLUGIN,
             Self::BasicAuth(_) => basic_auth::PLUGIN,
+            Self::JwtAuth(_) => jwt_auth::PLUGIN,
             Self::KeyAuth(_) => key_auth::PLUGIN,
             Self::IpRestriction(_) => ip_restriction::PLUGIN,
             Self::Limit(it) => it.plugin,
@@ -263,13 +275,16 @@ impl Guard {
             Self::RequestId(it) => &it.meta,
             Self::Cors(it) => &it.meta,
             Self::BasicAuth(it) => &it.meta,
+            Self::JwtAuth(it) => &it.meta,
             Self::KeyAuth(it) => &it.meta,
             Self::IpRestriction(it) => &it.meta,
             Self::Limit(it) => &it.meta,
         };
         if !meta.acts_on(asked.facts) {
             return match self {
-                Self::BasicAuth(_) | Self::KeyAuth(_) => admission::unasked(asked),
+                Self::BasicAuth(_) | Self::JwtAuth(_) | Self::KeyAuth(_) => {
+                    admission::unasked(asked)
+                }
                 Self::RealIp(_)
                 | Self::ClientControl(_)
                 | Self::RequestId(_)
@@ -284,6 +299,7 @@ impl Guard {
             Self::RequestId(it) => it.pass(asked),
             Self::Cors(it) => it.pass(asked),
             Self::BasicAuth(it) => it.pass(asked),
+            Self::JwtAuth(it) => it.pass(asked),
             Self::KeyAuth(it) => it.pass(asked),
             Self::IpRestriction(it) => it.pass(asked),
             Self::Limit(it) => it.pass(asked),
@@ -297,6 +313,11 @@ impl Guard {
     /// Whether it counts requests, so that it is worth knowing how many it lets pass.
     pub(crate) fn limits(&self) -> bool {
         self.name().starts_with("limit-")
+    }
+
+    /// Whether it counts in the store that all share.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Limit(limit) if limit.quota.policy == Policy::Shared)
     }
 
     /// Where it stands in the order.
@@ -328,6 +349,11 @@ impl Guards {
         sort(&mut own);
         let early = own.partition_point(|guard| guard.rank() < OF_CONSUMERS);
         Self { global: global.into(), own: own.into(), early }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Guard> {
+        self.global.iter().chain(&self.own)
     }
 
     /// The guard that stands behind `passed` others, for a request of a consumer that has these.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Caller;
-use crate::auth::Check;
+use crate::auth::Errand;
 use crate::checkup::UpstreamHealth;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
@@ -12,6 +12,7 @@ use crate::head::{Head, ResponseHead};
 use crate::limit::{Grant, Toll};
 use crate::problem::{Failure, Problem};
 use crate::seal::Secret;
+use crate::signature::Check;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
 use crate::storage::DOCUMENT_MAX;
@@ -51,6 +52,8 @@ pub trait Platform {
     type Body;
     /// An upstream's response: a head, and a body that the core never reads.
     type Response: ResponseHead;
+    /// What was noted of a request and waits for its end.
+    type Entry;
 
     /// The wall clock. In a Worker it moves only with I/O.
     fn now(&self) -> Timestamp;
@@ -72,6 +75,11 @@ pub trait Platform {
 
     /// The whole body of a request, unless it is longer than `limit` bytes or breaks off.
     async fn buffer(&self, body: Self::Body, limit: usize) -> Result<Vec<u8>, Unread>;
+
+    /// The same body, of which no more than `max` bytes come: with one more it breaks off, an attempt with
+    /// it fails with [`Failure::RequestBodyTooLong`] and it cannot be read. Nothing, where it is known that
+    /// it is longer.
+    fn limited(&self, body: Self::Body, max: u64) -> Option<Self::Body>;
 
     /// A body of these bytes.
     fn body(&self, bytes: Vec<u8>) -> Self::Body;
@@ -95,8 +103,10 @@ pub trait Platform {
         body: Self::Body,
     ) -> Result<Self::Response, Failure>;
 
-    /// What is at this URL, if it answers 200 and with little.
-    async fn fetch(&self, url: &str) -> Result<Vec<u8>, Failure>;
+    /// Has somebody run an errand ([`crate::serve::run`]), who goes on when the request is gone: a GET, in
+    /// HTTP/1.1 or later, of which all but a 200 with at most [`crate::auth::KEY_SET_MAX`] bytes is a failure;
+    /// redirects are not followed. Must not wait.
+    fn fetch(&self, errand: Errand);
 
     /// Whether a signature is right.
     async fn verify(&self, check: &Check) -> bool;
@@ -104,8 +114,9 @@ pub trait Platform {
     /// Asks the store of shared limits.
     async fn toll(&self, toll: &Toll) -> Result<Grant, Failure>;
 
-    /// Notes an answered request. Must not wait.
-    fn record(&self, record: &Record<'_>);
+    /// Notes a request of this head, for which there is an answer. Must not wait. What it brings is with
+    /// whoever relays the answer until that is at its end.
+    fn record(&self, head: &Self::Head, record: &Record<'_>) -> Self::Entry;
 }
 
 /// What the Admin API needs of a runtime: a body, and the one who owns the ledger.

@@ -1,6 +1,6 @@
 //! Plugins by name: which there are, and in which kinds of resources each may stand.
 
-use crate::auth::{BASIC_AUTH, KEY_AUTH};
+use crate::auth::{BASIC_AUTH, JWT_AUTH, KEY_AUTH};
 use crate::breaker;
 use crate::fault::{At, Report, did_you_mean};
 use crate::guard;
@@ -13,12 +13,13 @@ use crate::split;
 use crate::wire::Members;
 
 /// The plugins of this version, in the order in which they act.
-pub const PLUGINS: [&str; 13] = [
+pub const PLUGINS: [&str; 14] = [
     "real-ip",
     "client-control",
     "request-id",
     "cors",
     BASIC_AUTH,
+    JWT_AUTH,
     KEY_AUTH,
     "ip-restriction",
     LIMIT_CONN,
@@ -39,7 +40,7 @@ const OTHERS: &str = "\
     degraphql dubbo-proxy echo elasticsearch-logger error-log-logger example-plugin \
     ext-plugin-post-req ext-plugin-post-resp ext-plugin-pre-req fault-injection file-logger \
     forward-auth gm google-cloud-logging grpc-transcode grpc-web gzip hmac-auth http-dubbo \
-    http-logger inspect jwe-decrypt jwt-auth kafka-logger kafka-proxy lago ldap-auth \
+    http-logger inspect jwe-decrypt kafka-logger kafka-proxy lago ldap-auth \
     log-rotate loggly loki-logger mcp-bridge mocking multi-auth \
     node-status ocsp-stapling opa openfunction openid-connect opentelemetry openwhisk prometheus \
     proxy-cache proxy-control proxy-mirror public-api redirect \
@@ -67,7 +68,7 @@ fn misplaced(name: &str, holder: Kind) -> Option<String> {
     match name {
         name if guard::GUARDS.contains(&name) && has_traffic => None,
         name if guard::is_of_consumers(name) && is_consumer => None,
-        BASIC_AUTH | KEY_AUTH if takes_keys => None,
+        BASIC_AUTH | JWT_AUTH | KEY_AUTH if takes_keys => None,
         name if guard::GUARDS.contains(&name) => {
             Some(format!("not supported in a {}", holder.singular()))
         }
@@ -109,6 +110,8 @@ pub(crate) struct TrafficPlugins {
     cors: Option<guard::CorsWire>,
     #[schemars(rename = "basic-auth")]
     basic_auth: Option<guard::BasicAuthWire>,
+    #[schemars(rename = "jwt-auth")]
+    jwt_auth: Option<guard::JwtAuthWire>,
     #[schemars(rename = "key-auth")]
     key_auth: Option<guard::KeyAuthWire>,
     #[schemars(rename = "ip-restriction")]

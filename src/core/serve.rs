@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::auth::{Errand, Vain};
 use crate::exchange::{Exchange, Inquiry, Relay, Shadow, Visit};
 use crate::facts::Body;
 use crate::guard::{Effect, Found, Needs};
@@ -17,6 +18,7 @@ use crate::retry::Event;
 use crate::snapshot::Snapshot;
 use crate::split::Means;
 use crate::telemetry::Record;
+use crate::time::Timestamp;
 
 /// How long the body of a request may take that is read before anything is sent.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,9 +34,11 @@ pub enum Reply<R> {
 
 /// What there is to do for a request.
 #[derive(Debug)]
-pub struct Served<R> {
+pub struct Served<R, E> {
     /// What the client gets.
     pub reply: Reply<R>,
+    /// What was noted of it.
+    pub entry: E,
     /// What is sent beside, once that is on its way, by [`shadow`].
     pub shadow: Option<Shadow>,
 }
@@ -44,7 +48,7 @@ pub async fn serve<P: Platform>(
     platform: &P,
     head: &P::Head,
     body: P::Body,
-) -> Served<P::Response> {
+) -> Served<P::Response, P::Entry> {
     let at = platform.now();
     let snapshot = platform.snapshot().await;
     let snapshot = snapshot.as_deref();
@@ -72,22 +76,29 @@ pub async fn serve<P: Platform>(
     let running = exchange.note(at, duration, status, why);
     match &mut reply {
         Reply::Relay(_, relay) => relay.tail.meter = running,
-        // Of an answer of our own nothing is to come.
-        Reply::Own(..) => running.into_iter().for_each(|running| running.end(now)),
+        // Of an answer of our own nothing more is to come.
+        Reply::Own(answer, _) => running.into_iter().for_each(|running| {
+            running.pass(0, answer.body.len() as u64);
+            running.end(now);
+        }),
     }
     let problem = why.map(Problem::token);
-    platform.record(&Record {
-        at,
+    let (consumer, client) = exchange.caller();
+    let record = Record {
         duration,
         route: exchange.route(),
         branch: exchange.branch(),
         picked: exchange.picked(),
+        reason: exchange.reason(),
         attempts: exchange.attempts(),
+        node: exchange.node(),
+        client,
+        consumer,
         revision: exchange.revision(),
-        status,
         problem,
-        original: None,
-    });
+        ..Record::new(at, status)
+    };
+    let entry = platform.record(head, &record);
     let chance = || platform.draw();
     let shadow = match &upload {
         Upload::Read(bytes) => {
@@ -95,7 +106,7 @@ pub async fn serve<P: Platform>(
         }
         Upload::Coming(_) | Upload::Gone => None,
     };
-    Served { reply, shadow }
+    Served { reply, entry, shadow }
 }
 
 /// Sends the copy of a request whose head was this, and records what came of it. The response is of no use.
@@ -108,18 +119,18 @@ pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Shado
     let problem = came.as_ref().err().copied().map(Problem::Upstream);
     let status =
         came.as_ref().map_or_else(|it| Problem::Upstream(*it).status(), P::Response::status);
-    platform.record(&Record {
-        at,
+    let record = Record {
         duration: platform.now().since(at),
         route: Some(&shadow.route),
         branch: Some(&shadow.branch),
-        picked: None,
         attempts: 1,
+        node: Some(attempt.node.authority()),
         revision: shadow.revision.as_deref(),
-        status,
         problem: problem.map(Problem::token),
         original: Some(shadow.original.clone()),
-    });
+        ..Record::new(at, status)
+    };
+    drop(platform.record(head, &record));
 }
 
 /// The body of a request: as it comes, or read because something had to look at it or may have to send
@@ -173,6 +184,21 @@ impl<B> Upload<B> {
         Ok(())
     }
 
+    /// Sees to it that nobody gets more than `max` bytes of it.
+    fn limit<P: Platform<Body = B>>(&mut self, platform: &P, max: u64) -> Result<(), Problem> {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Coming(body) => {
+                Self::Coming(platform.limited(body, max).ok_or(Problem::BodyTooLarge)?)
+            }
+            Self::Read(bytes) if u64::try_from(bytes.len()).is_ok_and(|size| size <= max) => {
+                Self::Read(bytes)
+            }
+            Self::Read(_) => return Err(Problem::BodyTooLarge),
+            Self::Gone => Self::Gone,
+        };
+        Ok(())
+    }
+
     /// What is sent of it now. What was read is there for another time, if there may be one.
     fn give<P: Platform<Body = B>>(&mut self, platform: &P, is_last: bool) -> B {
         match std::mem::replace(self, Self::Gone) {
@@ -188,8 +214,8 @@ impl<B> Upload<B> {
     }
 }
 
-/// How long a request waits for what a guard asks the runtime to do.
-const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long what a guard asks a runtime to do may take.
+pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The exchange that the configuration decides on, with the body and whatever else it asks for.
 async fn decide<'a, P: Platform>(
@@ -206,7 +232,7 @@ async fn decide<'a, P: Platform>(
         };
         match needs {
             Needs::Body => upload.read(platform, snapshot.map_or(0, Snapshot::body_max)).await?,
-            Needs::Effect(effect) => visit.bring(perform(platform, &effect).await),
+            Needs::Effect(effect) => visit.bring(perform(platform, effect).await),
         }
     }
 }
@@ -223,20 +249,37 @@ fn decide_now<'a, P: Platform>(
 }
 
 /// Does what a guard asks for.
-async fn perform<P: Platform>(platform: &P, effect: &Effect) -> Found {
+async fn perform<P: Platform>(platform: &P, effect: Effect) -> Found {
     const LATE: Failure = Failure::HttpResponseTimeout;
     let deadline = platform.sleep(EFFECT_TIMEOUT);
     match effect {
-        Effect::Fetch(url) => {
-            Found::Fetched(within(platform.fetch(url), deadline).await.unwrap_or(Err(LATE)))
+        Effect::Fetch(errand) => {
+            platform.fetch(errand);
+            Found::Done
+        }
+        Effect::Wait(duration) => {
+            platform.sleep(duration).await;
+            Found::Done
         }
         Effect::Verify(check) => {
-            Found::Verified(within(platform.verify(check), deadline).await.unwrap_or(false))
+            Found::Verified(within(platform.verify(&check), deadline).await.unwrap_or(false))
         }
         Effect::Toll(toll) => {
-            Found::Granted(within(platform.toll(toll), deadline).await.unwrap_or(Err(LATE)))
+            Found::Granted(within(platform.toll(&toll), deadline).await.unwrap_or(Err(LATE)))
         }
     }
+}
+
+/// Runs an errand, by what gets what is at its URL and by what ends with the time for it. A shell has this
+/// run beside the requests.
+pub async fn run(
+    errand: Errand,
+    getting: impl Future<Output = Result<Vec<u8>, Failure>>,
+    deadline: impl Future<Output = ()>,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<(), Vain> {
+    let came = within(getting, deadline).await.unwrap_or(Err(Failure::HttpResponseTimeout));
+    errand.deliver(came, now())
 }
 
 /// What is decided from now.
@@ -254,6 +297,9 @@ async fn walk<'a, P: Platform>(
     let chance = || platform.draw();
     if !exchange.pause().is_zero() {
         platform.sleep(exchange.pause()).await;
+    }
+    if let Some(max) = exchange.upload_max() {
+        upload.limit(platform, max)?;
     }
     let replay_max = exchange.replay_max();
     if let Some(max) = replay_max {

@@ -9,12 +9,15 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::auth::{BASIC_AUTH, BasicName, HeldKeyWire, HeldPasswordWire, KEY_AUTH, Key, Password};
+use crate::auth::jwt::JwtCredentialWire;
+use crate::auth::{
+    BASIC_AUTH, BasicName, HeldKeyWire, HeldPasswordWire, JWT_AUTH, KEY_AUTH, Key, Password,
+};
 use crate::balance::{UpstreamObject, UpstreamWire};
 use crate::breaker::{self, ApiBreakerWire};
 use crate::config::SettingsWire;
 use crate::consumer::{ConsumerGroupWire, ConsumerWire, CredentialId, CredentialWire, Username};
-use crate::guard::{BasicAuthWire, KeyAuthWire};
+use crate::guard::{BasicAuthWire, JwtAuthWire, KeyAuthWire};
 use crate::id::{ID_MAX, Id};
 use crate::node::{NodeWire, NodesWire};
 use crate::proxy_rewrite::{self, ProxyRewriteWire};
@@ -129,8 +132,10 @@ pub(crate) fn text() -> String {
         (&*format!("plugins/{}", proxy_rewrite::PLUGIN), of::<ProxyRewriteWire>()),
         (&*format!("plugins/{}", breaker::PLUGIN), of::<ApiBreakerWire>()),
         (&*format!("plugins/{BASIC_AUTH}"), of::<BasicAuthWire>()),
+        (&*format!("plugins/{JWT_AUTH}"), of::<JwtAuthWire>()),
         (&*format!("plugins/{KEY_AUTH}"), of::<KeyAuthWire>()),
         (&*format!("plugins/{BASIC_AUTH}/consumer"), of::<HeldPasswordWire>()),
+        (&*format!("plugins/{JWT_AUTH}/consumer"), of::<JwtCredentialWire>()),
         (&*format!("plugins/{KEY_AUTH}/consumer"), of::<HeldKeyWire>()),
     ];
     let lines = schemas.map(|(name, schema)| format!("\"{name}\":{schema}"));

@@ -82,6 +82,7 @@ fn start(data_dir: &Path) -> Server {
 on_servers_and_workers!(
     what_is_pulled_can_be_pushed,
     a_diff_tells_what_would_change,
+    a_key_and_its_hash_are_no_difference,
     nothing_is_removed_without_a_yes,
     a_terminal_is_asked,
     a_push_is_for_the_revision_it_was_meant_for,

@@ -105,6 +105,41 @@ pub(crate) fn a_diff_tells_what_would_change(shell: &Shell) {
     assert_eq!(shell.run("pull").revision(), revision);
 }
 
+/// What is pulled has hashes where the file has keys and passwords, and neither differs from the other,
+/// between files and servers in any order.
+pub(crate) fn a_key_and_its_hash_are_no_difference(shell: &Shell) {
+    let plain = "\
+consumers:
+  - username: jack
+    plugins: {key-auth: {key: plain-key}}
+  - id: jack/credentials/c1
+    plugins: {basic-auth: {username: j, password: plain-password}}
+";
+    shell.write("plain.yaml", plain);
+    assert_eq!(shell.run("push plain.yaml --yes").code, 0);
+    shell.run("pull -o pulled.yaml");
+    let pulled = shell.read("pulled.yaml");
+    assert!(pulled.matches("sha256:").count() == 2 && !pulled.contains("plain-"), "{pulled}");
+    let same = "no differences\n";
+    let server = shell.url.clone();
+    for places in [
+        "plain.yaml".to_owned(),
+        "pulled.yaml".to_owned(),
+        "plain.yaml pulled.yaml".to_owned(),
+        "pulled.yaml plain.yaml".to_owned(),
+        format!("{server} plain.yaml"),
+        format!("plain.yaml {server}"),
+    ] {
+        shell.run(&format!("diff {places} --exit-code")).check(0, same, "");
+    }
+    for file in ["plain.yaml", "pulled.yaml"] {
+        shell.run(&format!("push {file}")).check(0, same, "");
+    }
+    shell.write("other.yaml", &plain.replace("plain-key", "plain-other"));
+    let other = shell.run("diff other.yaml --exit-code");
+    assert!(other.code == 1 && !other.stdout.contains("plain-"), "{other:?}");
+}
+
 /// A push that removes something needs a yes; one that does not, does not.
 pub(crate) fn nothing_is_removed_without_a_yes(shell: &Shell) {
     let revision = begin(shell);

@@ -4,6 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::chance::Chance;
 
+/// A public key.
+const PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MCowBQYDK2VwAyEALbTP9fG59ekSGlcjm6mFgZSQSp1Sgqv3OXAZU2nqVys=\n\
+    -----END PUBLIC KEY-----\n";
+
 /// A document that uses every key there is, which the schemas are asked about (tests/documents).
 pub fn sound() -> Value {
     json!({
@@ -43,6 +48,11 @@ pub fn sound() -> Value {
                     "hide_credentials": false, "anonymous_consumer": "jack", "realm": "r",
                     "_meta": {"error_response": "no"},
                 },
+                "jwt-auth": {
+                    "header": "x-token", "query": "t", "cookie": "c", "hide_credentials": true,
+                    "key_claim_name": "iss", "claims_to_verify": ["exp", "nbf"], "store_in_ctx": false,
+                    "anonymous_consumer": "jack", "realm": "r", "_meta": {"disable": false},
+                },
                 "key-auth": {
                     "header": "x-key", "query": "key", "hide_credentials": true, "anonymous_consumer": "jack",
                     "realm": "r", "_meta": {"error_response": {"message": "no"}},
@@ -70,13 +80,26 @@ pub fn sound() -> Value {
                 "id": "jack", "username": "jack", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
                 "group_id": "g", "plugins": {
                     "key-auth": {"key": "k"}, "basic-auth": {"username": "j", "password": "p"},
+                    "jwt-auth": {
+                        "key": "j", "secret": "cw==", "base64_secret": true, "algorithm": "HS256",
+                        "lifetime_grace_period": 1, "exp": 86400,
+                    },
                     "ip-restriction": {},
                 },
             },
             {
                 "id": "jack/credentials/c1", "name": "n", "desc": "d", "labels": {"a": "b"},
                 "create_time": 1, "update_time": 2,
-                "plugins": {"key-auth": {"key": "l"}, "basic-auth": {"username": "j", "password": "q"}},
+                "plugins": {
+                    "key-auth": {"key": "l"}, "basic-auth": {"username": "j", "password": "q"},
+                    "jwt-auth": {"key": "l", "algorithm": "EdDSA", "public_key": PEM},
+                },
+            },
+            {
+                "id": "jack/credentials/c2",
+                "plugins": {"jwt-auth": {
+                    "key": "m", "algorithm": "RS256", "jwks_uri": "https://a.example/keys",
+                }},
             },
         ],
         "global_rules": [{

@@ -7,22 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use splitway_core::auth::Check;
+use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head, normalise_target};
+use splitway_core::limit::account::Account;
 use splitway_core::limit::{Grant, Toll};
 use splitway_core::node::Scheme;
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
 use splitway_core::serve::{Reply as Served, serve, shadow};
+use splitway_core::signature::Check;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use splitway_tests::message::{Answer, Call, Headers};
 use splitway_tests::origin;
 use splitway_tests::plan::steps;
-use splitway_tests::script::{Door, Received, Script};
+use splitway_tests::script::{Act, Door, Received, Reply, ReplyBody, Script};
+use splitway_tests::sign::is_right;
 use splitway_tests::tls::Certificate;
 
 use crate::clock::Clock;
@@ -59,6 +62,8 @@ pub(crate) struct Memory<'n> {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) clock: Clock,
     pub(crate) records: &'n Mutex<Vec<Noted>>,
+    /// What shared limits have counted.
+    pub(crate) accounts: &'n Mutex<BTreeMap<String, Account>>,
     pub(crate) draws: &'n AtomicU64,
     pub(crate) secret: Secret,
 }
@@ -141,10 +146,31 @@ impl Head for Request {
     }
 }
 
+impl Memory<'_> {
+    /// What is at a URL.
+    fn get(&self, url: &str) -> Result<Vec<u8>, Failure> {
+        let (_, rest) = url.split_once("://").ok_or(Failure::HttpRequestError)?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let node = self.nodes.get(authority).ok_or(Failure::ConnectionRefused)?;
+        let (method, target) = ("GET".to_owned(), format!("/{path}"));
+        let request = Received { method, target, complete: true, ..Received::default() };
+        node.record.begin(request.clone());
+        let mut act = node.script.act(&request);
+        while let Act::Late(_, then) = act {
+            act = *then;
+        }
+        match act {
+            Act::Answer(Reply { status: 200, body: ReplyBody::Whole(body), .. }) => Ok(body),
+            _ => Err(Failure::DestinationUnavailable),
+        }
+    }
+}
+
 impl Platform for Memory<'_> {
     type Head = Request;
     type Body = Option<Vec<u8>>;
     type Response = Response;
+    type Entry = ();
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap())
@@ -224,23 +250,32 @@ impl Platform for Memory<'_> {
         response.peek(&self.clock).await
     }
 
+    fn limited(&self, body: Self::Body, max: u64) -> Option<Self::Body> {
+        let size = body.as_ref().map_or(0, Vec::len);
+        u64::try_from(size).is_ok_and(|size| size <= max).then_some(body)
+    }
+
     fn body(&self, bytes: Vec<u8>) -> Self::Body {
         Some(bytes)
     }
 
-    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
-        Err(Failure::DestinationUnavailable)
+    /// At once: what an upstream does in time of its own, it does not do here.
+    fn fetch(&self, errand: Errand) {
+        let came = self.get(errand.url());
+        // What comes of it is seen by who asks for it next.
+        let _ = errand.deliver(came, self.now());
     }
 
-    async fn verify(&self, _check: &Check) -> bool {
-        false
+    async fn verify(&self, check: &Check) -> bool {
+        is_right(check)
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        let mut accounts = self.accounts.lock().unwrap();
+        Ok(accounts.entry(toll.key.clone()).or_default().take(toll, self.now()))
     }
 
-    fn record(&self, record: &Record<'_>) {
+    fn record(&self, _: &Request, record: &Record<'_>) {
         self.records.lock().unwrap().push(Noted {
             route: record.route.map(str::to_owned),
             branch: record.branch.map(str::to_owned),

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use splitway_core::auth::Check;
+use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead};
 use splitway_core::limit::{Grant, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
+use splitway_core::signature::Check;
 use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
@@ -176,6 +177,7 @@ impl Platform for Effects {
     type Head = Request;
     type Body = usize;
     type Response = Response;
+    type Entry = ();
 
     fn now(&self) -> Timestamp {
         let now = self.scene.world.now() + self.scene.skew.get();
@@ -234,6 +236,10 @@ impl Platform for Effects {
         if body > limit { Err(Unread::TooLong) } else { Ok(vec![b'x'; body]) }
     }
 
+    fn limited(&self, body: usize, max: u64) -> Option<usize> {
+        u64::try_from(body).is_ok_and(|size| size <= max).then_some(body)
+    }
+
     fn body(&self, bytes: Vec<u8>) -> usize {
         bytes.len()
     }
@@ -250,8 +256,8 @@ impl Platform for Effects {
         }
     }
 
-    async fn fetch(&self, _url: &str) -> Result<Vec<u8>, Failure> {
-        Err(Failure::DestinationUnavailable)
+    fn fetch(&self, errand: Errand) {
+        drop(errand);
     }
 
     async fn verify(&self, _check: &Check) -> bool {
@@ -262,7 +268,7 @@ impl Platform for Effects {
         Err(Failure::DestinationUnavailable)
     }
 
-    fn record(&self, record: &Record<'_>) {
+    fn record(&self, _: &Request, record: &Record<'_>) {
         assert_eq!(record.original.is_some(), self.is_copy);
         if self.is_copy {
             return;

@@ -63,6 +63,8 @@ pub(crate) fn start_error(out: &mut impl Write, failure: &StartError) -> io::Res
         | StartError::DataDir { .. }
         | StartError::Database { .. }
         | StartError::Fleet { .. }
+        | StartError::AccessLog(_)
+        | StartError::Traces(_)
         | StartError::Key(_)
         | StartError::ShortSecret
         | StartError::Trust(_)

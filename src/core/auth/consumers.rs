@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 
 use super::basic;
 use super::digest::Digest;
+use super::jwt::{JwtCredential, Sources};
 use crate::facts::Caller;
 /// The consumers of a document, and by what they are known.
 ///
@@ -16,6 +17,10 @@ pub(crate) struct Consumers {
     names: BTreeMap<Box<str>, usize>,
     keys: BTreeMap<Digest, Holder>,
     passwords: BTreeMap<Digest, Holder>,
+    /// By what their tokens name them; that is no secret.
+    tokens: BTreeMap<Box<str>, (Holder, JwtCredential)>,
+    /// Where keys are that tokens are checked with.
+    pub(crate) sources: Sources,
 }
 
 /// A consumer, as decisions and upstreams know it.
@@ -90,6 +95,34 @@ impl Consumers {
         }
     }
 
+    /// Has tokens that name `key` be known as those of `holder`, if they are signed as `credential` says. If
+    /// it is another consumer's, that one's name.
+    pub(crate) fn hold_token(
+        &mut self,
+        key: &str,
+        holder: Holder,
+        credential: JwtCredential,
+    ) -> Result<(), &str> {
+        match self.tokens.get(key).map(|(other, _)| other.number) {
+            Some(other) if other != holder.number => return Err(self.name_of(other)),
+            // What stands twice with one consumer is the first one's.
+            Some(_) => {}
+            None => drop(self.tokens.insert(key.into(), (holder, credential))),
+        }
+        Ok(())
+    }
+
+    /// Goes on with what `earlier` has got of the keys that others publish.
+    pub(crate) fn follow(&self, earlier: &Self) {
+        self.sources.follow(&earlier.sources);
+    }
+
+    /// Whose a token would be that names this key, and how it must be signed for that.
+    pub(crate) fn by_token(&self, key: &str) -> Option<(Known<'_>, &JwtCredential)> {
+        let (holder, credential) = self.tokens.get(key)?;
+        Some((self.holder(holder)?, credential))
+    }
+
     /// Who calls with this key.
     pub(crate) fn by_key(&self, key: &str) -> Option<Known<'_>> {
         self.holder(self.keys.get(&Digest::of_key(key))?)
@@ -114,6 +147,11 @@ impl Consumers {
 
     fn holder<'a>(&'a self, holder: &'a Holder) -> Option<Known<'a>> {
         self.known(holder.number, holder.credential.as_deref())
+    }
+
+    /// The name of a consumer by its number.
+    pub(crate) fn name(&self, number: usize) -> Option<&str> {
+        self.list.get(number).map(|consumer| &*consumer.name)
     }
 
     fn name_of(&self, number: usize) -> &str {

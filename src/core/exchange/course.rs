@@ -150,6 +150,17 @@ impl<'a> Course<'a> {
         Some(balancer.node(index))
     }
 
+    /// The authority of the node of the last attempt, if it was at this branch.
+    pub(super) fn authority(&self) -> Option<&'a str> {
+        let node = self.node.filter(|_| self.attempts_here > 0)?;
+        Some(self.branch.balancer.node(node).authority())
+    }
+
+    /// Whether the attempt that has begun is not the first at its branch.
+    pub(super) fn is_again(&self) -> bool {
+        self.attempts_here > 1
+    }
+
     /// Takes what came of the attempt, and says after how long to make another one, if there is one to
     /// make.
     pub(super) fn settle(
@@ -342,8 +353,8 @@ impl Drop for Going<'_> {
 /// What an event says of the other side.
 fn outcome(event: &Event) -> Outcome {
     match event {
-        // The client broke off.
-        Event::Failed(Failure::HttpRequestError) => Outcome::Neither,
+        // The client broke off, or sent too much.
+        Event::Failed(Failure::HttpRequestError | Failure::RequestBodyTooLong) => Outcome::Neither,
         Event::Status(status) if *status < 500 => Outcome::Success,
         Event::Failed(_) | Event::Status(_) | Event::Empty | Event::FirstEventError => {
             Outcome::Failure

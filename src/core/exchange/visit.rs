@@ -38,7 +38,7 @@ pub(super) struct Entered<'a> {
     /// How long it waits before it goes on.
     pub(super) pause: Duration,
     /// The most bytes that its body may have.
-    upload_max: Option<u64>,
+    pub(super) upload_max: Option<u64>,
     /// The places it takes up.
     holds: Vec<Hold>,
 }
@@ -168,7 +168,9 @@ impl<'a> Entered<'a> {
                     // What it says itself is right: of two limits, the one that refuses is told of.
                     let says = |name: &str| answer.headers.iter().any(|(own, _)| own == name);
                     response.set.retain(|(name, _)| !says(name));
-                    return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
+                    let caller = self.caller;
+                    let own = Own { route, caller, answer, problem, response };
+                    return Ok(Err(Stop::Answer(own)));
                 }
             }
             self.passed += 1;
@@ -191,6 +193,6 @@ impl<'a> Entered<'a> {
         }
         self.pause += pause;
         self.holds.extend(hold);
-        self.upload_max = upload_max.or(self.upload_max);
+        self.upload_max = self.upload_max.into_iter().chain(upload_max).min();
     }
 }

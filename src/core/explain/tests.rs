@@ -533,4 +533,35 @@ fn a_request_comes_from_where_the_question_says() {
     assert_eq!(taken(&json!({"country": "T1", "colo": "FRA", "asn": 3320})), None);
 }
 
+#[test]
+fn who_was_recognised_is_told_and_decides() {
+    let rules = json!([
+        rule(json!({"match": [{"vars": [["consumer_group_id", "==", "gold"]]}]})),
+        rule(json!({"sticky": {"by": ["consumer"]}})),
+    ]);
+    let mut document = split(&rules);
+    document["routes"][0]["plugins"]["key-auth"] = json!({"anonymous_consumer": "guest"});
+    document["routes"][0]["plugins"]["basic-auth"] = json!({"_meta": {"disable": true}});
+    let key = json!({"key-auth": {"key": "jacks-key"}});
+    document["consumers"] = json!([
+        {"username": "jack", "group_id": "gold", "plugins": key},
+        {"username": "guest"},
+    ]);
+    document["consumer_groups"] = json!([{"id": "gold", "plugins": {}}]);
+
+    let jack = told(&document, &json!({"url": CHAT, "headers": {"apikey": "jacks-key"}}));
+    assert_eq!((jack.consumer.as_deref(), jack.rule), (Some("jack"), Some(0)));
+    let guards: Vec<&str> = jack.guards.iter().map(|guard| &*guard.plugin).collect();
+    assert_eq!(guards, ["basic-auth", "key-auth"]);
+    let guest = told(&document, &json!({"url": CHAT, "headers": {"apikey": "wrong"}}));
+    assert_eq!((guest.consumer.as_deref(), guest.rule), (Some("guest"), Some(1)));
+
+    document["routes"][0]["plugins"]["key-auth"] = json!({});
+    let nobody = told(&document, &json!({"url": CHAT}));
+    assert_eq!((nobody.consumer, nobody.rule), (None, None));
+    assert_eq!(nobody.guards.last().and_then(|guard| guard.answers), Some(401));
+    let problem = nobody.problem.expect("nobody comes in");
+    assert_eq!((problem.status, &*problem.error), (401, "http_request_denied"));
+}
+
 mod agreement;

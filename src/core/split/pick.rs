@@ -9,6 +9,7 @@ use crate::forced::{Denied, Forced};
 use crate::limit::Hold;
 use crate::rendezvous::Rendezvous;
 use crate::seal::Secret;
+use crate::telemetry::reason;
 use crate::time::Timestamp;
 use crate::variable::warn_of_body;
 
@@ -46,6 +47,18 @@ pub(crate) enum How {
     Issued { set_cookie: String },
     /// Somebody who may asked for it by name.
     Forced,
+}
+
+impl How {
+    /// What it is called where requests are counted or told of.
+    pub(crate) fn token(&self) -> &'static str {
+        match self {
+            Self::Whole => reason::WHOLE,
+            Self::Turn => reason::TURN,
+            Self::Key { .. } | Self::Issued { .. } => reason::KEY,
+            Self::Forced => reason::OVERRIDE,
+        }
+    }
 }
 
 /// A branch, and why that one.
