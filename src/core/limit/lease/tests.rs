@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 
 fn count(count: u32, window: u32, window_type: &str) -> Limit {
     let value = json!({"count": count, "time_window": window, "window_type": window_type, "policy": "shared"});
-    let compile = |wire: LimitCountWire, report: &mut Report| Some(wire.compile("r", At::Root, report));
+    let compile =
+        |wire: LimitCountWire, report: &mut Report| Some(wire.compile("r", At::Root, report));
     wire::read(&value, At::Root, &mut Report::default(), compile).unwrap()
 }
 
 fn rate(value: &Value) -> Limit {
-    let compile = |wire: LimitReqWire, report: &mut Report| Some(wire.compile("r", At::Root, report));
+    let compile =
+        |wire: LimitReqWire, report: &mut Report| Some(wire.compile("r", At::Root, report));
     wire::read(value, At::Root, &mut Report::default(), compile).unwrap()
 }
 
@@ -52,7 +54,8 @@ fn never_more_pass_than_may_on_any_number_of_nodes() {
         for (count_of, window) in [(1, 10), (7, 10), (100, 10), (5_000, 10)] {
             let mut fleet = Fleet::new(count(count_of, window, "fixed"), nodes);
             let mut seed = u64::from(count_of);
-            let (mut now, mut begin, mut passed, mut windows) = (1_000_000, None, 0_u32, Vec::new());
+            let (mut now, mut begin, mut passed, mut windows) =
+                (1_000_000, None, 0_u32, Vec::new());
             for _ in 0..40_000 {
                 now += u64::from(draw(&mut seed, 3));
                 let node = draw(&mut seed, u32::try_from(nodes).unwrap()) as usize;
@@ -65,7 +68,10 @@ fn never_more_pass_than_may_on_any_number_of_nodes() {
                     passed += 1;
                 }
             }
-            assert!(windows.iter().all(|passed| *passed <= count_of), "{nodes} nodes: {windows:?} of {count_of}");
+            assert!(
+                windows.iter().all(|passed| *passed <= count_of),
+                "{nodes} nodes: {windows:?} of {count_of}"
+            );
             // And nearly all that may: what is lost are the last of the leases.
             let least = windows.iter().min().copied().unwrap_or(count_of);
             assert!(least >= count_of - count_of / 10, "{nodes} nodes: {windows:?} of {count_of}");
