@@ -63,6 +63,21 @@ pub fn sound() -> Value {
         "plugin_configs": [{
             "id": "p", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
             "plugins": {
+                "real-ip": {
+                    "source": "http_x_forwarded_for", "trusted_addresses": ["10.0.0.0/8"], "recursive": true,
+                    "_meta": {"disable": false},
+                },
+                "client-control": {"max_body_size": 65536, "_meta": {"disable": false}},
+                "request-id": {
+                    "header_name": "x-request-id", "include_in_response": true, "algorithm": "range_id",
+                    "range_id": {"length": 16, "char_set": "abcdef"}, "_meta": {"disable": false},
+                },
+                "cors": {
+                    "allow_origins": "https://a.example", "allow_origins_by_regex": ["^https://b"],
+                    "allow_methods": "GET", "allow_headers": "x-a", "expose_headers": "x-b", "max_age": 5,
+                    "allow_credential": true, "timing_allow_origins": "https://a.example",
+                    "timing_allow_origins_by_regex": ["^https://b"], "_meta": {"disable": false},
+                },
                 "traffic-split": {"rules": [{"weight": 1}]},
                 "api-breaker": {
                     "break_response_code": 503, "break_response_body": "b", "max_breaker_sec": 3,
