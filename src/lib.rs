@@ -11,6 +11,7 @@ mod checks;
 mod coordinator;
 mod database;
 mod fetch;
+mod limiter;
 mod platform;
 mod store;
 mod telemetry;
@@ -21,6 +22,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use splitway_core::admin::door::Way;
+use splitway_core::head::{Head, ResponseHead};
 use splitway_core::problem::Answer;
 use splitway_core::serve::{Reply, serve, shadow};
 use splitway_core::time::Timestamp;
@@ -28,6 +30,7 @@ use worker::web_sys::{Headers, Request, Response, ResponseInit};
 use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event};
 
 use crate::platform::{EdgeBody, EdgeHead, EdgePlatform};
+use crate::upstream::EdgeResponse;
 
 /// How long a copy may take. What runs behind an answer the runtime ends about 30 seconds after it, and ends
 /// futures without dropping them: what a copy holds of its mirror's share would never be given back.
@@ -38,11 +41,12 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let head = EdgeHead::new(&request);
     match admin::way(&head, &env) {
         Way::In => return admin::forward(&request, &head, &env).await,
-        Way::Refused(answer) => return give(&answer),
+        Way::Page(answer) | Way::Refused(answer) => return give(&answer),
         Way::Past => {}
     }
     let platform = Rc::new(EdgePlatform::new(env, context));
-    let served = serve(&*platform, &head, EdgeBody::Sent(request)).await;
+    let mut served = serve(&*platform, &head, EdgeBody::Sent(request)).await;
+    served.entry.announce(|| length(&head, &served.reply));
     if let Some(copy) = served.shadow {
         // It goes its way whether or not the client is still there.
         let (behind, head) = (Rc::clone(&platform), head.detached());
@@ -52,6 +56,15 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     match served.reply {
         Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
         Reply::Own(answer, _) => give(&answer),
+    }
+}
+
+/// How long the body of an answer is to be, where that is said.
+fn length(head: &EdgeHead, reply: &Reply<EdgeResponse>) -> Option<u64> {
+    match reply {
+        _ if head.method() == "HEAD" => Some(0),
+        Reply::Relay(response, _) => response.header("content-length")?.parse().ok(),
+        Reply::Own(answer, _) => u64::try_from(answer.body.len()).ok(),
     }
 }
 

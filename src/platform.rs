@@ -21,7 +21,8 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{AbortSignal, Headers, ReadableStream, ReadableStreamDefaultReader, Request};
 use worker::{Context, Date, Delay, Env};
 
-use crate::{fetch, store, telemetry, upstream, verify};
+use crate::telemetry::{Entry, Voice};
+use crate::{fetch, limiter, store, telemetry, upstream, verify};
 
 /// The runtime as one request sees it.
 pub(crate) struct EdgePlatform {
@@ -106,12 +107,20 @@ pub(crate) async fn chunk(
 pub(crate) enum EdgeBody {
     Sent(Request),
     Bytes(Uint8Array),
+    /// As it comes, up to a limit.
+    Limited(upstream::Limited),
+}
+
+/// How many bytes the client says that its body has.
+fn told_size(request: &Request) -> Option<u64> {
+    request.headers().get("content-length").ok()??.parse().ok()
 }
 
 impl Platform for EdgePlatform {
     type Head = EdgeHead;
     type Body = EdgeBody;
     type Response = upstream::EdgeResponse;
+    type Entry = Entry;
 
     fn now(&self) -> Timestamp {
         now()
@@ -152,6 +161,7 @@ impl Platform for EdgePlatform {
             // The runtime sends such a body only as long as nobody has read it.
             EdgeBody::Sent(_) if matches!(head.method(), "GET" | "HEAD") => None,
             EdgeBody::Sent(_) => told(),
+            EdgeBody::Limited(_) => None,
         }
     }
 
@@ -159,6 +169,25 @@ impl Platform for EdgePlatform {
         match body {
             EdgeBody::Sent(request) => buffer(request.body(), limit).await,
             EdgeBody::Bytes(bytes) => Ok(bytes.to_vec()),
+            EdgeBody::Limited(body) => {
+                let read = buffer(Some(body.stream().clone()), limit).await;
+                read.map_err(|why| if body.is_too_long() { Unread::TooLong } else { why })
+            }
+        }
+    }
+
+    fn limited(&self, body: EdgeBody, max: u64) -> Option<EdgeBody> {
+        match body {
+            EdgeBody::Bytes(bytes) => {
+                (u64::from(bytes.length()) <= max).then_some(EdgeBody::Bytes(bytes))
+            }
+            EdgeBody::Sent(request) => match (told_size(&request), request.body()) {
+                // No more comes than that: the runtime sees to it.
+                (Some(size), _) => (size <= max).then_some(EdgeBody::Sent(request)),
+                (None, Some(body)) => Some(EdgeBody::Limited(upstream::Limited::new(&body, max))),
+                (None, None) => Some(EdgeBody::Sent(request)),
+            },
+            limited @ EdgeBody::Limited(_) => Some(limited),
         }
     }
 
@@ -178,12 +207,14 @@ impl Platform for EdgePlatform {
         verify::verify(check).await
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        limiter::toll(&self.env, toll).await
     }
 
-    fn record(&self, record: &Record<'_>) {
-        telemetry::record(record);
+    fn record(&self, head: &EdgeHead, record: &Record<'_>) -> Entry {
+        /// The same for all requests of an isolate.
+        static VOICE: OnceLock<Voice> = OnceLock::new();
+        VOICE.get_or_init(|| Voice::new(&self.env, || self.draw())).record(&self.env, head, record)
     }
 }
 

@@ -7,19 +7,128 @@ use splitway_core::exchange::{BrokenResponse, RESPONSE_BROKEN};
 use splitway_core::fault::Report;
 use splitway_core::refresh::Taken;
 use splitway_core::rounds::NodeTold;
-use splitway_core::telemetry::Record;
-use worker::js_sys::Reflect;
+use splitway_core::telemetry::{
+    Begun, Ending, Fields, NotAShare, Point, Record, Sampler, Share, Telling,
+};
+use std::time::Duration;
+use worker::js_sys::{Array, Object, Reflect};
 use worker::wasm_bindgen::JsValue;
-use worker::{console_error, console_log, console_warn};
+use worker::{Env, console_error, console_log, console_warn};
 
-/// A request of which there is something to tell.
-pub(crate) fn record(record: &Record<'_>) {
-    if !record.is_remarkable() {
-        return;
+use crate::platform::{EdgeHead, call, setting};
+
+/// What this deployment tells of requests: by `SPLITWAY_LOG`, `SPLITWAY_LOG_SLOW_SECONDS` and
+/// `SPLITWAY_ANALYTICS_SAMPLE`. An isolate reads them once.
+#[derive(Debug)]
+pub(crate) struct Voice {
+    telling: Telling,
+    points: Sampler,
+}
+
+/// The dataset of Workers Analytics Engine, if one is bound.
+const ANALYTICS: &str = "SPLITWAY_ANALYTICS";
+
+impl Voice {
+    /// What the variables of `env` say. What makes no sense is told of and taken for nothing; `draw` tells
+    /// isolates apart, most of which see little of all the traffic.
+    pub(crate) fn new(env: &Env, draw: impl Fn() -> u64) -> Self {
+        let sampler = |share| Sampler::new(share, draw());
+        let slow = || match setting(env, "SPLITWAY_LOG_SLOW_SECONDS").map(|text| text.parse()) {
+            None => Some(SLOW),
+            Some(Ok(0)) => None,
+            Some(Ok(seconds)) => Some(Duration::from_secs(seconds)),
+            Some(Err(_)) => {
+                ignored("SPLITWAY_LOG_SLOW_SECONDS", "expected a number of seconds");
+                Some(SLOW)
+            }
+        };
+        let sampled = |share| Telling::Sampled(sampler(share), slow());
+        let telling = match setting(env, "SPLITWAY_LOG").as_deref() {
+            None | Some("remarkable") => Telling::Remarkable,
+            Some("off") => Telling::Nothing,
+            Some("all") => sampled(Share::WHOLE),
+            Some(text) => text.parse().map_or_else(
+                |NotAShare| {
+                    let expected = "expected off, remarkable, all, or a share such as 0.01";
+                    ignored("SPLITWAY_LOG", expected);
+                    Telling::Remarkable
+                },
+                sampled,
+            ),
+        };
+        let share = setting(env, "SPLITWAY_ANALYTICS_SAMPLE").map(|text| text.parse());
+        let share = share.unwrap_or(Ok(Share::WHOLE)).unwrap_or_else(|error: NotAShare| {
+            ignored("SPLITWAY_ANALYTICS_SAMPLE", &error.to_string());
+            Share::WHOLE
+        });
+        Self { telling, points: sampler(share) }
     }
-    let line = Line { event: record.event(), fields: record.fields() };
-    let Ok(line) = serde_json::to_string(&line) else { return };
-    if record.problem.is_some() { console_warn!("{line}") } else { console_log!("{line}") }
+
+    /// Tells of a request. Its line waits for what comes back to be dropped.
+    pub(crate) fn record(&self, env: &Env, head: &EdgeHead, record: &Record<'_>) -> Entry {
+        self.point(env, head, record);
+        let line = self.telling.takes(record).and_then(|share| {
+            let level = if record.problem.is_some() { "warn" } else { "info" };
+            let (at_ms, event) = (record.at.as_millis(), record.event());
+            let fields = record.fields(Some(head), share);
+            Begun::new(&RequestLine { at_ms, level, event, fields })
+        });
+        Entry { line, is_warning: record.problem.is_some(), ending: Ending::default() }
+    }
+
+    /// Writes a point, where there is a dataset for it. Nothing waits for that.
+    fn point(&self, env: &Env, head: &EdgeHead, record: &Record<'_>) {
+        let dataset = Reflect::get(env, &ANALYTICS.into()).ok().filter(JsValue::is_object);
+        let Some(dataset) = dataset.filter(|_| self.points.takes()) else { return };
+        let Point { index, blobs, doubles } = record.point(head, self.points.share());
+        let point = Object::new();
+        let set = |name: &str, values: Array| Reflect::set(&point, &name.into(), &values);
+        let texts = blobs.iter().map(|text| JsValue::from(&**text)).collect();
+        let numbers = doubles.into_iter().map(JsValue::from).collect();
+        let written = set("indexes", Array::of1(&index.into()))
+            .and_then(|_| set("blobs", texts))
+            .and_then(|_| set("doubles", numbers))
+            .and_then(|_| call(&dataset, "writeDataPoint", &[point.into()]));
+        if let Err(error) = written {
+            console_error!("{}", json!({"event": "point_unwritten", "error": message(&error)}));
+        }
+    }
+}
+
+/// From when on an answer is slow, unless something else is said.
+const SLOW: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct RequestLine<'l> {
+    at_ms: u64,
+    level: &'static str,
+    event: &'static str,
+    #[serde(flatten)]
+    fields: Fields<'l>,
+}
+
+/// The line about a request, written when this is dropped.
+pub(crate) struct Entry {
+    line: Option<Begun>,
+    is_warning: bool,
+    ending: Ending,
+}
+
+impl Entry {
+    /// Notes how long the body of the answer is to be, if there is a line to say it in.
+    pub(crate) fn announce(&mut self, length: impl FnOnce() -> Option<u64>) {
+        if self.line.is_some() {
+            self.ending.bytes_out = length();
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let Some(line) = self.line.take() else { return };
+        let line = line.end(&self.ending);
+        if self.is_warning { console_warn!("{line}") } else { console_log!("{line}") }
+    }
 }
 
 #[derive(Serialize)]
@@ -75,6 +184,16 @@ pub(crate) fn unread(error: &str) {
 /// The coordinator did not say whether there is something newer.
 pub(crate) fn unchecked(error: &str) {
     console_warn!("{}", json!({"event": "coordinator_unreachable", "error": error}));
+}
+
+/// Shared limits cannot be asked for.
+pub(crate) fn limiter_unreachable(error: &str) {
+    console_warn!("{}", json!({"event": "limits_store_lost", "detail": error}));
+}
+
+/// What an object has counted could not be written.
+pub(crate) fn limiter_unwritten(error: &str) {
+    console_error!("{}", json!({"event": "limits_not_kept", "detail": error}));
 }
 
 /// Why the Admin API is off.

@@ -1,5 +1,6 @@
 //! One attempt at the edge: one `fetch`, its failure named by an error type of RFC 9209.
 
+mod limited;
 mod relay;
 
 use splitway_core::exchange::Attempt;
@@ -13,6 +14,7 @@ use worker::web_sys::{
     WorkerGlobalScope,
 };
 
+pub(crate) use self::limited::Limited;
 pub(crate) use self::relay::EdgeResponse;
 use crate::platform::{EdgeBody, EdgeHead};
 use crate::telemetry;
@@ -36,6 +38,7 @@ pub(crate) async fn send(
     let is_carried = match body {
         EdgeBody::Sent(request) => is_empty(request, head) || head.method() == attempt.method,
         EdgeBody::Bytes(bytes) => bytes.length() == 0,
+        EdgeBody::Limited(_) => false,
     };
     if takes_no_body(attempt) && !is_carried {
         return Err(Failure::HttpRequestError);
@@ -47,8 +50,10 @@ pub(crate) async fn send(
     let promise = start(attempt, head, body, &AbortSignal::any(&signals)).map_err(unsent)?;
     let aborting = Aborting(Some(controller));
     let is_gone = || client.as_ref().is_some_and(AbortSignal::aborted);
+    let is_too_long = || matches!(body, EdgeBody::Limited(body) if body.is_too_long());
     let response = JsFuture::from(promise).await.map_err(|error| match is_gone() {
         true => Failure::HttpRequestError,
+        false if is_too_long() => Failure::RequestBodyTooLong,
         false => name(error),
     })?;
     aborting.disarm();
@@ -92,6 +97,7 @@ fn start(
                 init.set_body(&body);
             }
         }
+        EdgeBody::Limited(body) => init.set_body(body.stream()),
         EdgeBody::Bytes(bytes) if bytes.length() == 0 => {}
         EdgeBody::Bytes(bytes) => {
             headers.delete("content-length")?;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use splitway_core::admin::{self, OWN_PREFIX, PREFIX};
+use splitway_core::admin::{self, OWN_PREFIX, PAGE, PREFIX};
 use splitway_core::problem::{Answer, Problem};
 use tower_service::Service;
 
@@ -36,6 +36,10 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
     for prefix in [PREFIX, OWN_PREFIX] {
         router = router.route(prefix, any(answer)).route(&format!("{prefix}/"), any(answer));
         router = router.route(&format!("{prefix}/{{*rest}}"), any(answer));
+    }
+    // Where APISIX has its dashboard.
+    for path in [PAGE.to_owned(), format!("{PAGE}/"), format!("{PAGE}/{{*rest}}")] {
+        router = router.route(&path, any(page));
     }
     router.fallback(unknown).with_state(admin)
 }
@@ -76,6 +80,17 @@ async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     let head = RequestHead::new(parts, client, admin.door, &Fronts::default());
     let answer = admin::answer(&admin.coordinator, "", &head, body).await;
     whole(answer).map(Body::new)
+}
+
+/// The page at its short path: the same files, under the same rules.
+async fn page(admin: State<Arc<Admin>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let Ok(uri) = format!("{OWN_PREFIX}{target}").parse() else {
+        return unknown().await;
+    };
+    parts.uri = uri;
+    answer(admin, Request::from_parts(parts, body)).await
 }
 
 async fn unknown() -> Response {

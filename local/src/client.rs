@@ -7,7 +7,7 @@
 
 pub mod api;
 pub mod base;
-mod connector;
+pub(crate) mod connector;
 pub mod error;
 pub mod key;
 pub mod options;

@@ -339,6 +339,7 @@ mod tests {
     use super::*;
     use crate::database::Database;
     use splitway_core::access::KeyHash;
+    use splitway_core::coordinator::Terms;
     use splitway_core::id::Id;
     use splitway_core::kind::Kind;
     use splitway_core::sql::SqlStorage;
@@ -347,7 +348,7 @@ mod tests {
     fn handle(dir: &TempDir, store: &Arc<Store>) -> (Handle, Expiry) {
         let database = Database::open(&dir.path().join("splitway.db")).expect("a database");
         let storage = Box::new(SqlStorage::open(database, "test").expect("tables"));
-        let (log, _writer) = Log::start(std::io::sink(), false).expect("a thread");
+        let (log, _writer) = Log::start(std::io::sink()).expect("a thread");
         let access = Access::new(KeyHash::of("key"), Vec::new());
         Handle::start(storage, access, Retention::default(), Arc::clone(store), log)
             .expect("a ledger")
@@ -356,7 +357,7 @@ mod tests {
     fn put(owner: &mut Owner, name: &str) -> Result<Done, Refusal> {
         let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
         let value = value.as_object().expect("an object").clone();
-        owner.handle(Command::Write(Kind::Route, Id::parse(name), value, None), "admin")
+        owner.handle(Command::Write(Kind::Route, Id::parse(name), value, Terms::default()), "admin")
     }
 
     #[test]
@@ -390,7 +391,7 @@ mod tests {
             // As `handle` does, up to where the snapshot would be published.
             let value = json!({"uri": "/r", "upstream": {"nodes": {"127.0.0.1:80": 1}}});
             let value = value.as_object().expect("an object").clone();
-            let command = Command::Write(Kind::Route, Id::parse("a"), value, None);
+            let command = Command::Write(Kind::Route, Id::parse("a"), value, Terms::default());
             let outcome =
                 owner.coordinator().expect("read").handle(command, "admin", telemetry::now());
             assert!(outcome.snapshot.is_some());

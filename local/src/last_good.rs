@@ -64,7 +64,7 @@ mod tests {
         let dir = tempfile::TempDir::new().expect("a directory");
         let path = path(dir.path());
         assert!(load(&path).expect("readable").is_none());
-        let (log, _writer) = Log::start(io::sink(), false).expect("a thread");
+        let (log, _writer) = Log::start(io::sink()).expect("a thread");
         let (documents, thread) = keep(path.clone(), log).expect("a thread");
         for revision in 1..=7 {
             let document = json!({

@@ -25,6 +25,11 @@
 //! `checks` probes the nodes of upstreams that ask for it, from a thread of its own; requests and probes
 //! share what is known of a node.
 //!
+//! What there is to tell goes to threads that write it: events (`telemetry`), a line for each request and
+//! what became of it (`access`), and the spans of those that are traced (`trace`).
+//!
+//! Limits that several servers share are counted by `limiter`, in this process or in a Redis.
+//!
 //! ## The road of a command
 //!
 //! The commands that talk to a server, this one or one at the edge, do so through [`client`].
@@ -36,6 +41,7 @@ pub mod import;
 pub mod options;
 pub mod resolve;
 pub mod server;
+mod access;
 mod admin;
 mod checks;
 mod connect;
@@ -53,6 +59,7 @@ mod key;
 mod last_good;
 #[cfg(feature = "etcd")]
 mod member;
+mod limiter;
 mod listen;
 mod message;
 mod metrics;
@@ -61,13 +68,16 @@ mod reply;
 mod store;
 mod telemetry;
 mod thread;
+mod trace;
 mod upstream;
 mod verify;
 
+pub use crate::access::options::{AccessOptions, AccessPlace};
 pub use crate::connect::TrustError;
 pub use crate::database::DatabaseError;
 pub use crate::file::FileError;
 pub use crate::key::{KeyError, KeyFlaw, path as key_path, random_hex};
+pub use crate::limiter::options::{LimiterOptions, RedisAddress};
 pub use crate::listen::options::ListenOptions;
 pub use crate::listen::tls::{CertificateError, Reload};
 pub use crate::metrics::MetricsListen;

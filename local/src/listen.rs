@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-pub(crate) use self::body::{ClientBody, Progress};
+pub(crate) use self::body::{ClientBody, Progress, TooLong};
 pub(crate) use self::connections::Connections;
 pub(crate) use self::conversation::{Host, Site, last};
 pub(crate) use self::limits::Limits;

@@ -10,7 +10,9 @@ use splitway_core::address;
 use splitway_core::seal::{Secret, TooShort};
 use splitway_core::storage::Retention;
 
+use crate::access::options::AccessOptions;
 use crate::fleet::StoreOptions;
+use crate::limiter::options::LimiterOptions;
 use crate::listen::options::ListenOptions;
 use crate::metrics::MetricsListen;
 use crate::resolve::Override;
@@ -96,14 +98,6 @@ pub struct ServeOptions {
     #[arg(long, env = "SPLITWAY_KEEP_DAYS", value_name = "N", default_value_t = KEEP_DAYS)]
     pub keep_days: u32,
 
-    /// Log every request, not only those that Splitway answers by itself
-    #[arg(
-        long,
-        env = "SPLITWAY_ACCESS_LOG",
-        value_parser = clap::builder::BoolishValueParser::new()
-    )]
-    pub access_log: bool,
-
     /// Have metrics for Prometheus at this address, or nowhere (off) [default: 127.0.0.1:9091, unless
     /// that is taken]
     #[arg(long, env = "SPLITWAY_METRICS_LISTEN", value_name = "ADDRESS|off")]
@@ -113,9 +107,17 @@ pub struct ServeOptions {
     #[command(flatten)]
     pub clients: ListenOptions,
 
+    /// What is told of requests.
+    #[command(flatten)]
+    pub access: AccessOptions,
+
     /// Where the ledger of a fleet is.
     #[command(flatten)]
     pub store: StoreOptions,
+
+    /// Where shared limits are counted.
+    #[command(flatten)]
+    pub limiter: LimiterOptions,
 
     /// The key of the Admin API. Without one, it is made once and kept in the data directory. It is
     /// no flag: a command line is there for everybody to read.
@@ -163,10 +165,11 @@ impl Default for ServeOptions {
             trusted_proxy: Vec::new(),
             keep_revisions: KEEP_REVISIONS,
             keep_days: KEEP_DAYS,
-            access_log: false,
             metrics_listen: None,
             clients: ListenOptions::default(),
+            access: AccessOptions::default(),
             store: StoreOptions::default(),
+            limiter: LimiterOptions::default(),
             admin_key: None,
             secret: None,
             is_silent: false,

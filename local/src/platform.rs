@@ -22,12 +22,15 @@ use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
+use crate::access::{AccessLog, Entry};
 use crate::door::Door;
 use crate::front::{self, Fronts};
-use crate::listen::{ClientBody, Progress};
+use crate::limiter::Limiter;
+use crate::listen::{ClientBody, Progress, TooLong};
 use crate::message::{self, joined};
 use crate::store::Store;
 use crate::telemetry::{self, Log};
+use crate::trace::{Trace, Tracer};
 use crate::upstream::{Received, Upload, Upstreams};
 use crate::{fetch, verify};
 
@@ -37,14 +40,18 @@ pub(crate) struct Effects {
     pub(crate) store: Arc<Store>,
     pub(crate) upstreams: Upstreams,
     pub(crate) log: Log,
+    pub(crate) access: AccessLog,
+    pub(crate) tracer: Option<Arc<Tracer>>,
     pub(crate) fronts: Arc<Fronts>,
     pub(crate) secret: Option<Secret>,
+    pub(crate) limiter: Limiter,
 }
 
 impl Platform for Effects {
     type Head = RequestHead;
     type Body = Upload;
     type Response = Received;
+    type Entry = Entry;
 
     fn now(&self) -> Timestamp {
         telemetry::now()
@@ -77,7 +84,13 @@ impl Platform for Effects {
         head: &RequestHead,
         body: Upload,
     ) -> Result<Received, Failure> {
-        self.upstreams.send(attempt, head, body).await
+        let Some(trace) = &head.trace else {
+            return self.upstreams.send(attempt, head, body, None).await;
+        };
+        let going = trace.attempt(attempt);
+        let came = self.upstreams.send(attempt, head, body, Some(&going)).await;
+        going.end(&came);
+        came
     }
 
     fn size(&self, _: &RequestHead, body: &Upload) -> Option<u64> {
@@ -91,8 +104,20 @@ impl Platform for Effects {
     async fn buffer(&self, body: Upload, limit: usize) -> Result<Vec<u8>, Unread> {
         match Limited::new(body, limit).collect().await {
             Ok(whole) => Ok(whole.to_bytes().into()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+            Err(error) if error.is::<LengthLimitError>() || error.is::<TooLong>() => {
+                Err(Unread::TooLong)
+            }
             Err(_) => Err(Unread::BrokenOff),
+        }
+    }
+
+    fn limited(&self, body: Upload, max: u64) -> Option<Upload> {
+        match body.size_hint().lower() <= max {
+            true => Some(match body {
+                Either::Left(client) => Either::Left(client.limited(max)),
+                whole @ Either::Right(_) => whole,
+            }),
+            false => None,
         }
     }
 
@@ -108,12 +133,14 @@ impl Platform for Effects {
         verify::verify(check)
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        self.limiter.toll(toll).await
     }
 
-    fn record(&self, record: &Record<'_>) {
-        self.log.record(record);
+    fn record(&self, head: &RequestHead, record: &Record<'_>) -> Entry {
+        let trace = head.trace.as_ref().filter(|_| record.original.is_none());
+        let span = trace.and_then(|trace| trace.answered(record));
+        Entry::new(record.at, self.access.begin(record, Some(head)), span)
     }
 }
 
@@ -130,6 +157,8 @@ pub(crate) struct RequestHead {
     door: Door,
     /// How far the body has come, if there is one.
     progress: Option<Arc<Progress>>,
+    /// What is traced of it, if it is.
+    trace: Option<Arc<Trace>>,
 }
 
 impl RequestHead {
@@ -144,13 +173,19 @@ impl RequestHead {
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
-        Self { parts, folded, fault, client, front, door, progress: None }
+        Self { parts, folded, fault, client, front, door, progress: None, trace: None }
     }
 
     /// Notes the body that follows.
     pub(crate) fn precede(&mut self, body: &ClientBody) {
         self.progress = body.progress();
         self.frame(!body.is_end_stream());
+    }
+
+    /// Begins the trace of it, if it is one that is traced.
+    pub(crate) fn trace(&mut self, tracer: &Tracer) {
+        let trace = tracer.begin(self, &self.parts.headers, self.parts.version);
+        self.trace = trace.map(Arc::new);
     }
 
     /// Notes that there is a body of whose length nothing is said. Where HTTP/2 does without a word,

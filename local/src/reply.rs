@@ -22,6 +22,7 @@ use splitway_core::telemetry::Record;
 use self::body::Relayed;
 use self::metered::Metered;
 pub(crate) use self::tunnel::{Handover, Tunnel};
+use crate::access::Entry;
 use crate::door::Door;
 use crate::listen::{ClientBody, Site, last};
 use crate::message::{forwarded, takes_trailers};
@@ -45,13 +46,21 @@ impl Site for Traffic {
         let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
         head.precede(&body);
-        let served = serve(&*self.effects, &head, Either::Left(body)).await;
+        if let Some(tracer) = &self.effects.tracer {
+            head.trace(tracer);
+        }
+        let mut served = serve(&*self.effects, &head, Either::Left(body)).await;
         if let Some(copy) = served.shadow {
             let (effects, head) = (Arc::clone(&self.effects), head.clone());
             tokio::spawn(async move { shadow(&*effects, &head, copy).await });
         }
+        if let Reply::Own(answer, _) = &served.reply
+            && head.method() != "HEAD"
+        {
+            served.entry.sent(answer.body.len());
+        }
         match served.reply {
-            Reply::Relay(received, how) => relay(&self.effects, &head, received, how),
+            Reply::Relay(received, how) => relay(&self.effects, &head, received, how, served.entry),
             // What follows a request that HTTP forbids is not to be trusted either.
             Reply::Own(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
             Reply::Own(answer, _) => Self::whole(answer),
@@ -65,19 +74,16 @@ impl Site for Traffic {
         if let Some(running) = exchange.note(now, Duration::ZERO, problem.status(), Some(problem)) {
             running.end(now);
         }
-        self.effects.record(&Record {
-            at: now,
-            duration: Duration::ZERO,
-            route: None,
-            branch: None,
-            picked: None,
-            attempts: 0,
+        let record = Record {
             revision: exchange.revision(),
-            status: problem.status(),
             problem: Some(problem.token()),
-            original: None,
-        });
-        exchange.refuse(problem)
+            ..Record::new(now, problem.status())
+        };
+        let line = self.effects.access.begin(&record, None);
+        let mut entry = Entry::new(record.at, line, None);
+        let answer = exchange.refuse(problem);
+        entry.sent(answer.body.len());
+        answer
     }
 
     fn whole(answer: Answer) -> Response<ReplyBody> {
@@ -91,6 +97,7 @@ fn relay(
     head: &RequestHead,
     received: Received,
     how: Relay,
+    entry: Entry,
 ) -> Response<ReplyBody> {
     let Received { response, switched } = received;
     let mut how = how;
@@ -110,7 +117,7 @@ fn relay(
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
         parts.headers = headers;
-        let body = Relayed::new(flow, how.tail, metered, Arc::clone(effects));
+        let body = Relayed::new(flow, how.tail, metered, entry, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(body));
     };
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -120,7 +127,7 @@ fn relay(
     parts.headers = headers;
     // What hyper noted of the upstream's side of it is not for the client's.
     parts.extensions = http::Extensions::new();
-    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail, metered)));
+    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail, metered, entry)));
     Response::from_parts(parts, Either::Right(Full::default()))
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
+use opentelemetry_otlp::ExporterBuildError;
+use serde_json::json;
 use splitway_core::access::{Access, KeyHash};
 use splitway_core::seal::{SECRET_MIN, Secret, TooShort};
 use splitway_core::sql::SqlStorage;
@@ -14,6 +16,7 @@ use splitway_core::survey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::access::AccessLog;
 use crate::admin::{self, Admin, Office};
 use crate::checks;
 use crate::connect::{Connector, Trust, TrustError};
@@ -25,6 +28,7 @@ use crate::file::{FileError, WatchedFile};
 use crate::fleet::{FleetError, Footing, StoreAddress};
 use crate::front::Fronts;
 use crate::key::{self, KeyError, KeyFlaw};
+use crate::limiter::Counting;
 use crate::listen::tls::{CertificateError, Current, Reload, WatchedPair};
 use crate::listen::{self, Connections, Host, Limits, Phase};
 #[cfg(feature = "etcd")]
@@ -35,8 +39,9 @@ use crate::platform::Effects;
 use crate::reply::Traffic;
 use crate::resolve::Dns;
 use crate::store::Store;
-use crate::telemetry::{Log, Writer};
+use crate::telemetry::{Level, Log, Writer};
 use crate::thread;
+use crate::trace::Tracer;
 use crate::upstream::Upstreams;
 
 /// Why a server did not start.
@@ -95,6 +100,15 @@ pub enum StartError {
         /// What hinders.
         source: FleetError,
     },
+    /// The access log cannot be written.
+    #[error("the access log cannot be written: {0}; name another file with --access-log")]
+    AccessLog(#[source] io::Error),
+    /// Traces cannot be sent.
+    #[error("traces cannot be sent: {0}")]
+    Traces(#[from] ExporterBuildError),
+    /// The Redis of shared limits cannot be used, whether it is there or not.
+    #[error("--redis: {0}")]
+    Redis(#[from] redis::RedisError),
     /// There is no key for the Admin API.
     #[error("the admin key: {0}")]
     Key(#[from] KeyError),
@@ -139,6 +153,8 @@ pub struct Server {
     breakers: Option<mpsc::Sender<()>>,
     /// Dropping it ends everything that waits for etcd.
     fleet: Option<watch::Sender<()>>,
+    tracer: Option<Arc<Tracer>>,
+    access: Option<Writer>,
     writer: Option<Writer>,
 }
 
@@ -189,6 +205,17 @@ impl Server {
         self.reload.clone()
     }
 
+    /// Has the certificate read again, if there is one, and the file of the access log opened again, if it
+    /// is one: it may have been moved away.
+    pub fn hang_up(&self) {
+        if let Some(reload) = &self.reload {
+            reload.now();
+        }
+        if let Some(access) = &self.access {
+            access.reopen();
+        }
+    }
+
     /// Where the configuration comes from.
     pub fn source(&self) -> &Source {
         &self.source
@@ -229,7 +256,11 @@ impl Server {
             // A thread that panicked has ended, which is all that is asked here.
             let _ = thread.join();
         }
-        if let Some(writer) = self.writer.take() {
+        // What is told on the way to the end is written, too.
+        if let Some(tracer) = self.tracer.take() {
+            tracer.end();
+        }
+        for writer in [self.access.take(), self.writer.take()].into_iter().flatten() {
             writer.end();
         }
     }
@@ -260,6 +291,8 @@ struct Start {
     secret: Option<Secret>,
     store: Arc<Store>,
     log: Log,
+    access: AccessLog,
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl Start {
@@ -268,8 +301,19 @@ impl Start {
             true => Box::new(io::sink()),
             false => Box::new(io::stderr()),
         };
-        let (log, writer) = Log::start(paper, options.access_log).map_err(StartError::System)?;
+        let (log, writer) = Log::start(paper).map_err(StartError::System)?;
         let trust = Trust::new(options.ca.as_deref())?;
+        let (access, access_writer) =
+            AccessLog::start(&options.access, &log).map_err(StartError::AccessLog)?;
+        let tracer = match &options.access.otlp {
+            Some(base) => Some(Arc::new(Tracer::start(
+                base,
+                options.access.trace_sample,
+                &trust,
+                log.clone(),
+            )?)),
+            None => None,
+        };
         let pair = WatchedPair::open(&options.clients, log.clone())?;
         let workers = options.workers_count().get();
         let listeners = bind("--listen", options.listen, workers, options.clients.reuse_port)?;
@@ -287,6 +331,8 @@ impl Start {
             checks: None,
             breakers: None,
             fleet: None,
+            tracer: tracer.clone(),
+            access: access_writer,
             writer: Some(writer),
         };
         let certificate = match pair {
@@ -309,6 +355,8 @@ impl Start {
             secret,
             store,
             log,
+            access,
+            tracer,
         })
     }
 
@@ -456,11 +504,18 @@ impl Start {
     fn finish(mut self) -> Result<Server, StartError> {
         let connections = self.with_metrics()?;
         let Self { mut server, listeners, options, certificate, .. } = self;
-        let Self { trust, overrides, store, fronts, secret, log, .. } = self;
+        let Self { trust, overrides, store, fronts, secret, log, access, tracer, .. } = self;
         let door = Door::new(&options, server.listen_addr.port(), certificate.is_some());
+        let counting = Counting::new(&options.limiter, &log)?;
         let threads = options.workers_count();
         let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
         server.lacks_secret = asks && secret.is_none();
+        let shares = store.snapshot().is_some_and(|snapshot| survey::shares_limits(&snapshot));
+        if shares && options.store.address.is_some() && options.limiter.redis.is_none() {
+            let detail = "limits with `policy: shared` are counted by this server alone: a fleet shares \
+                          them with --redis";
+            log.tell(Level::Warn, "limits_not_shared", json!({"detail": detail}));
+        }
         let (dns, own) = (options.dns, (trust.clone(), Arc::clone(&overrides)));
         let connector = move || Connector::new(own.0, own.1, Dns::new(dns));
         let checks = checks::start(Arc::clone(&store), log.clone(), connector);
@@ -472,14 +527,26 @@ impl Start {
             let dns = options.dns;
             let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
             let (secret, certificate) = (secret.clone(), certificate.clone());
+            let (access, tracer) = (access.clone(), tracer.clone());
+            let limiter = counting.limiter();
             let mut limits = Limits::new(&options.clients, number, threads);
             limits.connections = Arc::clone(&connections);
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
                 let dns = Dns::new(dns);
                 let upstreams = Upstreams::new(Connector::new(trust, overrides, dns));
-                let effects =
-                    Arc::new(Effects { store, upstreams, log: log.clone(), fronts, secret });
+                let log_of_thread = log.clone();
+                let effects = Effects {
+                    store,
+                    upstreams,
+                    log: log_of_thread,
+                    access,
+                    tracer,
+                    fronts,
+                    secret,
+                    limiter,
+                };
+                let effects = Arc::new(effects);
                 let host = Host::new(Traffic { effects, door }, limits, certificate);
                 listen::serve(listener, phases, &log, host).await;
             })?;

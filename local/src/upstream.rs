@@ -35,6 +35,7 @@ use crate::message::{
     say_length,
 };
 use crate::platform::RequestHead;
+use crate::trace::Going;
 
 /// How many connections of the pool may turn out to be closed before a new one is made.
 const STALE_MAX: u32 = 2;
@@ -91,26 +92,25 @@ impl Upstreams {
         attempt: &Attempt<'_>,
         head: &RequestHead,
         body: Upload,
+        trace: Option<&Going>,
     ) -> Result<Received, Failure> {
         let progress = match &body {
             Either::Left(client) => client.progress(),
             Either::Right(_) => None,
         };
-        let sent = self.send_on(attempt, head, body).await;
+        let wish = wish(attempt, head);
+        let sent = self.send_on(Outgoing { attempt, head, wish, trace }, body).await;
         // What becomes of a connection on which the body broke off says nothing of the node.
-        let is_broken = progress.is_some_and(|progress| progress.is_broken());
-        sent.map_err(|failure| if is_broken { Failure::HttpRequestError } else { failure })
+        sent.map_err(|failure| match progress {
+            Some(progress) if progress.is_broken() => Failure::HttpRequestError,
+            Some(progress) if progress.is_too_long() => Failure::RequestBodyTooLong,
+            Some(_) | None => failure,
+        })
     }
 
-    async fn send_on(
-        &self,
-        attempt: &Attempt<'_>,
-        head: &RequestHead,
-        mut body: Upload,
-    ) -> Result<Received, Failure> {
+    async fn send_on(&self, outgoing: Outgoing<'_>, mut body: Upload) -> Result<Received, Failure> {
+        let Outgoing { attempt, wish, .. } = outgoing;
         let place = self.pool.place(attempt);
-        let wish = wish(attempt, head);
-        let outgoing = Outgoing { attempt, head, wish };
         let can_repeat = can_repeat(attempt, &body);
         let mut spare = spare(&body);
         let mut stale_count = 0;
@@ -209,6 +209,8 @@ struct Outgoing<'o> {
     attempt: &'o Attempt<'o>,
     head: &'o RequestHead,
     wish: Option<&'o HeaderValue>,
+    /// What the node is to know of the trace.
+    trace: Option<&'o Going>,
 }
 
 impl Outgoing<'_> {
@@ -224,6 +226,9 @@ impl Outgoing<'_> {
             headers.insert(UPGRADE, protocol.clone());
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         }
+        if let Some(trace) = self.trace {
+            trace.write(&mut headers);
+        }
         let mut request = self.request(body)?;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
@@ -236,6 +241,9 @@ impl Outgoing<'_> {
         let mut headers = multiplexed_headers(&self.head.parts().headers, self.attempt);
         if let Either::Right(bytes) = &body {
             say_length(&mut headers, bytes.size_hint().lower());
+        }
+        if let Some(trace) = self.trace {
+            trace.write(&mut headers);
         }
         let mut request = self.request(body)?;
         *request.uri_mut() = uri;

@@ -7,9 +7,11 @@
 //! |--------------------------|-------------------------------------------------------|--------------|
 //! | `/apisix/admin/{kind}/…` | one resource or the list of a kind                    | `resource`   |
 //! | `/apisix/admin/schema/…` | what a resource may say, and whether one may be said  | `schema`     |
+//! | `/splitway/v1/ui/…`      | the page, without a key                               | [`page`]     |
 //! | `/splitway/v1/…`         | the document, its past, keys, health, explanations    | `whole`      |
 
 pub mod door;
+mod impact;
 mod listing;
 mod query;
 mod resource;
@@ -20,6 +22,7 @@ mod whole;
 use crate::access::{Caller, Denial, KeyHash};
 use crate::coordinator::Refusal;
 use crate::head::{Head, match_path};
+use crate::page;
 use crate::platform::Control;
 use crate::problem::Answer;
 
@@ -31,6 +34,9 @@ pub const PREFIX: &str = "/apisix/admin";
 
 /// The prefix of the paths of our own.
 pub const OWN_PREFIX: &str = "/splitway/v1";
+
+/// The folder of the page, behind [`OWN_PREFIX`].
+pub const PAGE: &str = "/ui";
 
 /// The most bytes a request body may have, as in APISIX: 1.5 MiB.
 pub const BODY_MAX: usize = 1_572_864;
@@ -72,6 +78,18 @@ pub async fn answer<C: Control>(
     let path = head.path().strip_prefix(prefix);
     let of_apisix = path.and_then(|path| path.strip_prefix(PREFIX));
     let of_own = path.and_then(|path| path.strip_prefix(OWN_PREFIX));
+    if let Some(rest) = of_own.and_then(of_page) {
+        // To a browser that has no key yet, too, but to no other addresses.
+        let caller =
+            Caller { client: head.client(), key: None, method: "GET".into(), is_reading: true };
+        return match control.admit(caller).await {
+            Err(Refusal::Denied(Denial::Missing)) | Ok(_) => page::answer(rest, head),
+            Err(refusal) => tell_refusal(refusal),
+        };
+    }
+    if is_forged(head) {
+        return say::error(403, "a page of another origin may change nothing here");
+    }
     let query = Query::parse(head.query());
     // For whoever only looks, HEAD is GET; the shell leaves the body out.
     let method = if head.method() == "HEAD" { "GET" } else { head.method() };
@@ -109,6 +127,29 @@ pub async fn answer<C: Control>(
     }
 }
 
+/// What stands behind the folder of the page in a path of our own, if it is one of the page.
+fn of_page(of_own: &str) -> Option<&str> {
+    of_own.strip_prefix(PAGE).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a browser sent a request to change something for a page of another origin (CSRF): it adds
+/// the cookie with the key by itself. Browsers say where a request is from (Fetch Metadata), older ones
+/// from which origin (RFC 6454), and no page can keep them from it.
+fn is_forged(head: &impl Head) -> bool {
+    if matches!(head.method(), "GET" | "HEAD") {
+        return false;
+    }
+    match (head.header("sec-fetch-site"), head.header("origin")) {
+        (Some(site), _) => !matches!(&*site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(head.host()))
+        }
+        // No browser.
+        (None, None) => false,
+    }
+}
+
 /// Whether a request only asks what it would change, or what would become of another, which whoever may
 /// look may ask.
 fn only_asks(method: &str, of_own: Option<&str>, query: &Query) -> bool {
@@ -116,7 +157,7 @@ fn only_asks(method: &str, of_own: Option<&str>, query: &Query) -> bool {
     let is_trial = query.is_set("dry_run");
     match (method, of_own) {
         ("PUT", Some("/config")) => is_trial,
-        ("POST", Some("/explain")) => true,
+        ("POST", Some("/explain" | "/impact")) => true,
         ("POST", Some(path)) => is_trial && is_rollback(path),
         _ => false,
     }

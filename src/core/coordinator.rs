@@ -7,6 +7,7 @@
 mod command;
 mod draft;
 mod look;
+mod trial;
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use crate::snapshot::{Revision, Snapshot, compile};
 use crate::storage::{Retention, Storage, StorageError};
 use crate::time::Timestamp;
 
-pub use command::{Command, Condition, Done, Look, Refusal};
+pub use command::{Command, Condition, Done, Look, Refusal, Sample, Terms};
 use draft::Draft;
 
 /// The most bytes of one resource, as JSON: what a row of a Durable Object holds.
@@ -100,14 +101,15 @@ impl<S: Storage> Coordinator<S> {
             return Outcome { answer, snapshot: None };
         }
         match command {
-            Command::Write(kind, id, value, ttl) => self.change(by, now, |this| {
-                this.write(kind, id.clone(), Value::Object(value.clone()), ttl, now)
+            Command::Write(kind, id, value, terms) => self.change_at(terms, by, now, |this| {
+                this.write(kind, id.clone(), Value::Object(value.clone()), terms.ttl, now)
             }),
-            Command::Patch(kind, id, path, part, ttl) => {
-                self.change(by, now, |this| this.patch(kind, &id, &path, &part, ttl, now))
+            Command::Patch(kind, id, path, part, terms) => {
+                let decide = |this: &Self| this.patch(kind, &id, &path, &part, terms.ttl, now);
+                self.change_at(terms, by, now, decide)
             }
-            Command::Delete(kind, id, is_forced) => {
-                self.change(by, now, |this| this.delete(kind, &id, is_forced))
+            Command::Delete(kind, id, is_forced, terms) => {
+                self.change_at(terms, by, now, |this| this.delete(kind, &id, is_forced))
             }
             Command::Replace(document, condition) => self.replace(document, condition, by, now),
             Command::Rollback(revision, condition) => self.rollback(revision, condition, by, now),
@@ -126,12 +128,8 @@ impl<S: Storage> Coordinator<S> {
         by: &str,
         now: Timestamp,
     ) -> Outcome {
-        let mut report = Report::default();
-        let mut resources = Resources::of(&document, &mut report);
-        resources.is_tolerant = false;
-        compile(&resources, Revision::of_ledger(0), 0, &mut report);
-        if !report.faults.is_empty() {
-            return Outcome { answer: Err(Refusal::Faulty(report.faults)), snapshot: None };
+        if let Err(refusal) = check_document(&document) {
+            return Outcome { answer: Err(refusal), snapshot: None };
         }
         self.replace_all("put the document", document, condition, by, now)
     }
@@ -159,19 +157,40 @@ impl<S: Storage> Coordinator<S> {
         by: &str,
         now: Timestamp,
     ) -> Outcome {
-        let caught_up = match self.catch_up_to(condition) {
+        let terms = Terms { revision: condition.revision, ..Terms::default() };
+        let wanted = Wanted::of(document, now);
+        let decide = |this: &Self| Ok(this.replacement(cause, &wanted, condition, now));
+        self.change_at(terms, by, now, decide)
+    }
+
+    /// Makes a change, if the revision is the one it is meant for.
+    fn change_at(
+        &mut self,
+        terms: Terms,
+        by: &str,
+        now: Timestamp,
+        decide: impl Fn(&Self) -> Result<Draft, Refusal>,
+    ) -> Outcome {
+        let caught_up = match self.catch_up_to(terms.revision) {
             Ok(snapshot) => snapshot,
             Err(error) => return Outcome { answer: Err(error.into()), snapshot: None },
         };
-        let wanted = Wanted::of(document, now);
-        let decide = |this: &Self| this.replacement(cause, &wanted, condition, now);
-        let outcome = self.change(by, now, decide);
+        let outcome = self.change(by, now, |this| {
+            let current = this.ledger.revision();
+            match terms.revision.is_some_and(|expected| expected != current) {
+                true => Err(Refusal::Outdated(current)),
+                false => decide(this),
+            }
+        });
         Outcome { snapshot: outcome.snapshot.or(caught_up), ..outcome }
     }
 
     /// Takes over what others did, where a condition shows that it came faster than their news.
-    fn catch_up_to(&mut self, condition: Condition) -> Result<Option<Box<Snapshot>>, StorageError> {
-        match condition.revision {
+    fn catch_up_to(
+        &mut self,
+        revision: Option<u64>,
+    ) -> Result<Option<Box<Snapshot>>, StorageError> {
+        match revision {
             Some(expected) if expected > self.ledger.revision() => {
                 Ok(self.reload(&mut Report::default())?.map(Box::new))
             }
@@ -321,6 +340,18 @@ impl<S: Storage> Coordinator<S> {
             }
         }
         faults
+    }
+}
+
+/// Whether a document could be the configuration: also what it names must be in it.
+fn check_document(document: &Value) -> Result<(), Refusal> {
+    let mut report = Report::default();
+    let mut resources = Resources::of(document, &mut report);
+    resources.is_tolerant = false;
+    compile(&resources, Revision::of_ledger(0), 0, &mut report);
+    match report.faults.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::Faulty(report.faults)),
     }
 }
 

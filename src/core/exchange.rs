@@ -29,7 +29,7 @@ use self::visit::Entered;
 pub use self::visit::Visit;
 use crate::balance::{Ask, Keepalive, Timeouts, Tls, Tried};
 use crate::breaker::{ApiBreaker, Broken};
-use crate::facts::{Body, Draft, Facts, NeedsBody};
+use crate::facts::{Body, Caller, Draft, Facts, NeedsBody};
 use crate::forced::Override;
 use crate::guard::{Guard, Needs, Verdict};
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
@@ -38,8 +38,8 @@ use crate::problem::{Answer, Failure, Problem};
 use crate::retry::{Event, retry_after};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::{Branch, How, Means, Mirror, Picked, Rule, Section};
-use crate::telemetry::{Original, proof};
+use crate::split::{Branch, How, Means, Mirror, NoRoom, Picked, Rule, Section, Unpicked};
+use crate::telemetry::{Original, proof, reason};
 use crate::time::Timestamp;
 
 /// One request to one node.
@@ -67,6 +67,23 @@ pub struct Attempt<'a> {
     pub tls: &'a Tls,
     /// Whether the client's wish to speak another protocol goes along (RFC 9110, section 7.8).
     pub upgrades: bool,
+    /// What it is in its exchange.
+    pub part: Part<'a>,
+}
+
+/// What an attempt is in its exchange, for those who tell of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// The id of the route.
+    pub route: &'a str,
+    /// The name of the branch.
+    pub branch: &'a str,
+    /// The revision of the configuration.
+    pub revision: Option<&'a str>,
+    /// Which attempt it is, from 1.
+    pub number: u32,
+    /// Why it is made: as [`Exchange::reason`] says, `retry` or `copy`.
+    pub reason: &'static str,
 }
 
 /// What a decision is made from.
@@ -113,6 +130,10 @@ enum Stop<'a> {
 /// What a route answers by itself.
 struct Own<'a> {
     route: &'a Route,
+    /// Who calls.
+    caller: Caller<'a>,
+    /// The name that the request was given.
+    id: Option<Box<str>>,
     answer: Answer,
     /// Nothing is wrong where there is none.
     problem: Option<Problem>,
@@ -203,6 +224,11 @@ impl<'a> Exchange<'a> {
         Some((answer, own.problem))
     }
 
+    /// The most bytes that the body of the request may have.
+    pub fn upload_max(&self) -> Option<u64> {
+        self.decision.as_ref().ok()?.entered.upload_max
+    }
+
     /// The most bytes of a body that are read.
     pub fn body_max(&self) -> usize {
         self.snapshot.map_or(0, Snapshot::body_max)
@@ -234,6 +260,35 @@ impl<'a> Exchange<'a> {
     pub fn picked(&self) -> Option<&'a str> {
         let picked = self.decision.as_ref().ok().map(|decision| &*decision.picked.branch.name);
         picked.filter(|picked| Some(*picked) != self.branch())
+    }
+
+    /// Why it went to the branch that serves it.
+    pub fn reason(&self) -> Option<&'static str> {
+        let decision = self.decision.as_ref().ok()?;
+        Some(if self.picked().is_some() { reason::FAILOVER } else { decision.picked.how.token() })
+    }
+
+    /// The authority of the node of the last attempt.
+    pub fn node(&self) -> Option<&'a str> {
+        self.decision.as_ref().ok()?.course.authority()
+    }
+
+    /// The name of the consumer, and the address of the client where it is another than the head says.
+    pub fn caller(&self) -> (Option<&'a str>, Option<IpAddr>) {
+        let own = || self.own.as_ref().map(|own| own.caller);
+        let decided = self.decision.as_ref().ok().map(|decision| decision.entered.caller);
+        let caller = decided.or_else(own).unwrap_or_default();
+        (caller.consumer, caller.client)
+    }
+
+    /// The name that the request was given here, and the header in which it has one, if it has.
+    pub fn request_id(&self) -> (Option<&str>, Option<&'a str>) {
+        if let Some(own) = &self.own {
+            return (own.id.as_deref(), own.route.guards.request_id());
+        }
+        let entered = self.decision.as_ref().ok().map(|decision| &decision.entered);
+        let header = entered.and_then(|entered| entered.route.guards.request_id());
+        (entered.and_then(Entered::request_id), header)
     }
 
     /// How many attempts were made.
@@ -340,6 +395,7 @@ impl<'a> Exchange<'a> {
         body: Body<'_>,
         means: Means<'_>,
     ) -> Result<Attempt<'a>, Problem> {
+        let revision = self.revision();
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
         if !means.is_trial {
             decision.arrive(body, means.now);
@@ -348,6 +404,7 @@ impl<'a> Exchange<'a> {
             (decision.entered.route, &*decision.course.branch.balancer.upstream);
         let draft = decision.rewritten(head, body)?;
         let node = decision.begin(head, body, means).ok_or(Problem::UpstreamGone)?;
+        let part = Part { revision, ..decision.part() };
         decision.method = draft.method.clone();
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
@@ -364,6 +421,7 @@ impl<'a> Exchange<'a> {
             keepalive: &upstream.keepalive,
             tls: &upstream.tls,
             upgrades: route.upgrades,
+            part,
         })
     }
 
@@ -400,7 +458,8 @@ impl<'a> Exchange<'a> {
                 && response.header("transfer-encoding").is_none()
         };
         let mut decision = self.decision.as_mut().ok();
-        let holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
+        let mut holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
+        holds.extend(decision.as_mut().and_then(|it| it.course.take_hold()));
         let tail = Tail {
             _holds: holds,
             idle: decision
@@ -519,8 +578,8 @@ impl<'a> Decision<'a> {
                 Err(Needs::Body)
             }
             Ok(Err(stop)) => Ok(Err(stop.answered(entered.response))),
-            Ok(Ok(Way { breakers, draft, rule, picked, mirror })) => {
-                let course = Course::new(rule, picked.branch, &picked.how);
+            Ok(Ok(Way { breakers, draft, rule, mut picked, mirror })) => {
+                let course = Course::new(rule, &mut picked);
                 let (method, response) = (draft.method.clone(), Edits::default());
                 Ok(Ok(Self { entered, breakers, draft, picked, course, mirror, method, response }))
             }
@@ -560,7 +619,8 @@ impl<'a> Decision<'a> {
         if let Some(open) = breakers.iter().find(|breaker| breaker.is_open(means.now)) {
             let (problem, answer) = broken(open, &facts);
             let (problem, response) = (Some(problem), Edits::default());
-            return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
+            let (caller, id) = (entered.caller, entered.request_id().map(Into::into));
+            return Ok(Err(Stop::Answer(Own { route, caller, id, answer, problem, response })));
         }
         let rule = route.split.rule(&facts, &mut |section, rule| {
             observer.rule_passed_over(section, rule, &facts);
@@ -569,7 +629,17 @@ impl<'a> Decision<'a> {
             return Err(NeedsBody);
         }
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream.into())) };
-        let picked = rule.pick(&facts, &route.id, means)?;
+        let picked = match rule.pick(&facts, &route.id, means) {
+            Ok(picked) => picked,
+            Err(Unpicked::NeedsBody) => return Err(NeedsBody),
+            Err(Unpicked::NoRoom(NoRoom { wait_ms })) => {
+                let (problem, response) = (Some(Problem::Limited), Edits::default());
+                let mut answer = Problem::Limited.answer();
+                let secs = wait_ms.div_ceil(1000).max(1).to_string();
+                answer.headers.push(("retry-after".into(), secs));
+                return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
+            }
+        };
         observer.picked(rule, &picked);
         // What opens a branch here is none of the upstream's business, whichever rule took the request.
         let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());
@@ -599,6 +669,18 @@ impl<'a> Decision<'a> {
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         self.course.begin(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })
+    }
+
+    /// What the attempt is that has begun.
+    fn part(&self) -> Part<'a> {
+        let course = &self.course;
+        let reason = match () {
+            () if course.is_again() => reason::RETRY,
+            () if !std::ptr::eq(course.branch, self.picked.branch) => reason::FAILOVER,
+            () => self.picked.how.token(),
+        };
+        let (route, branch) = (&*self.entered.route.id, &*course.branch.name);
+        Part { route, branch, revision: None, number: course.attempts, reason }
     }
 
     /// Which route and branch serve the request.

@@ -216,7 +216,9 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
         told.problem = problem.map(|problem| Refused::with(problem, answer.status));
         return told;
     }
-    let attempt = match told.reads_body && is_long {
+    let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let is_over = exchange.upload_max().is_some_and(|max| size > max);
+    let attempt = match (told.reads_body && is_long) || is_over {
         true => Err(Problem::BodyTooLarge),
         false => exchange.attempt(head, if is_changed { whole } else { known }, means),
     };

@@ -29,11 +29,12 @@ use crate::fault::{At, Report};
 use crate::head::Edits;
 use crate::limit::{
     self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Limit,
-    LimitConnWire, LimitCountWire, LimitReqWire, Toll,
+    LimitConnWire, LimitCountWire, LimitReqWire, Policy, Toll,
 };
 use crate::problem::{Answer, Failure, Problem};
 use crate::signature::Check;
 use crate::split::Means;
+use crate::time::Timestamp;
 use crate::wire;
 
 pub(crate) use basic_auth::{BasicAuth, BasicAuthWire};
@@ -114,6 +115,8 @@ pub(crate) struct Asked<'a, 'f> {
     pub(crate) counters: &'a Arc<Counters>,
     /// What came of what it needed, if it has needed something.
     pub(crate) found: Option<Found>,
+    /// When it was said what was needed.
+    pub(crate) needed_at: Timestamp,
 }
 
 /// What a guard says to a request.
@@ -312,6 +315,11 @@ impl Guard {
         self.name().starts_with("limit-")
     }
 
+    /// Whether it counts in the store that all share.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Limit(limit) if limit.quota.policy == Policy::Shared)
+    }
+
     /// Where it stands in the order.
     pub(crate) fn rank(&self) -> usize {
         GUARDS.iter().position(|name| *name == self.name()).unwrap_or(GUARDS.len())
@@ -341,6 +349,19 @@ impl Guards {
         sort(&mut own);
         let early = own.partition_point(|guard| guard.rank() < OF_CONSUMERS);
         Self { global: global.into(), own: own.into(), early }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Guard> {
+        self.global.iter().chain(&self.own)
+    }
+
+    /// The header in which requests get a name, if they get one.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        let mut all = self.own.iter().chain(&self.global);
+        all.find_map(
+            |guard| if let Guard::RequestId(it) = guard { Some(it.header()) } else { None },
+        )
     }
 
     /// The guard that stands behind `passed` others, for a request of a consumer that has these.

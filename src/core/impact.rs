@@ -6,6 +6,7 @@
 
 mod order;
 mod share;
+mod told;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use crate::snapshot::Snapshot;
 use crate::survey::{self, RouteView, Unreached, routes};
 
 pub use order::{OVERTAKES_MAX, Overtake};
-pub use share::{BranchImpact, Keys, Move, Share, SplitImpact};
+pub use share::{BranchImpact, Keys, Move, Moved, Share, SplitImpact};
 
 use order::{common, is_rematched, overtakes, shadows};
 use share::{Pair, pairs};
@@ -88,6 +89,16 @@ impl<'s> Comparison<'s> {
         self.pairs.iter_mut().for_each(|pair| pair.key(key));
     }
 
+    /// How many splits there are of which keys decide before and after: each looks at each key.
+    pub fn asking_count(&self) -> usize {
+        self.pairs.iter().filter(|pair| pair.asks_keys()).count()
+    }
+
+    /// Where a key goes elsewhere.
+    pub fn moved(&self, key: &[u8]) -> impl Iterator<Item = Moved<'s>> {
+        self.pairs.iter().filter_map(move |pair| pair.moved(key))
+    }
+
     /// What is different.
     pub fn finish(self) -> Impact<'s> {
         let splits = self.pairs.into_iter().filter_map(Pair::finish).collect();
@@ -158,15 +169,22 @@ mod tests {
         let (old, new) = (rule([95, 5], Some("x-user")), rule([90, 10], Some("x-user")));
         let mut comparison = Comparison::new(&old, &new);
         assert!(comparison.asks_keys());
+        assert_eq!(comparison.asking_count(), 1);
         (0..1000).for_each(|number| comparison.key(format!("user-{number}").as_bytes()));
+        let keys = (0..1000).map(|number| format!("user-{number}"));
+        let moved: Vec<Moved<'_>> =
+            keys.flat_map(|key| comparison.moved(key.as_bytes()).collect::<Vec<_>>()).collect();
+        let expected = Moved { route: "r", rule: 0, from: "b0", to: "b1" };
+        assert!(moved.iter().all(|it| *it == expected), "{moved:?}");
         let impact = comparison.finish();
         let [SplitImpact { keys: Keys::Stay { count: 1000, moves }, .. }] = &impact.splits[..]
         else {
             panic!("{impact:?}")
         };
-        let [Move { from: "b0", to: "b1", count: 20..80 }] = &moves[..] else {
+        let [Move { from: "b0", to: "b1", count: count @ 20..80 }] = &moves[..] else {
             panic!("{moves:?}")
         };
+        assert_eq!(moved.len() as u64, *count);
         let plain = rule([95, 5], None);
         for (before, after, keys) in [(&plain, &old, Keys::Begin), (&old, &plain, Keys::End)] {
             let impact = Comparison::new(before, after).finish();

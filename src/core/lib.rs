@@ -46,6 +46,8 @@
 //! - What comes of attempts, and of the probes that a shell sends to the nodes that [`checkup`] lists,
 //!   decides to which nodes `balance` sends later requests. At the edge probes go out in [`rounds`], and
 //!   the coordinator's [`register`] keeps what they find for all isolates.
+//! - What came of all that is counted once for each request, when it is answered ([`meter`]), by branch,
+//!   node and consumer; [`status`] tells it by names. No label and no name comes from a client.
 //! - [`explain`] walks the same road with somebody who looks on: no turn is taken and nothing is sent.
 //!
 //! ## The road of a change
@@ -61,7 +63,7 @@
 //! into its commands; [`document`] is the ledger as one document, and back. What keeps the ledger is a
 //! [`storage::Storage`]: SQLite through [`sql`], whose statements a shell only executes, or whatever
 //! else a shell brings along. [`publish`] says when the document goes to where isolates read it, and
-//! [`refresh`] what they take over of it.
+//! [`refresh`] what they take over of it. The [`page`] is one more client of [`admin`], in a browser.
 //!
 //! ## Invariants
 //!
@@ -69,8 +71,8 @@
 //!   isolate.
 //! - The core never iterates or copies a whole head; it asks for fields and returns [`head::Edits`].
 //! - After compilation only the positions of [`rotation::Rotation`]s change, by one atomic add a pick, and
-//!   what breakers, budgets, health and latencies have counted, by atomic exchanges of single words. A
-//!   snapshot that follows another takes all of that over.
+//!   what breakers, budgets, health, latencies and meters have counted, by atomic exchanges of single
+//!   words. A snapshot that follows another takes all of that over.
 //! - What is acknowledged is durable; what is served compiled; a change is whole or it is not.
 //! - A snapshot that exists is sound: [`snapshot::compile`] is the only way to get one and reports
 //!   every fault with a JSON pointer.
@@ -78,7 +80,6 @@
 //!   test checks both.
 
 pub mod time;
-pub mod telemetry;
 pub mod kind;
 pub mod fault;
 pub mod json;
@@ -89,6 +90,7 @@ mod reader;
 pub mod wire;
 pub mod problem;
 pub mod head;
+pub mod telemetry;
 pub mod statuses;
 pub mod retry;
 pub mod opening;
@@ -146,5 +148,6 @@ pub mod access;
 pub mod coordinator;
 pub mod platform;
 pub mod yaml;
+pub mod page;
 pub mod admin;
 pub mod serve;

@@ -52,6 +52,8 @@ pub trait Platform {
     type Body;
     /// An upstream's response: a head, and a body that the core never reads.
     type Response: ResponseHead;
+    /// What was noted of a request and waits for its end.
+    type Entry;
 
     /// The wall clock. In a Worker it moves only with I/O.
     fn now(&self) -> Timestamp;
@@ -73,6 +75,11 @@ pub trait Platform {
 
     /// The whole body of a request, unless it is longer than `limit` bytes or breaks off.
     async fn buffer(&self, body: Self::Body, limit: usize) -> Result<Vec<u8>, Unread>;
+
+    /// The same body, of which no more than `max` bytes come: with one more it breaks off, an attempt with
+    /// it fails with [`Failure::RequestBodyTooLong`] and it cannot be read. Nothing, where it is known that
+    /// it is longer.
+    fn limited(&self, body: Self::Body, max: u64) -> Option<Self::Body>;
 
     /// A body of these bytes.
     fn body(&self, bytes: Vec<u8>) -> Self::Body;
@@ -107,8 +114,9 @@ pub trait Platform {
     /// Asks the store of shared limits.
     async fn toll(&self, toll: &Toll) -> Result<Grant, Failure>;
 
-    /// Notes an answered request. Must not wait.
-    fn record(&self, record: &Record<'_>);
+    /// Notes a request of this head, for which there is an answer. Must not wait. What it brings is with
+    /// whoever relays the answer until that is at its end.
+    fn record(&self, head: &Self::Head, record: &Record<'_>) -> Self::Entry;
 }
 
 /// What the Admin API needs of a runtime: a body, and the one who owns the ledger.

@@ -27,6 +27,8 @@ pub enum Failure {
     HttpRequestError,
     /// The response head took longer than it may.
     HttpResponseTimeout,
+    /// What the client sent became longer than it may be, while it was being forwarded.
+    RequestBodyTooLong,
     /// The certificate of the node is not trusted for its name.
     TlsCertificateError,
     /// The TLS handshake failed.
@@ -43,7 +45,7 @@ impl Failure {
             Self::DestinationUnavailable => "destination_unavailable",
             Self::DnsError => "dns_error",
             Self::HttpProtocolError => "http_protocol_error",
-            Self::HttpRequestError => "http_request_error",
+            Self::HttpRequestError | Self::RequestBodyTooLong => "http_request_error",
             Self::HttpResponseTimeout => "http_response_timeout",
             Self::TlsCertificateError => "tls_certificate_error",
             Self::TlsProtocolError => "tls_protocol_error",
@@ -87,7 +89,7 @@ pub enum Problem {
     BodyEncoded,
     /// The body of the request is no JSON object, so that nothing can be changed in it.
     BodyNotJson,
-    /// The body of the request is longer than what is read of one for a decision.
+    /// The body of the request is longer than it may be, or than what is read of one for a decision.
     BodyTooLarge,
     /// No rule of the route takes the request, and the route has no upstream of its own.
     NoUpstream,
@@ -133,7 +135,7 @@ impl Problem {
             Self::Forbidden => 403,
             Self::LimitUnknown => 500,
             Self::Unauthorized => 401,
-            Self::BodyTooLarge => 413,
+            Self::BodyTooLarge | Self::Upstream(Failure::RequestBodyTooLong) => 413,
             Self::MethodNotAllowed => 405,
             Self::HeadTooLarge => 431,
             Self::CircuitOpen
@@ -183,7 +185,9 @@ impl Problem {
             Self::BadRequest => "The request is not sound HTTP",
             Self::BodyEncoded => "The content coding of the body is not known here",
             Self::BodyNotJson => "The body of the request is no JSON object",
-            Self::BodyTooLarge => "The body of the request is longer than this route can look at",
+            Self::BodyTooLarge | Self::Upstream(Failure::RequestBodyTooLong) => {
+                "The body of the request is longer than this route takes"
+            }
             Self::CircuitOpen => "The circuit breaker of this route is open",
             Self::Forbidden => "This request is not let through",
             Self::HeadTooLarge => "The head of the request is too large",

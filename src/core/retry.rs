@@ -77,7 +77,9 @@ impl Reach {
                 | Failure::HttpProtocolError
                 | Failure::HttpResponseTimeout,
             ) => Self::Unknown,
-            Event::Failed(Failure::HttpRequestError) => Self::Incomplete,
+            Event::Failed(Failure::HttpRequestError | Failure::RequestBodyTooLong) => {
+                Self::Incomplete
+            }
         }
     }
 }

@@ -34,9 +34,11 @@ pub enum Reply<R> {
 
 /// What there is to do for a request.
 #[derive(Debug)]
-pub struct Served<R> {
+pub struct Served<R, E> {
     /// What the client gets.
     pub reply: Reply<R>,
+    /// What was noted of it.
+    pub entry: E,
     /// What is sent beside, once that is on its way, by [`shadow`].
     pub shadow: Option<Shadow>,
 }
@@ -46,7 +48,7 @@ pub async fn serve<P: Platform>(
     platform: &P,
     head: &P::Head,
     body: P::Body,
-) -> Served<P::Response> {
+) -> Served<P::Response, P::Entry> {
     let at = platform.now();
     let snapshot = platform.snapshot().await;
     let snapshot = snapshot.as_deref();
@@ -74,22 +76,32 @@ pub async fn serve<P: Platform>(
     let running = exchange.note(at, duration, status, why);
     match &mut reply {
         Reply::Relay(_, relay) => relay.tail.meter = running,
-        // Of an answer of our own nothing is to come.
-        Reply::Own(..) => running.into_iter().for_each(|running| running.end(now)),
+        // Of an answer of our own nothing more is to come.
+        Reply::Own(answer, _) => running.into_iter().for_each(|running| {
+            running.pass(0, answer.body.len() as u64);
+            running.end(now);
+        }),
     }
     let problem = why.map(Problem::token);
-    platform.record(&Record {
-        at,
+    let (consumer, client) = exchange.caller();
+    let (request_id, id_header) = exchange.request_id();
+    let record = Record {
         duration,
         route: exchange.route(),
         branch: exchange.branch(),
         picked: exchange.picked(),
+        reason: exchange.reason(),
         attempts: exchange.attempts(),
+        node: exchange.node(),
+        client,
+        consumer,
+        request_id,
+        id_header,
         revision: exchange.revision(),
-        status,
         problem,
-        original: None,
-    });
+        ..Record::new(at, status)
+    };
+    let entry = platform.record(head, &record);
     let chance = || platform.draw();
     let shadow = match &upload {
         Upload::Read(bytes) => {
@@ -97,7 +109,7 @@ pub async fn serve<P: Platform>(
         }
         Upload::Coming(_) | Upload::Gone => None,
     };
-    Served { reply, shadow }
+    Served { reply, entry, shadow }
 }
 
 /// Sends the copy of a request whose head was this, and records what came of it. The response is of no use.
@@ -110,18 +122,18 @@ pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Shado
     let problem = came.as_ref().err().copied().map(Problem::Upstream);
     let status =
         came.as_ref().map_or_else(|it| Problem::Upstream(*it).status(), P::Response::status);
-    platform.record(&Record {
-        at,
+    let record = Record {
         duration: platform.now().since(at),
         route: Some(&shadow.route),
         branch: Some(&shadow.branch),
-        picked: None,
         attempts: 1,
+        node: Some(attempt.node.authority()),
         revision: shadow.revision.as_deref(),
-        status,
         problem: problem.map(Problem::token),
         original: Some(shadow.original.clone()),
-    });
+        ..Record::new(at, status)
+    };
+    drop(platform.record(head, &record));
 }
 
 /// The body of a request: as it comes, or read because something had to look at it or may have to send
@@ -172,6 +184,21 @@ impl<B> Upload<B> {
             }
             Some(_) | None => {}
         }
+        Ok(())
+    }
+
+    /// Sees to it that nobody gets more than `max` bytes of it.
+    fn limit<P: Platform<Body = B>>(&mut self, platform: &P, max: u64) -> Result<(), Problem> {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Coming(body) => {
+                Self::Coming(platform.limited(body, max).ok_or(Problem::BodyTooLarge)?)
+            }
+            Self::Read(bytes) if u64::try_from(bytes.len()).is_ok_and(|size| size <= max) => {
+                Self::Read(bytes)
+            }
+            Self::Read(_) => return Err(Problem::BodyTooLarge),
+            Self::Gone => Self::Gone,
+        };
         Ok(())
     }
 
@@ -273,6 +300,9 @@ async fn walk<'a, P: Platform>(
     let chance = || platform.draw();
     if !exchange.pause().is_zero() {
         platform.sleep(exchange.pause()).await;
+    }
+    if let Some(max) = exchange.upload_max() {
+        upload.limit(platform, max)?;
     }
     let replay_max = exchange.replay_max();
     if let Some(max) = replay_max {

@@ -172,14 +172,18 @@ impl Snapshot {
                 Some(place) => Some(now.lane + 1 + now.split.lane_like(&place)?),
             }
         };
-        let routes = &self.routes;
+        let (routes, consumers) = (&self.routes, &self.consumers);
         let way = |before: LaneNumber, now: LaneNumber, way: Way| {
-            let Some(node) = way.node else { return Some(way) };
+            let consumer = match way.consumer {
+                Some(number) => Some(consumers.number(earlier.consumer_name(number)?)?),
+                None => None,
+            };
+            let Some(node) = way.node else { return Some(Way { node: None, consumer }) };
             let before = earlier.at_lane(before)?.1?.branch.upstream();
             let now = at_lane(routes, now)?.1?.branch.upstream();
             let name = before.nodes().nth(node)?.authority();
             let node = now.nodes().position(|node| node.authority() == name)?;
-            Some(Way { node: Some(node), ..way })
+            Some(Way { node: Some(node), consumer })
         };
         self.meters.follow(&earlier.meters, lane, way);
     }
@@ -218,6 +222,11 @@ impl Snapshot {
     pub(crate) fn guards_of(&self, known: Option<Known<'_>>) -> &[Guard] {
         let own = known.and_then(|known| self.of_consumers.get(known.number));
         own.map(|guards| &**guards).unwrap_or_default()
+    }
+
+    /// The guards of all consumers that have some of their own.
+    pub(crate) fn guards_of_consumers(&self) -> impl Iterator<Item = &Guard> {
+        self.of_consumers.iter().flat_map(|guards| &**guards)
     }
 
     /// What limits have counted.
@@ -284,8 +293,8 @@ impl Snapshot {
     }
 
     /// The name of a consumer by its number.
-    pub(crate) fn consumer_name(&self, _number: usize) -> Option<&str> {
-        None
+    pub(crate) fn consumer_name(&self, number: usize) -> Option<&str> {
+        self.consumers.name(number)
     }
 
     /// Why a route was not even asked about a request.
@@ -345,7 +354,7 @@ pub fn compile(
         return None;
     }
     let (places, conditions, mut routes) = compiled;
-    let meters = meters(&mut routes);
+    let meters = meters(&mut routes, of_consumers.len());
     let (router, unreached) = Router::new(settings.router, conditions);
     warn_of_unreached(&unreached, &places, &routes, report);
     let published = resources.published.clone();
@@ -367,8 +376,8 @@ pub fn compile(
     })
 }
 
-/// Gives routes the numbers of their lanes; counters for all of them.
-fn meters(routes: &mut [Route]) -> Meters {
+/// Gives routes the numbers of their lanes; counters for all of them, where there are so many consumers.
+fn meters(routes: &mut [Route], consumers: usize) -> Meters {
     let (mut lanes, mut flows) = (0, 0_u64);
     for route in routes {
         route.lane = lanes;
@@ -380,7 +389,7 @@ fn meters(routes: &mut [Route]) -> Meters {
             flows += 1 + route.split.placed().take(PLACES_MAX).map(count).sum::<u64>();
         }
     }
-    Meters::new(lanes, flows)
+    Meters::new(lanes, flows.saturating_mul(1 + consumers as u64))
 }
 
 fn at_lane(routes: &[Route], number: LaneNumber) -> Option<(&Route, Option<Placed<'_>>)> {

@@ -241,6 +241,3 @@ fn told(
     })
     .collect()
 }
-
-#[cfg(test)]
-mod tests;

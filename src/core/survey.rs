@@ -2,6 +2,7 @@
 //! request would go. For those who show what will happen; nothing of it moves a share.
 
 use crate::forced::Override;
+use crate::guard::Guard;
 use crate::rotation::{Rotation, Weight};
 use crate::route::Conditions;
 use crate::snapshot::{Route, Snapshot};
@@ -49,6 +50,12 @@ pub fn asks_secret(snapshot: &Snapshot) -> bool {
             || rule.forced.as_ref().is_some_and(Override::takes_tokens)
     };
     snapshot.routes().iter().flat_map(|route| route.split.rules()).any(asks)
+}
+
+/// Whether a limit is to be counted in the store that all share.
+pub fn shares_limits(snapshot: &Snapshot) -> bool {
+    let of_routes = snapshot.routes().iter().flat_map(|route| route.guards.all());
+    of_routes.chain(snapshot.guards_of_consumers()).any(Guard::is_shared)
 }
 
 impl<'s> RouteView<'s> {
@@ -148,5 +155,14 @@ pub(crate) mod tests {
         let ids: Vec<&str> = routes(&snapshot).map(|route| route.id()).collect();
         assert_eq!(ids, ["get", "late"]);
         assert_eq!(unreached(&snapshot), [Unreached { route: "late", by: vec!["get"] }]);
+    }
+
+    #[test]
+    fn limits_that_are_shared_are_known() {
+        for (policy, expected) in [("local", false), ("shared", true)] {
+            let limit = json!({"count": 1, "time_window": 60, "policy": policy});
+            let routes = json!([{"uri": "/x", "plugins": {"limit-count": limit}}]);
+            assert_eq!(shares_limits(&snapshot(routes)), expected, "{policy}");
+        }
     }
 }

@@ -151,6 +151,7 @@ impl platform::Control for Memory {
 pub(crate) struct Asked {
     method: String,
     target: String,
+    host: String,
     lines: Headers,
     client: IpAddr,
 }
@@ -158,7 +159,9 @@ pub(crate) struct Asked {
 impl Asked {
     fn new(call: &Call, client: IpAddr) -> Self {
         let target = normalise_target(&call.target).into_owned();
-        Self { lines: call.lines(), target, method: call.method.clone(), client }
+        let lines = call.lines();
+        let host = lines.one("host").unwrap_or_default();
+        Self { host, lines, target, method: call.method.clone(), client }
     }
 }
 
@@ -176,7 +179,7 @@ impl Head for Asked {
     }
 
     fn host(&self) -> &str {
-        "127.0.0.1:9180"
+        &self.host
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {

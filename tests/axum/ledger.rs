@@ -21,6 +21,11 @@ impl Ledgered {
     pub(crate) fn traffic(&self) -> SocketAddr {
         self.server.listen_addr()
     }
+
+    /// Where its Admin API is.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.server.admin_addr().unwrap()
+    }
 }
 
 impl Control for Ledgered {
@@ -42,7 +47,7 @@ impl Control for Ledgered {
     }
 
     fn ask(&self, call: &Call) -> Answer {
-        wire::call(self.server.admin_addr().unwrap(), call)
+        wire::call(self.admin(), call)
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod config;
 mod ledger;
+mod page;
 mod reload;
 mod walkthrough;
 

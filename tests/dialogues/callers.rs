@@ -143,3 +143,51 @@ pub(super) fn wrong_keys_have_to_wait<T: Control>(admin: &mut T) {
     assert_eq!((slow.status, slow.header("retry-after").as_deref()), (429, Some("1")));
     assert_eq!(slow.json()["type"], "urn:splitway:problem:wrong_keys");
 }
+
+/// A browser says for which page it asks, and adds the cookie with the key by itself.
+pub(super) fn pages_of_other_origins_change_nothing<T: Control>(admin: &mut T) {
+    assert_eq!(admin.say("PUT /routes/1", &route("/a")).status, 201);
+    let cookie = format!("x_api_key={KEY}");
+    let put = |headers: &[(&str, &str)]| {
+        let call = Call::new("PUT", "/apisix/admin/routes/2").header("Host", "gw.example.com");
+        let call = call.header("Cookie", &cookie).header("Content-Type", "text/plain");
+        let call = headers.iter().fold(call, |call, (name, value)| call.header(name, value));
+        admin.ask(&call.body(route("/b").to_string()))
+    };
+    for forged in [
+        &[("Sec-Fetch-Site", "cross-site")][..],
+        &[("Sec-Fetch-Site", "same-site"), ("Origin", "https://gw.example.com")],
+        &[("Sec-Fetch-Site", "")],
+        &[("Sec-Fetch-Site", "cross-site"), ("X-API-KEY", KEY)],
+        &[("Origin", "https://evil.test")],
+        &[("Origin", "null")],
+        &[("Origin", "https://gw.example.com.evil.test")],
+        &[("Origin", "https://gw.example.com:8443")],
+        &[("Origin", "")],
+    ] {
+        let refused = put(forged);
+        let told = json!({"error_msg": "a page of another origin may change nothing here"});
+        check(&refused, 403, &told);
+    }
+    for line in ["DELETE /apisix/admin/routes/1", "POST /splitway/v1/revisions/1/rollback"] {
+        let (method, target) = line.split_once(' ').unwrap();
+        let forged = Call::new(method, target).header("Cookie", &cookie);
+        assert_eq!(admin.ask(&forged.header("Sec-Fetch-Site", "cross-site")).status, 403, "{line}");
+    }
+    assert_eq!(admin.say("GET /routes", &Value::Null).json()["total"], 1);
+    // A page of its own may, and whoever is no page.
+    for own in [
+        &[("Sec-Fetch-Site", "same-origin"), ("Origin", "https://gw.example.com")][..],
+        &[("Sec-Fetch-Site", "none")],
+        &[("Origin", "https://gw.example.com")],
+        &[],
+    ] {
+        assert!(matches!(put(own).status, 200 | 201), "{own:?}");
+    }
+    // To look is no change, and what is seen no other page may read.
+    let look = Call::get("/apisix/admin/routes").header("Cookie", &cookie);
+    let seen = admin.ask(&look.header("Sec-Fetch-Site", "cross-site"));
+    assert_eq!(seen.status, 200);
+    assert!(!seen.headers.has("access-control-allow-origin"));
+    assert_eq!(seen.header("x-content-type-options").as_deref(), Some("nosniff"));
+}

@@ -13,6 +13,7 @@ mod checks;
 mod documents;
 mod past;
 mod explanations;
+mod impacts;
 pub mod vectors;
 
 /// The list of all dialogues, handed to a macro of this crate behind what else it is to be told.
@@ -52,6 +53,7 @@ macro_rules! dialogues {
                 a_viewer_only_looks
                 keys_rotate_without_a_gap
                 wrong_keys_have_to_wait
+                pages_of_other_origins_change_nothing
             }
             checks {
                 schemas_and_plugins_are_told
@@ -77,6 +79,13 @@ macro_rules! dialogues {
                 what_cannot_be_understood_is_told_with_its_places
                 a_viewer_may_ask_what_would_become_of_a_request
                 tokens_are_checked_with_what_the_server_signs_with
+            }
+            impacts {
+                who_would_move_is_told_and_nobody_moves
+                keys_that_are_named_are_told_of_one_by_one
+                a_change_is_told_in_any_of_its_forms
+                what_could_not_be_changed_is_refused_as_the_change_would_be
+                resources_are_written_at_one_revision_only
             }
             vectors {
                 resources_are_taken_or_refused_as_by_apisix

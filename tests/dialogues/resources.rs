@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{route, with};
-use crate::control::{Control, check, check_error, with_key, without_times};
+use crate::control::{Control, check, check_error, without_times};
 use crate::message::Call;
 
 /// The most bytes of a body.
@@ -210,8 +210,6 @@ pub(super) fn what_there_is_none_of_is_not_found<T: Control>(admin: &mut T) {
         assert_eq!((root.status, root.body.len()), (200, 0), "{path}");
     }
     let root = admin.ask(&Call::new("HEAD", "/apisix/admin"));
-    let guarded = with_key("PUT /routes/1", "/apisix/admin", &route("/a"));
-    assert_eq!(admin.ask(&guarded.header("If-Match", "\"1\"")).status, 400);
     assert!(!root.headers.has("access-control-allow-origin"), "CORS is off");
 }
 

@@ -17,6 +17,7 @@
 //! | [`sign`]          | those who sign tokens                                                       |
 //! | [`http`]          | HTTP/1.1 as bytes on a stream, for both sides                               |
 //! | [`wire`]          | a client that sends exactly what it is told, and reads piece by piece       |
+//! | [`redis`]         | a Redis of a test's own                                                     |
 //! | [`node`]          | the Node.js for what only JavaScript can                                    |
 //! | [`at_end`]        | what is done when a scope is left, by a failed assertion, too               |
 //! | [`mod@chance`]    | chance that is the same in every run of a seed                              |
@@ -27,6 +28,7 @@
 //! | [`storage`]       | a ledger in memory                                                          |
 //! | [`control`]       | what every environment with an Admin API lends to the dialogues             |
 //! | [`mod@dialogues`] | the contract of the Admin API                                               |
+//! | [`page`]          | walks through the page in a browser                                         |
 //!
 //! A scenario that an environment cannot run stands in that environment's table with the reason.
 
@@ -46,6 +48,7 @@ pub mod line;
 pub mod origin;
 pub mod tls;
 pub mod sign;
+pub mod redis;
 pub mod node;
 pub mod wire;
 pub mod at_end;
@@ -59,3 +62,4 @@ pub mod storage;
 pub mod control;
 #[path = "../dialogues/mod.rs"]
 pub mod dialogues;
+pub mod page;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head, normalise_target};
+use splitway_core::limit::account::Account;
 use splitway_core::limit::{Grant, Toll};
 use splitway_core::node::Scheme;
 use splitway_core::platform::{Platform, Unread};
@@ -61,6 +62,8 @@ pub(crate) struct Memory<'n> {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) clock: Clock,
     pub(crate) records: &'n Mutex<Vec<Noted>>,
+    /// What shared limits have counted.
+    pub(crate) accounts: &'n Mutex<BTreeMap<String, Account>>,
     pub(crate) draws: &'n AtomicU64,
     pub(crate) secret: Secret,
 }
@@ -167,6 +170,7 @@ impl Platform for Memory<'_> {
     type Head = Request;
     type Body = Option<Vec<u8>>;
     type Response = Response;
+    type Entry = ();
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(u64::try_from(self.clock.now().as_millis()).unwrap())
@@ -246,6 +250,11 @@ impl Platform for Memory<'_> {
         response.peek(&self.clock).await
     }
 
+    fn limited(&self, body: Self::Body, max: u64) -> Option<Self::Body> {
+        let size = body.as_ref().map_or(0, Vec::len);
+        u64::try_from(size).is_ok_and(|size| size <= max).then_some(body)
+    }
+
     fn body(&self, bytes: Vec<u8>) -> Self::Body {
         Some(bytes)
     }
@@ -261,11 +270,12 @@ impl Platform for Memory<'_> {
         is_right(check)
     }
 
-    async fn toll(&self, _toll: &Toll) -> Result<Grant, Failure> {
-        Err(Failure::DestinationUnavailable)
+    async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        let mut accounts = self.accounts.lock().unwrap();
+        Ok(accounts.entry(toll.key.clone()).or_default().take(toll, self.now()))
     }
 
-    fn record(&self, record: &Record<'_>) {
+    fn record(&self, _: &Request, record: &Record<'_>) {
         self.records.lock().unwrap().push(Noted {
             route: record.route.map(str::to_owned),
             branch: record.branch.map(str::to_owned),

@@ -36,6 +36,26 @@ pub(crate) fn the_upstream_is_told_who_asked(target: &mut impl Target) {
     }
 }
 
+/// Trace context (W3C) goes through as it came, whatever it says: what is no trace of ours is not ours to
+/// judge.
+pub(crate) fn trace_headers_are_passed_on(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    target.start(&everything_to(&origin));
+
+    for (parent, state) in [
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=b,c@d=e"),
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", ""),
+        ("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-later", "a=b"),
+        ("nonsense", "nonsense"),
+    ] {
+        let call = Call::get("/x").header("traceparent", parent).header("tracestate", state);
+        assert_eq!(target.call(&call).status, 200);
+        let request = origin.requests().pop().unwrap();
+        assert_eq!(request.header("traceparent").as_deref(), Some(parent));
+        assert_eq!(request.header("tracestate").unwrap_or_default(), state);
+    }
+}
+
 /// With `pass_host` "node" the upstream is called by its own name.
 pub(crate) fn the_host_is_the_nodes_name(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));

@@ -35,6 +35,10 @@ mod balancing;
 mod retries;
 mod failover;
 mod breakers;
+mod addresses;
+mod uploads;
+mod request_ids;
+mod cors;
 mod limits;
 mod authentication;
 mod health;
@@ -256,6 +260,7 @@ macro_rules! scenarios {
             }
             forwarding {
                 the_upstream_is_told_who_asked
+                trace_headers_are_passed_on
                 the_host_is_the_nodes_name
                 the_host_can_be_the_clients_or_fixed
             }
@@ -344,6 +349,10 @@ macro_rules! scenarios {
                 routes_of_a_group_are_counted_together
                 a_request_passes_all_limits
                 counts_outlive_a_change
+                a_full_branch_leaves_the_rest_to_the_others
+                with_all_branches_full_it_is_a_503_problem
+                a_consumer_may_have_a_limit_of_its_own
+                forged_addresses_free_nobody
                 many_at_once_are_counted_exactly
             }
             authentication {
@@ -357,6 +366,7 @@ macro_rules! scenarios {
                 guesses_are_all_told_the_same
                 consumers_decide_between_rules
                 consumers_stay_on_their_branches
+                consumers_bring_limits_of_their_own
                 plugins_that_ask_stand_where_others_do
                 refusals_say_what_is_asked_for
             }
@@ -374,6 +384,26 @@ macro_rules! scenarios {
                 a_branch_can_come_back_slowly
                 with_all_branches_out_all_are_tried
                 a_node_that_fails_is_left_out
+            }
+            addresses {
+                addresses_pass_by_lists
+                a_header_of_a_trusted_proxy_tells_who_calls
+                a_header_of_anybody_else_changes_nothing
+            }
+            uploads {
+                a_body_that_is_longer_than_it_may_be_is_a_413_problem
+                a_body_that_becomes_too_long_is_cut_off
+                limits_of_uploads_add_up
+            }
+            request_ids {
+                every_request_has_a_name
+                a_name_that_a_client_brings_is_kept_if_it_is_harmless
+                refusals_have_names_too
+            }
+            cors {
+                a_preflight_is_answered_here
+                every_answer_says_who_may_read_it
+                origins_that_only_look_alike_may_not_read
             }
             health {
                 a_node_whose_requests_fail_goes_down

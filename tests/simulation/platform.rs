@@ -177,6 +177,7 @@ impl Platform for Effects {
     type Head = Request;
     type Body = usize;
     type Response = Response;
+    type Entry = ();
 
     fn now(&self) -> Timestamp {
         let now = self.scene.world.now() + self.scene.skew.get();
@@ -235,6 +236,10 @@ impl Platform for Effects {
         if body > limit { Err(Unread::TooLong) } else { Ok(vec![b'x'; body]) }
     }
 
+    fn limited(&self, body: usize, max: u64) -> Option<usize> {
+        u64::try_from(body).is_ok_and(|size| size <= max).then_some(body)
+    }
+
     fn body(&self, bytes: Vec<u8>) -> usize {
         bytes.len()
     }
@@ -263,7 +268,7 @@ impl Platform for Effects {
         Err(Failure::DestinationUnavailable)
     }
 
-    fn record(&self, record: &Record<'_>) {
+    fn record(&self, _: &Request, record: &Record<'_>) {
         assert_eq!(record.original.is_some(), self.is_copy);
         if self.is_copy {
             return;

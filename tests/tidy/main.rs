@@ -146,3 +146,44 @@ fn nothing_is_left_for_later_in_the_sources() {
         }
     }
 }
+
+/// What a configuration says is never markup, and nothing comes from elsewhere: what the policy of the page
+/// forbids is not tried either.
+#[test]
+fn the_page_makes_texts_of_texts_and_fetches_from_here() {
+    const MARKS: [&str; 15] = [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "DOMParser",
+        "createContextualFragment",
+        "srcdoc",
+        "eval(",
+        "Function(",
+        "import(",
+        "javascript:",
+        "localStorage",
+        "document.cookie",
+        ".style",
+        "//cdn",
+    ];
+    let known = source("src/core/page.rs");
+    for entry in fs::read_dir(root().join("src/core/page")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let text = source(&format!("src/core/page/{name}"));
+        for mark in MARKS {
+            assert!(!text.contains(mark), "page/{name} contains {mark}");
+        }
+        let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
+        assert!(!elsewhere.contains("http:") && !elsewhere.contains("https:"), "page/{name}");
+        assert!(known.contains(&format!("page/{name}")), "page/{name} is not sent");
+        if name.ends_with(".html") {
+            let is_listener =
+                |rest: &str| rest.trim_start_matches(char::is_alphabetic).starts_with('=');
+            let listens = text.split(" on").skip(1).any(is_listener);
+            let inline = text.contains(" style=") || text.contains("<style") || listens;
+            assert!(!inline && !text.contains("<script>"), "page/{name} has something inline");
+        }
+    }
+}

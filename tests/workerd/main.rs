@@ -11,9 +11,12 @@ mod edge;
 mod door;
 mod keeping;
 mod leaving;
+mod limiter;
 mod miniflare;
+mod page;
 mod publishing;
 mod refresh;
+mod telling;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use splitway_core::limit::{Grant, Toll};
 use splitway_tests::node;
 use splitway_tests::script::DEADLINE;
 
@@ -78,6 +79,24 @@ impl Miniflare {
     pub(crate) fn ring(&mut self, at_ms: u64) {
         self.tell(&json!({"cron": at_ms}));
         assert_eq!(self.wait_for("outcome"), "ok");
+    }
+
+    /// What the object of a key grants of shared limits.
+    pub(crate) fn toll(&mut self, toll: &Toll) -> Grant {
+        self.tell(&json!({"toll": toll}));
+        serde_json::from_str(&self.wait_for("grant")).expect("a grant")
+    }
+
+    /// Ends the object of a key, which is started anew when it is next asked.
+    pub(crate) fn evict(&mut self, key: &str) {
+        self.tell(&json!({"evict": key}));
+        self.wait_for("done");
+    }
+
+    /// How many values are stored of shared limits, if the Worker was started with a folder.
+    pub(crate) fn stored(&mut self) -> String {
+        self.tell(&json!({"rows": true}));
+        self.wait_for("stored")
     }
 
     /// Ends workerd and what runs it at once, as the loss of a machine would.

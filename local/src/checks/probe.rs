@@ -40,6 +40,7 @@ impl Finding {
             | Failure::DestinationUnavailable
             | Failure::DnsError
             | Failure::HttpRequestError
+            | Failure::RequestBodyTooLong
             | Failure::TlsCertificateError
             | Failure::TlsProtocolError => Probe::TcpFailure,
         };

@@ -308,7 +308,9 @@ fn words(why: Failure) -> String {
         Failure::HttpProtocolError => "what came back is not HTTP".to_owned(),
         Failure::TlsCertificateError => "its certificate is not trusted for this name".to_owned(),
         Failure::TlsProtocolError => "TLS could not be agreed on".to_owned(),
-        Failure::HttpRequestError | Failure::HttpResponseTimeout => why.token().to_owned(),
+        Failure::HttpRequestError | Failure::HttpResponseTimeout | Failure::RequestBodyTooLong => {
+            why.token().to_owned()
+        }
     }
 }
 
@@ -325,7 +327,8 @@ fn advice(why: Failure) -> Option<&'static str> {
         Failure::TlsProtocolError => Some("is it http:// that is spoken there?"),
         Failure::ConnectionTerminated
         | Failure::HttpRequestError
-        | Failure::HttpResponseTimeout => None,
+        | Failure::HttpResponseTimeout
+        | Failure::RequestBodyTooLong => None,
     }
 }
 

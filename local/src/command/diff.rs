@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 use splitway_core::document::{Wanted, edits, without_times};
+use splitway_core::impact::Impact;
 use splitway_core::ledger::{self, Edit, Ledger};
 use splitway_core::snapshot::Snapshot;
 use splitway_core::storage;
@@ -149,7 +150,7 @@ fn diff(arguments: &Arguments) -> Result<Verdict, Failure> {
         }
         Form::Json => {
             let list: Vec<Value> = changes.iter().map(told).collect();
-            let traffic = impact.as_ref().map(traffic::json);
+            let traffic = impact.as_ref().map(Impact::told);
             writeln!(out, "{:#}", json!({"changes": list, "traffic": traffic}))?;
         }
     }

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use splitway_core::admin::PAGE;
 use splitway_local::fleet::Footing;
 use splitway_local::server::Source;
-use splitway_local::{Reload, ServeOptions, Server, StartError, key_path};
+use splitway_local::{ServeOptions, Server, StartError, key_path};
 
 use super::{Requests, report};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,7 +21,7 @@ Environment:
   SPLITWAY_STORE_PASSWORD  The password of --store-user
 
 The first Ctrl-C or SIGTERM lets requests finish for up to --drain-time, the second ends at once.
-SIGHUP has the certificate and its key read again.";
+SIGHUP has the certificate and its key read, and the file of the access log opened, again.";
 
 /// Serves until the first signal, drains until the second or until the time is up.
 pub(crate) fn run(mut options: ServeOptions) -> ExitCode {
@@ -53,7 +54,7 @@ async fn serve(options: ServeOptions, out: &mut impl Write) -> Result<(), StartE
     let _ = introduce(out, &server, &options);
     tokio::select! {
         () = requests.next() => {}
-        () = reload_at(&mut hangups, server.reload()) => {}
+        () = hang_up_at(&mut hangups, &server) => {}
     }
     server.drain();
     tokio::select! {
@@ -73,13 +74,12 @@ async fn within(time: Duration) {
     }
 }
 
-/// Has the certificate read again at each `SIGHUP`. Without one the signal is taken for nothing: files are
-/// read again when they change, and whoever asks for that anyway does not mean the end.
-async fn reload_at(hangups: &mut Signal, reload: Option<Reload>) {
+/// Has the certificate read and the access log opened again at each `SIGHUP`. Without either the signal is
+/// taken for nothing: files are read again when they change, and whoever asks for that anyway does not mean
+/// the end.
+async fn hang_up_at(hangups: &mut Signal, server: &Server) {
     while hangups.recv().await.is_some() {
-        if let Some(reload) = &reload {
-            reload.now();
-        }
+        server.hang_up();
     }
     std::future::pending().await
 }
@@ -137,6 +137,7 @@ fn introduce_admin(
     options: &ServeOptions,
 ) -> io::Result<()> {
     writeln!(out, "  admin API      http://{address}/apisix/admin")?;
+    writeln!(out, "  page           http://{address}{PAGE}/")?;
     match options.admin_key {
         Some(_) => writeln!(out, "  admin key      from SPLITWAY_ADMIN_KEY")?,
         None => {

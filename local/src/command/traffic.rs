@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
 use splitway_core::impact::{
     BranchImpact, Comparison, Impact, Keys, Move, OVERTAKES_MAX, Overtake, Share, SplitImpact,
 };
@@ -118,51 +117,4 @@ fn move_line(out: &mut impl Write, one: &Move<'_>, all: &[Move<'_>], keys: u64) 
     }
     let percent = 100.0 * *count as f64 / keys as f64;
     writeln!(out, "    {percent:.1} % of {keys} keys move {from} -> {to}, {back} move back")
-}
-
-/// The object that the help describes.
-pub(super) fn json(impact: &Impact<'_>) -> Value {
-    let shadowed = impact.shadowed.iter().map(|it| json!({"route": it.route, "by": it.by}));
-    let overtakes = impact.overtakes.iter().map(|it| {
-        let Overtake { route, other, host, uri } = it;
-        json!({"route": route, "other": other, "host": host, "uri": uri})
-    });
-    json!({
-        "is_rerouted": impact.is_rerouted,
-        "added": impact.added,
-        "removed": impact.removed,
-        "rematched": impact.rematched,
-        "shadowed": shadowed.collect::<Vec<_>>(),
-        "unshadowed": impact.unshadowed,
-        "overtakes": overtakes.collect::<Vec<_>>(),
-        "splits": impact.splits.iter().map(split_json).collect::<Vec<_>>(),
-    })
-}
-
-fn split_json(split: &SplitImpact<'_>) -> Value {
-    let share = |share: Option<Share>| {
-        share.map(|share| json!({"weight": share.weight.0, "percent": share.percent()}))
-    };
-    let branches = split.branches.iter().map(|branch| {
-        json!({"name": branch.name, "before": share(branch.before), "after": share(branch.after)})
-    });
-    let (decide, keys) = match &split.keys {
-        Keys::Unasked => ("never", None),
-        Keys::Begin => ("from_now_on", None),
-        Keys::End => ("no_longer", None),
-        Keys::Stay { count, moves } => {
-            let moves = moves.iter().map(|Move { from, to, count: moved }| {
-                let percent = 100.0 * *moved as f64 / *count as f64;
-                json!({"from": from, "to": to, "count": moved, "percent": percent})
-            });
-            ("still", Some(json!({"count": count, "moves": moves.collect::<Vec<_>>()})))
-        }
-    };
-    json!({
-        "route": split.route,
-        "rule": split.rule,
-        "branches": branches.collect::<Vec<_>>(),
-        "keys_decide": decide,
-        "keys": keys,
-    })
 }

@@ -32,6 +32,8 @@ pub(crate) struct ClientBody {
     patience: Option<Patience>,
     /// None where nothing is to come, and when something was told.
     news: Option<oneshot::Sender<News>>,
+    /// How many more bytes may come, where there is a limit.
+    room: Option<u64>,
 }
 
 /// How far the body of a client has come, for whoever gave it away.
@@ -48,6 +50,8 @@ impl Progress {
     const AWAITED: u8 = 1;
     /// It broke off.
     const BROKEN: u8 = 2;
+    /// More came than may come.
+    const TOO_LONG: u8 = 3;
 
     /// Whether nothing came of it when it was last asked for more, so that it is the client for whom
     /// everybody waits.
@@ -60,12 +64,17 @@ impl Progress {
         self.state.load(Ordering::Relaxed) == Self::BROKEN
     }
 
+    /// Whether more came of it than may come.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == Self::TOO_LONG
+    }
+
     /// How many bytes of it have come.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn note<E>(&self, polled: &Poll<Option<Result<Frame<Bytes>, E>>>) {
+    fn note(&self, polled: &Poll<Option<Result<Frame<Bytes>, AnyError>>>) {
         if let Poll::Ready(Some(Ok(frame))) = polled
             && let Some(bytes) = frame.data_ref()
         {
@@ -74,6 +83,7 @@ impl Progress {
         }
         let state = match polled {
             Poll::Pending => Self::AWAITED,
+            Poll::Ready(Some(Err(error))) if error.is::<TooLong>() => Self::TOO_LONG,
             Poll::Ready(Some(Err(_))) => Self::BROKEN,
             Poll::Ready(Some(Ok(_)) | None) => Self::GIVEN,
         };
@@ -105,6 +115,11 @@ struct Patience {
 #[error("nothing came of the body of the request for too long")]
 pub(crate) struct Stalled;
 
+/// More came of a body than may come.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body of the request is longer than it may be")]
+pub(crate) struct TooLong;
+
 impl ClientBody {
     /// A body, and where it is told if nothing comes of it for as long as `timeout`, or if it is dropped
     /// before its end.
@@ -115,8 +130,8 @@ impl ClientBody {
         let is_ended = incoming.is_end_stream();
         let incoming = Some(incoming);
         if is_ended {
-            let body = Self { incoming, is_ended, progress: None, patience: None, news: None };
-            return (body, None);
+            let (progress, patience, news, room) = (None, None, None, None);
+            return (Self { incoming, is_ended, progress, patience, news, room }, None);
         }
         let (news, told) = oneshot::channel();
         let patience = timeout.map(|timeout| Patience {
@@ -126,12 +141,32 @@ impl ClientBody {
             is_told: false,
         });
         let progress = Some(Arc::default());
-        (Self { incoming, is_ended, progress, patience, news: Some(news) }, Some(told))
+        let news = Some(news);
+        (Self { incoming, is_ended, progress, patience, news, room: None }, Some(told))
+    }
+
+    /// The same, which fails where more than `max` bytes come of it.
+    pub(crate) fn limited(self, max: u64) -> Self {
+        let mut limited = self;
+        limited.room = Some(max);
+        limited
     }
 
     /// How far it has come, if anything is to come.
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         self.progress.clone()
+    }
+
+    /// A piece, if there is room for it. What is not let through is left to come, so that whoever answers
+    /// knows of it.
+    fn fitting(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, AnyError> {
+        if let (Some(room), Some(data)) = (&mut self.room, frame.data_ref()) {
+            let size = u64::try_from(data.len()).unwrap_or(u64::MAX);
+            let left = room.checked_sub(size);
+            *room = left.unwrap_or(0);
+            left.ok_or(TooLong)?;
+        }
+        Ok(frame)
     }
 
     /// The next piece of it.
@@ -142,7 +177,8 @@ impl ClientBody {
             if let Some(patience) = &mut self.patience {
                 patience.is_waiting = false;
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(AnyError::from)));
+            let frame = frame.map(|frame| frame.map_err(AnyError::from));
+            return Poll::Ready(frame.map(|frame| frame.and_then(|frame| self.fitting(frame))));
         }
         match &mut self.patience {
             Some(patience) => {

@@ -173,13 +173,13 @@ impl Default for ListenOptions {
 /// Why a text is not a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a time of up to {TIME_MAX_SECS} s, such as 500ms, 30s, 30 or 5m")]
-struct NotATime;
+pub(crate) struct NotATime;
 
 /// A time is at most 30 days: what is meant to be longer is meant to be 0.
 const TIME_MAX_SECS: u64 = 30 * 86_400;
 
 /// A number with a unit; seconds without one.
-fn time(text: &str) -> Result<Duration, NotATime> {
+pub(crate) fn time(text: &str) -> Result<Duration, NotATime> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| NotATime)?;

@@ -74,8 +74,13 @@ impl<'e> Lines<'e> {
         }
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, count) in &rows {
-            let mut line = family.encode_family(labels)?;
-            line.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+            match labels.is_empty() {
+                true => family.encode_counter::<NoLabelSet, _, u64>(count, None)?,
+                false => {
+                    let mut line = family.encode_family(labels)?;
+                    line.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+                }
+            }
         }
         Ok(())
     }
@@ -115,7 +120,10 @@ impl<'e> Lines<'e> {
         let mut family = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, value) in rows {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
-            family.encode_family(&labels)?.encode_gauge(&value)?;
+            match labels.is_empty() {
+                true => family.encode_gauge(&value)?,
+                false => family.encode_family(&labels)?.encode_gauge(&value)?,
+            }
         }
         Ok(())
     }
@@ -132,7 +140,10 @@ impl<'e> Lines<'e> {
             return Ok(());
         }
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        rows.try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+        rows.try_for_each(|(labels, value)| match labels.is_empty() {
+            true => family.encode_gauge(&value),
+            false => family.encode_family(&labels)?.encode_gauge(&value),
+        })
     }
 
     /// Times in buckets.

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use splitway_core::exchange::{RESPONSE_BROKEN, Tail};
 use splitway_core::problem::Failure;
+use splitway_core::telemetry::End;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::metered::Metered;
+use crate::access::Entry;
 use crate::platform::Effects;
 use crate::telemetry::Level;
 use crate::upstream::Flow;
@@ -32,6 +34,8 @@ pub(crate) struct Relayed {
     timer: Option<Pin<Box<Sleep>>>,
     /// Where it is told if the body breaks off.
     effects: Arc<Effects>,
+    /// What is told of it at its end.
+    entry: Entry,
 }
 
 /// A body that is not whole.
@@ -40,11 +44,19 @@ pub(crate) struct Relayed {
 pub(crate) struct Cut(Failure);
 
 impl Relayed {
-    pub(super) fn new(mut flow: Flow, tail: Tail, metered: Metered, effects: Arc<Effects>) -> Self {
+    pub(super) fn new(
+        mut flow: Flow,
+        tail: Tail,
+        metered: Metered,
+        mut entry: Entry,
+        effects: Arc<Effects>,
+    ) -> Self {
         flow.relay();
         let under_way = (!flow.is_at_end()).then_some((tail, metered));
         let (tail, metered) = under_way.unzip();
-        Self { flow, tail, metered, moved: Instant::now(), cut: None, timer: None, effects }
+        entry.sent(0);
+        let moved = Instant::now();
+        Self { flow, tail, metered, moved, cut: None, timer: None, effects, entry }
     }
 
     /// Ready when nothing came for too long.
@@ -71,6 +83,7 @@ impl Relayed {
         self.flow.cut();
         let tail = self.tail.take();
         self.metered = None;
+        self.entry.ended(End::Broken);
         if let Some(tail) = &tail {
             self.effects.log.tell(Level::Warn, RESPONSE_BROKEN, tail.broken(failure));
         }
@@ -82,6 +95,14 @@ impl Relayed {
         self.cut = Some(Cut(failure));
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        if self.tail.is_some() {
+            self.entry.ended(End::Left);
+        }
     }
 }
 
@@ -103,6 +124,7 @@ impl Body for Relayed {
                 if let (Some(metered), Some(bytes)) = (&body.metered, frame.data_ref()) {
                     metered.pass(0, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
                 }
+                body.entry.sent(frame.data_ref().map_or(0, Bytes::len));
                 if body.flow.is_at_end() {
                     (body.tail, body.metered) = (None, None);
                 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectiona
 use tokio::time::{Instant, sleep_until};
 
 use super::metered::Metered;
+use crate::access::Entry;
 use crate::connect::Stream;
 use crate::upstream::Switched;
 
@@ -22,6 +23,8 @@ pub(crate) struct Tunnel {
     upstream: Switched,
     tail: Tail,
     metered: Metered,
+    /// What is told of it at its end.
+    entry: Entry,
 }
 
 /// A [`Tunnel`] on its way along with the response to whoever has the connection of the client.
@@ -40,14 +43,15 @@ impl Handover {
 }
 
 impl Tunnel {
-    pub(super) fn new(upstream: Switched, tail: Tail, metered: Metered) -> Self {
-        Self { upstream, tail, metered }
+    pub(super) fn new(upstream: Switched, tail: Tail, metered: Metered, entry: Entry) -> Self {
+        Self { upstream, tail, metered, entry }
     }
 
     /// Joins both sides until one closes, or nothing moves for too long. `read` came from the client
     /// already.
     pub(crate) async fn join(self, mut client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
-        let Self { upstream: Switched { stream, read: answered }, tail, metered } = self;
+        let Self { upstream: Switched { stream, read: answered }, tail, metered, entry: _entry } =
+            self;
         let clock = Clock { began: Instant::now(), moved_ms: AtomicU64::new(0) };
         let mut upstream = Watched { stream, clock: &clock };
         let joining = pin!(async {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "this program is tests: a panic is how they fail")]
 
+mod access;
 mod admin;
 mod api;
 mod copies;
@@ -12,7 +13,10 @@ mod hostile;
 mod http2;
 mod keys;
 mod limits;
+mod metrics;
+mod prometheus;
 mod tables;
+mod traces;
 mod writers;
 mod demo;
 mod end;

@@ -20,7 +20,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn splitway() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_splitway"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SPLITWAY_") {
+        let is_ours =
+            ["SPLITWAY_", "OTEL_"].iter().any(|own| name.to_string_lossy().starts_with(own));
+        if is_ours {
             command.env_remove(name);
         }
     }
@@ -87,6 +89,7 @@ pub(crate) struct Serving {
     seen: Vec<String>,
     pub(crate) traffic: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl Serving {
@@ -116,10 +119,16 @@ impl Serving {
             stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut serving = Self { child, lines, seen: Vec::new(), traffic: nowhere, admin: None };
+        let mut serving =
+            Self { child, lines, seen: Vec::new(), traffic: nowhere, admin: None, metrics: None };
         serving.traffic = serving.address("traffic").expect("an address");
         serving.admin = serving.address("admin API");
         serving
+    }
+
+    /// Reads where metrics are.
+    pub(crate) fn find_metrics(&mut self) {
+        self.metrics = self.address("metrics");
     }
 
     fn address(&mut self, label: &str) -> Option<SocketAddr> {

@@ -8,10 +8,11 @@ use crate::access::{Denial, is_sendable};
 use crate::address::{is_among, networks};
 use crate::coordinator::Refusal;
 use crate::head::{Head, match_path};
+use crate::page;
 use crate::problem::Answer;
 
 use super::say::{problem, tell_refusal};
-use super::{OWN_PREFIX, PREFIX, has_key, takes};
+use super::{OWN_PREFIX, PREFIX, has_key, of_page, takes};
 
 /// The longest prefix of paths.
 const PREFIX_MAX: usize = 256;
@@ -46,6 +47,8 @@ pub enum Way {
     Past,
     /// To the coordinator.
     In,
+    /// Nowhere: this is a file of the page, which needs no key.
+    Page(Answer),
     /// Nowhere; the client is told why.
     Refused(Answer),
 }
@@ -101,6 +104,10 @@ impl Door {
         }
         if !is_among(&self.networks, head.client()) {
             return Way::Refused(tell_refusal(Refusal::Denied(Denial::Address)));
+        }
+        let path = head.path().strip_prefix(&*self.prefix);
+        if let Some(rest) = path.and_then(|path| of_page(path.strip_prefix(OWN_PREFIX)?)) {
+            return Way::Page(page::answer(rest, head));
         }
         // The one object need not hear of everybody who comes without a key.
         if !has_key(head) && head.method() != "HEAD" {

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-use crate::coordinator::{Command, Done, Look};
-use crate::head::Head;
+use crate::coordinator::{Command, Done, Look, Terms};
 use crate::id::Id;
 use crate::json::parse;
 use crate::kind::Kind;
@@ -15,7 +14,7 @@ use crate::wire;
 
 use super::listing::Listing;
 use super::say::{self, error, invalid_body, tell_refusal, unread};
-use super::{BODY_MAX, Call};
+use super::{BODY_MAX, Call, whole};
 
 /// A place in the paths: a kind, whose credentials, which one, and what of it.
 struct Target {
@@ -36,10 +35,14 @@ pub(super) async fn answer<C: Control>(
         Ok(target) => target,
         Err(refused) => return refused,
     };
-    if call.method != "GET" && head.header("if-match").is_some() {
-        // To take no notice of it would lose what it was to guard.
-        return error(400, "`If-Match` is for /splitway/v1/config: resources have no revision");
-    }
+    // The revision is that of the whole configuration: a resource has none of its own.
+    let revision = match call.method {
+        "GET" => None,
+        _ => match whole::if_match(head) {
+            Ok(revision) => revision,
+            Err(refused) => return refused,
+        },
+    };
     if call.method != "GET" && call.query.get("dry_run").is_some() {
         // Whoever asks for it must not find it written.
         return error(
@@ -59,7 +62,7 @@ pub(super) async fn answer<C: Control>(
         },
         _ => None,
     };
-    let command = match command(&call, &target, &body) {
+    let command = match command(&call, &target, &body, revision) {
         Ok(command) => command,
         Err(refused) => return refused,
     };
@@ -128,7 +131,12 @@ fn is_unsupported(kind: Kind, method: &str) -> bool {
     }
 }
 
-fn command(call: &Call<'_>, target: &Target, body: &[u8]) -> Result<Command, Answer> {
+fn command(
+    call: &Call<'_>,
+    target: &Target,
+    body: &[u8],
+    revision: Option<u64>,
+) -> Result<Command, Answer> {
     let (kind, id) = (target.kind, target.id.clone());
     if is_unsupported(kind, call.method) {
         let (method, kind) = (call.method, kind.singular());
@@ -138,6 +146,7 @@ fn command(call: &Call<'_>, target: &Target, body: &[u8]) -> Result<Command, Ans
         return Err(error(400, "invalid id: it must not contain `/`"));
     }
     let ttl = call.query.ttl().map_err(|why| error(400, &why))?;
+    let terms = Terms { ttl, revision };
     match (call.method, id) {
         ("GET", None) => Ok(Command::Look(Look::List(kind, target.consumer.clone()))),
         ("GET", Some(id)) => Ok(Command::Look(Look::Resource(kind, id))),
@@ -145,7 +154,7 @@ fn command(call: &Call<'_>, target: &Target, body: &[u8]) -> Result<Command, Ans
             let value = read_object(body, "missing configurations")?;
             check_times(&value)?;
             let id = settle_id(target, id, &value)?;
-            Ok(Command::Write(kind, Some(id), value, ttl))
+            Ok(Command::Write(kind, Some(id), value, terms))
         }
         ("POST", id) => {
             let value = read_object(body, "missing configurations")?;
@@ -153,17 +162,18 @@ fn command(call: &Call<'_>, target: &Target, body: &[u8]) -> Result<Command, Ans
             if id.is_some() || value.contains_key("id") {
                 return Err(target.wrong_id(", do not need it"));
             }
-            Ok(Command::Write(kind, None, value, ttl))
+            Ok(Command::Write(kind, None, value, terms))
         }
         ("PATCH", Some(id)) => {
             let part = read(body, "missing new configuration")?;
             if target.within.is_empty() && !part.is_object() {
                 return Err(invalid_body("expected an object", body));
             }
-            Ok(Command::Patch(kind, id, target.within.clone(), part, ttl))
+            Ok(Command::Patch(kind, id, target.within.clone(), part, terms))
         }
         ("DELETE", Some(id)) => {
-            Ok(Command::Delete(kind, id, call.query.get("force") == Some("true")))
+            let is_forced = call.query.get("force") == Some("true");
+            Ok(Command::Delete(kind, id, is_forced, terms))
         }
         ("PATCH" | "DELETE", None) => Err(target.missing_id()),
         _ => Err(error(404, "not found")),
@@ -269,6 +279,7 @@ fn tell(target: &Target, done: Done, listing: Option<Listing>) -> Answer {
         | Done::Revision(..)
         | Done::Compared(..)
         | Done::Keys(..)
-        | Done::Explained(_) => error(404, "not found"),
+        | Done::Explained(_)
+        | Done::Foreseen(..) => error(404, "not found"),
     }
 }

@@ -23,6 +23,8 @@ pub(super) fn text(status: u16, content_type: &str, body: String) -> Answer {
         ("x-api-version".into(), "v3".to_owned()),
         // What is answered depends on the key.
         ("cache-control".into(), "no-store".to_owned()),
+        // What a configuration says is never a page or a script, whatever it looks like.
+        ("x-content-type-options".into(), "nosniff".to_owned()),
     ];
     Answer { status, headers, body }
 }

@@ -20,6 +20,7 @@ use crate::storage::{Op, Summary};
 use crate::wire;
 use crate::yaml;
 
+use super::impact;
 use super::query::whole_number;
 use super::say::{self, problem, tell_faults, tell_refusal};
 use super::{BODY_MAX, Call};
@@ -51,7 +52,7 @@ pub(super) async fn answer<C: Control>(
         return bad_request(&why);
     }
     let max = match call.path.first().map(String::as_str) {
-        Some("config") => control.document_max(),
+        Some("config" | "impact") => control.document_max(),
         Some(_) | None => BODY_MAX,
     };
     let body = match call.method {
@@ -69,7 +70,7 @@ pub(super) async fn answer<C: Control>(
     if matches!(call.path.as_slice(), [only] if only == "status") {
         return status(control, &call, is_yaml).await;
     }
-    let is_about_keys = call.path.first().is_some_and(|first| first == "keys");
+    let subject = call.path.first().map_or("", String::as_str).to_owned();
     let mut form = Form { is_yaml, is_trial: call.query.is_set("dry_run"), compared: None };
     let command = match command(&call, head, &body, &form, control.secret()) {
         Ok(command) => command,
@@ -81,8 +82,11 @@ pub(super) async fn answer<C: Control>(
     match control.coordinate(command, call.by).await {
         Ok(done) => tell(done, &form),
         Err(Refusal::NotFound) => {
-            let title =
-                if is_about_keys { "There is no such key" } else { "There is no such revision" };
+            let title = match &*subject {
+                "keys" => "There is no such key",
+                "impact" => "There is no such resource or revision",
+                _ => "There is no such revision",
+            };
             problem(404, "not_found", title, json!({}))
         }
         Err(refusal) => tell_refusal(refusal),
@@ -171,7 +175,10 @@ fn command(
             let question = Box::new(read_question(body)?);
             Ok(Command::Look(Look::Explain(question, secret.cloned())))
         }
-        (_, ["config" | "explain"] | ["revisions", ..] | ["keys", ..]) => Err(method_not_allowed()),
+        ("POST", ["impact"]) => impact::read(body),
+        (_, ["config" | "explain" | "impact"] | ["revisions", ..] | ["keys", ..]) => {
+            Err(method_not_allowed())
+        }
         _ => Err(problem(404, "not_found", "There is nothing here", json!({}))),
     }
 }
@@ -195,7 +202,7 @@ fn unread(head: &impl Head, max: usize) -> Answer {
 }
 
 /// The revision that `If-Match` names (RFC 9110, section 13.1.1); `*` is any.
-fn if_match(head: &impl Head) -> Result<Option<u64>, Answer> {
+pub(super) fn if_match(head: &impl Head) -> Result<Option<u64>, Answer> {
     let Some(tag) = head.header("if-match") else { return Ok(None) };
     let tag = tag.trim();
     if tag == "*" {
@@ -343,6 +350,14 @@ fn tell(done: Done, form: &Form) -> Answer {
         Done::Deleted(name) => say::json(200, &json!({"deleted": name.as_str()})),
         Done::Explained(explanation) => {
             told(&serde_json::to_value(explanation).unwrap_or_default(), form.is_yaml)
+        }
+        Done::Foreseen(revision, edits, traffic) => {
+            let changes = edits.iter().map(told_edit);
+            // Of what would be written as it is only the time would be another.
+            let changes = changes.filter(|change| change.get("before") != change.get("after"));
+            let changes: Vec<Value> = changes.collect();
+            let told_all = json!({"revision": revision, "changes": changes, "traffic": traffic});
+            told(&told_all, form.is_yaml)
         }
         Done::Found(..) | Done::Listed(..) => say::error(404, "not found"),
     }

@@ -149,6 +149,11 @@ impl Consumers {
         self.known(holder.number, holder.credential.as_deref())
     }
 
+    /// The name of a consumer by its number.
+    pub(crate) fn name(&self, number: usize) -> Option<&str> {
+        self.list.get(number).map(|consumer| &*consumer.name)
+    }
+
     fn name_of(&self, number: usize) -> &str {
         self.list.get(number).map_or("", |consumer| &*consumer.name)
     }
@@ -222,6 +227,16 @@ mod tests {
         let hash = Digest::of_key("jacks").written();
         assert_eq!(consumers.by_key(&hash), None);
         assert_eq!(consumers.by_key(hash.strip_prefix("sha256:").unwrap()), None);
+    }
+
+    /// What is not there cannot be compared with, nor printed.
+    #[test]
+    fn no_key_is_kept() {
+        let text = format!("{:?}", consumers());
+        assert!(text.contains("jack"), "{text}");
+        for key in ["jacks", "other", "jills"] {
+            assert!(!text.contains(key), "{text}");
+        }
     }
 
     #[test]

@@ -19,11 +19,11 @@ pub enum Command {
     /// Only to know something.
     Look(Look),
     /// Make or replace a resource; without an id, make one with the next number as its id.
-    Write(Kind, Option<Id>, Map<String, Value>, Option<Duration>),
+    Write(Kind, Option<Id>, Map<String, Value>, Terms),
     /// Change a part of a resource: at a path of keys, or merge where there is none.
-    Patch(Kind, Id, Vec<String>, Value, Option<Duration>),
+    Patch(Kind, Id, Vec<String>, Value, Terms),
     /// Remove a resource; if it is used, only where that is forced.
-    Delete(Kind, Id, bool),
+    Delete(Kind, Id, bool, Terms),
     /// Replace the whole document.
     Replace(Value, Condition),
     /// Replace the whole document with that of a revision.
@@ -68,6 +68,26 @@ pub enum Look {
     Keys,
     /// What would become of a request, where this is what cookies and tokens are checked with.
     Explain(Box<Question>, Option<Secret>),
+    /// What a command would change, for traffic and for these keys.
+    Foresee(Box<Command>, Sample),
+}
+
+/// Keys of which is asked where they go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// So many that are made up.
+    MadeUp(u64),
+    /// These, each of which is told of by itself.
+    Named(Vec<String>),
+}
+
+/// On what terms a resource is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// After how long it goes by itself.
+    pub ttl: Option<Duration>,
+    /// Only if this is the revision.
+    pub revision: Option<u64>,
 }
 
 /// When a replacement is to happen.
@@ -104,6 +124,8 @@ pub enum Done {
     Keys(Vec<(Id, Role, Timestamp)>),
     /// What would become of the request.
     Explained(Box<Explanation>),
+    /// What would change, at this revision: entries, and what that means for traffic.
+    Foreseen(u64, Vec<Edit>, Value),
 }
 
 /// Why a command did nothing.

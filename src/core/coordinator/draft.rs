@@ -182,18 +182,15 @@ impl<S: Storage> Coordinator<S> {
         wanted: &Wanted,
         condition: Condition,
         now: Timestamp,
-    ) -> Result<Draft, Refusal> {
+    ) -> Draft {
         let current = self.ledger.revision();
-        if condition.revision.is_some_and(|expected| expected != current) {
-            return Err(Refusal::Outdated(current));
-        }
         let edits = document::edits(&self.ledger, wanted, now);
         let is_trial = condition.is_trial;
         let done = Box::new(move |change: &Change| {
             let revision = if is_trial { current } else { change.revision };
             Done::Replaced(revision, change.edits.clone())
         });
-        Ok(Draft { cause: cause.to_owned(), edits, is_checked: true, is_trial, done })
+        Draft { cause: cause.to_owned(), edits, is_checked: true, is_trial, done }
     }
 
     /// The change that takes away what has come to its time.

@@ -52,6 +52,7 @@ impl<S: Storage> Coordinator<S> {
                 let explanation = question.explain(&snapshot, secret.as_ref(), now);
                 Ok(Done::Explained(Box::new(explanation)))
             }
+            Look::Foresee(command, sample) => self.foresee(*command, &sample, now),
         }
     }
 

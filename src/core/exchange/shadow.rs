@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Attempt, Decision, upward};
+use super::{Attempt, Decision, Part, upward};
 use crate::balance::{Ask, InFlight, Timeouts, Tried, Upstream};
 use crate::facts::{Body, Draft};
 use crate::head::{Edits, Head};
 use crate::node::Node;
 use crate::split::{Means, Permit};
-use crate::telemetry::Original;
+use crate::telemetry::{Original, reason};
 
 /// A copy to be sent once the answer is on its way. Nothing waits for it, and nothing depends on it.
 #[derive(Debug)]
@@ -54,6 +54,13 @@ impl Shadow {
             keepalive: &self.upstream.keepalive,
             tls: &self.upstream.tls,
             upgrades: false,
+            part: Part {
+                route: &self.route,
+                branch: &self.branch,
+                revision: self.revision.as_deref(),
+                number: 1,
+                reason: reason::COPY,
+            },
         })
     }
 

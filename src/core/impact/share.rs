@@ -67,6 +67,19 @@ pub struct Move<'s> {
     pub count: u64,
 }
 
+/// A split in which a key gets another branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved<'s> {
+    /// The id of the route.
+    pub route: &'s str,
+    /// The number of the rule in its plugin.
+    pub rule: usize,
+    /// The branch that had the key.
+    pub from: &'s str,
+    /// The branch that has it.
+    pub to: &'s str,
+}
+
 impl Share {
     /// In hundredths.
     pub fn percent(&self) -> f64 {
@@ -151,12 +164,19 @@ impl<'s> Pair<'s> {
     }
 
     pub(super) fn key(&mut self, key: &[u8]) {
+        let Some(moves) = &mut self.moves else { return };
         let owner = |rule: Option<RuleView<'_>>| rule.and_then(|rule| rule.owner(key));
-        if let (Some(moves), Some(from), Some(to)) =
-            (&mut self.moves, owner(self.before), owner(self.after))
-        {
+        if let (Some(from), Some(to)) = (owner(self.before), owner(self.after)) {
             moves.note(from, to);
         }
+    }
+
+    /// Where a key goes, if it goes elsewhere.
+    pub(super) fn moved(&self, key: &[u8]) -> Option<Moved<'s>> {
+        self.moves.as_ref()?;
+        let name = |rule: RuleView<'s>| Some(rule.branches().nth(rule.owner(key)?)?.0);
+        let (from, to) = (name(self.before?)?, name(self.after?)?);
+        (from != to).then_some(Moved { route: self.route, rule: self.rule, from, to })
     }
 
     /// What is different, if something is.

@@ -74,7 +74,7 @@ impl Account {
                 let room = places::Room { conn, burst, delay_ms };
                 self.places().enter(&room, id, hold_ms, now_ms)
             }
-            Terms::Leave { ref id } => self.places().leave(id, now_ms),
+            Terms::Leave { ref id } => self.places().leave(id),
         };
         self.until_ms = until_ms;
         grant

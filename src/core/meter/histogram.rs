@@ -56,10 +56,10 @@ impl Times {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The buckets that hold something, each with its upper boundary, which the last has none of.
+    /// How many each bucket holds, with its upper boundary, which the last has none of.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
         let bounds = BOUNDS_MS.into_iter().map(Some).chain([None]);
-        bounds.zip(self.counts.iter().copied())
+        bounds.zip(self.counts.iter().copied().chain(std::iter::repeat(0)))
     }
 
     /// The time that a share of all took at most, in milliseconds: between the boundaries of its bucket

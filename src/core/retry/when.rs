@@ -116,7 +116,7 @@ const fn word_for(failure: Failure) -> Option<Word> {
         | Failure::TlsProtocolError => Some(Word::Connect),
         Failure::ConnectionTerminated | Failure::HttpProtocolError => Some(Word::Reset),
         Failure::HttpResponseTimeout => Some(Word::Timeout),
-        Failure::HttpRequestError => None,
+        Failure::HttpRequestError | Failure::RequestBodyTooLong => None,
     }
 }
 

@@ -126,7 +126,6 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ),
         why: "each route has one state: an upstream that fails does so on every path, and clients cannot make the memory grow by asking for many",
     },
-    Difference { id: "validate-plugin-001", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
     Difference { id: "validate-plugin-019", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
     Difference {
         id: "validate-route-003",

@@ -69,6 +69,14 @@ pub(crate) fn test(kit: &Kit, arguments: &[String]) -> Outcome {
     run("tests", cargo.args(["test", "--workspace"]).args(arguments))
 }
 
+/// Takes the pictures of the page that the README shows: the test that could take them does.
+pub(crate) fn pictures(kit: &Kit) -> Outcome {
+    say("pictures");
+    let mut cargo = kit.command(WasmRust::Own.cargo());
+    cargo.args(["test", "--package", "splitway-tests", "--test", "axum", "pictures_are_taken"]);
+    run("pictures", cargo.env("SPLITWAY_PICTURES", kit.root.join("local/page")))
+}
+
 /// Has the fuzz targets go on for longer than in the tests: by rounds and not by time, so that they come
 /// equally far everywhere.
 pub(crate) fn fuzz(kit: &Kit) -> Outcome {

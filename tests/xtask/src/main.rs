@@ -2,17 +2,21 @@
 //!
 //! Given a Rust toolchain and any Node.js, everything else is made on demand: [`wasm`] finds a
 //! Rust that can build for wasm32 (on an offline Debian, [`debian`] makes one), [`tools`]
-//! installs the two cargo tools (one from a changed [`source`]), [`node`] the npm packages, and
-//! [`etcd`] what a fleet is built and tested with.
+//! installs the two cargo tools (one from a changed [`source`]), [`node`] the npm packages, [`etcd`] and
+//! [`redis`] what a fleet is built and tested with, [`mod@prometheus`] what scrapes metrics in tests, and
+//! [`browser`] what shows the page.
 //! [`setup`] runs these in order and hands on a [`setup::Kit`]; [`mod@worker`] builds with it and
 //! [`check`] tests with it.
 //!
 //! What is already there is never fetched again, so each command may start with the set-up.
 
+mod browser;
 mod check;
 mod debian;
 mod etcd;
 mod node;
+mod prometheus;
+mod redis;
 mod setup;
 mod source;
 mod step;
@@ -41,6 +45,7 @@ Usage: cargo xtask <command>
   bench          print what each step of a request takes, in nanoseconds and, counted by
                  valgrind, in instructions
   bench-admin    print figures of the Admin API of the local server
+  pictures       take the pictures of the page anew that the README shows
   crash [rounds] end the local server that often, at any moment, and compare what it kept (500)
   soak [--seconds N]
                  have the local server under load for so long (180) while its document, origins,
@@ -54,13 +59,14 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
 
     let outcome = match (command.as_deref(), rest.is_empty()) {
-        (Some("setup"), true) => setup::ready(&root()).and_then(|_| etcd::ready()),
+        (Some("setup"), true) => setup::ready(&root()).and_then(|_| programs()),
         (Some("worker"), true) => worker(),
         (Some("test"), _) => test(&rest),
         (Some("schema"), true) => check::schema(&root()),
         (Some("ci"), true) => ci(),
         (Some("bench"), true) => check::bench(&root()),
         (Some("bench-admin"), true) => check::bench_admin(&root()),
+        (Some("pictures"), true) => pictures(),
         (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),
         (Some("soak"), _) => soak(&rest),
         (Some("--help" | "-h"), _) => return help(),
@@ -81,8 +87,16 @@ fn worker() -> Outcome {
 
 fn test(arguments: &[String]) -> Outcome {
     let kit = setup::ready(&root())?;
-    etcd::ready()?;
+    programs()?;
     check::test(&kit, arguments)
+}
+
+/// What tests run that neither cargo nor npm brings.
+fn programs() -> Outcome {
+    etcd::ready()?;
+    redis::ready()?;
+    prometheus::ready()?;
+    browser::ready()
 }
 
 /// The quick checks that need nothing come first; then the set-up and all that follows from it.
@@ -90,12 +104,18 @@ fn ci() -> Outcome {
     let root = root();
     check::format(&root)?;
     let kit = setup::ready(&root)?;
-    etcd::ready()?;
+    programs()?;
     check::lints(&kit)?;
     check::docs(&kit)?;
     check::test(&kit, &[])?;
     check::fuzz(&kit)?;
     check::crash(&root, "200")
+}
+
+fn pictures() -> Outcome {
+    let kit = setup::ready(&root())?;
+    browser::ready()?;
+    check::pictures(&kit)
 }
 
 fn soak(arguments: &[String]) -> Outcome {

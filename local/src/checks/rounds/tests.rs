@@ -93,7 +93,7 @@ struct Running {
 impl Running {
     async fn start(documents: &str, probes_max: usize) -> Self {
         let (world, paper) = (World::default(), Paper::default());
-        let (log, writer) = Log::start(paper.clone(), false).expect("a thread");
+        let (log, writer) = Log::start(paper.clone()).expect("a thread");
         let store = Arc::<Store>::default();
         store.publish(snapshot(documents));
         let (began, answering) = (Instant::now(), world.clone());
@@ -256,7 +256,7 @@ async fn what_requests_find_out_is_told_and_asked_after() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_panics_is_as_if_it_had_not_been() {
-    let (log, _writer) = Log::start(io::sink(), false).expect("a thread");
+    let (log, _writer) = Log::start(io::sink()).expect("a thread");
     let store = Arc::<Store>::default();
     store.publish(snapshot(&upstream(&["a:1"], &tcp(1, 1))));
     let count = Arc::new(Mutex::new(0));

@@ -46,8 +46,7 @@ impl Places {
     }
 
     /// Takes the place of `id` back; until when this counts.
-    pub(super) fn leave(&mut self, id: &str, now_ms: u64) -> (Grant, u64) {
-        self.free(now_ms);
+    pub(super) fn leave(&mut self, id: &str) -> (Grant, u64) {
         if let Some(until_ms) = self.by_id.remove(id) {
             self.by_end.remove(&(until_ms, id.to_owned()));
         }

@@ -1,0 +1,71 @@
+//! Where limits of the policy `shared` are counted: in this process, or in a Redis that a fleet shares.
+//! What is granted is decided in the core, or by a script that does the same.
+
+mod gate;
+pub(crate) mod options;
+mod process;
+mod redis;
+mod script;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Client, RedisError};
+use splitway_core::limit::{Grant, Toll};
+use splitway_core::problem::Failure;
+
+use self::gate::Gate;
+use self::options::LimiterOptions;
+use self::process::Process;
+use self::redis::Redis;
+use crate::telemetry::{self, Log};
+
+/// The store as a thread asks it.
+#[derive(Debug)]
+pub(crate) enum Limiter {
+    /// For this process alone.
+    Process(Arc<Process>),
+    /// For all that name it.
+    Redis(Box<Redis>),
+}
+
+impl Limiter {
+    /// What is granted.
+    pub(crate) async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+        match self {
+            Self::Process(process) => Ok(process.toll(toll, telemetry::now())),
+            Self::Redis(redis) => redis.toll(toll).await,
+        }
+    }
+}
+
+/// The store, from which each thread gets a [`Limiter`].
+#[derive(Clone)]
+pub(crate) enum Counting {
+    Process(Arc<Process>),
+    Redis { client: Client, timeout: Duration, gate: Arc<Gate> },
+}
+
+impl Counting {
+    /// The one that was named.
+    pub(crate) fn new(options: &LimiterOptions, log: &Log) -> Result<Self, RedisError> {
+        let Some(address) = &options.redis else {
+            return Ok(Self::Process(Arc::new(Process::new())));
+        };
+        let (client, gate) = (address.client()?, Arc::new(Gate::new(log.clone())));
+        Ok(Self::Redis { client, timeout: options.redis_timeout, gate })
+    }
+
+    /// One for a thread.
+    pub(crate) fn limiter(&self) -> Limiter {
+        match self {
+            Self::Process(process) => Limiter::Process(Arc::clone(process)),
+            Self::Redis { client, timeout, gate } => {
+                let redis = Redis::new(client.clone(), *timeout, Arc::clone(gate));
+                Limiter::Redis(Box::new(redis))
+            }
+        }
+    }
+}
