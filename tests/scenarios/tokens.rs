@@ -332,7 +332,7 @@ pub(crate) fn without_keys_it_is_a_503_problem(target: &mut impl Target) {
             assert_eq!(answer.json()["type"], problem);
         }
         // What is refused without a key, is.
-        let now = target.time().as_secs();
+        let now = i64::try_from(target.time().as_secs()).unwrap();
         let expired = kim.token_by("k1", &json!({"key": "kims", "exp": now - 60}));
         check_out(&target.call(&bearer(&expired)), REFUSED);
         assert!(keys.count() <= 1, "it was asked once");
