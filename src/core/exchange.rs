@@ -637,7 +637,9 @@ impl<'a> Decision<'a> {
                 let mut answer = Problem::Limited.answer();
                 let secs = wait_ms.div_ceil(1000).max(1).to_string();
                 answer.headers.push(("retry-after".into(), secs));
-                return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
+                let (caller, id) = (entered.caller, entered.request_id().map(Into::into));
+                let own = Own { route, caller, id, answer, problem, response };
+                return Ok(Err(Stop::Answer(own)));
             }
         };
         observer.picked(rule, &picked);
