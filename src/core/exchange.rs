@@ -38,7 +38,7 @@ use crate::problem::{Answer, Failure, Problem};
 use crate::retry::{Event, retry_after};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::{Branch, How, Means, Mirror, Picked, Rule, Section};
+use crate::split::{Branch, How, Means, Mirror, NoRoom, Picked, Rule, Section, Unpicked};
 use crate::telemetry::{Original, proof, reason};
 use crate::time::Timestamp;
 
@@ -458,7 +458,8 @@ impl<'a> Exchange<'a> {
                 && response.header("transfer-encoding").is_none()
         };
         let mut decision = self.decision.as_mut().ok();
-        let holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
+        let mut holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
+        holds.extend(decision.as_mut().and_then(|it| it.course.take_hold()));
         let tail = Tail {
             _holds: holds,
             idle: decision
@@ -577,8 +578,8 @@ impl<'a> Decision<'a> {
                 Err(Needs::Body)
             }
             Ok(Err(stop)) => Ok(Err(stop.answered(entered.response))),
-            Ok(Ok(Way { breakers, draft, rule, picked, mirror })) => {
-                let course = Course::new(rule, picked.branch, &picked.how);
+            Ok(Ok(Way { breakers, draft, rule, mut picked, mirror })) => {
+                let course = Course::new(rule, &mut picked);
                 let (method, response) = (draft.method.clone(), Edits::default());
                 Ok(Ok(Self { entered, breakers, draft, picked, course, mirror, method, response }))
             }
@@ -628,7 +629,19 @@ impl<'a> Decision<'a> {
             return Err(NeedsBody);
         }
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream.into())) };
-        let picked = rule.pick(&facts, &route.id, means)?;
+        let picked = match rule.pick(&facts, &route.id, means) {
+            Ok(picked) => picked,
+            Err(Unpicked::NeedsBody) => return Err(NeedsBody),
+            Err(Unpicked::NoRoom(NoRoom { wait_ms })) => {
+                let (problem, response) = (Some(Problem::Limited), Edits::default());
+                let mut answer = Problem::Limited.answer();
+                let secs = wait_ms.div_ceil(1000).max(1).to_string();
+                answer.headers.push(("retry-after".into(), secs));
+                let (caller, id) = (entered.caller, entered.request_id().map(Into::into));
+                let own = Own { route, caller, id, answer, problem, response };
+                return Ok(Err(Stop::Answer(own)));
+            }
+        };
         observer.picked(rule, &picked);
         // What opens a branch here is none of the upstream's business, whichever rule took the request.
         let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());

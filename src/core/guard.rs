@@ -34,6 +34,7 @@ use crate::limit::{
 use crate::problem::{Answer, Failure, Problem};
 use crate::signature::Check;
 use crate::split::Means;
+use crate::time::Timestamp;
 use crate::wire;
 
 pub(crate) use basic_auth::{BasicAuth, BasicAuthWire};
@@ -114,6 +115,8 @@ pub(crate) struct Asked<'a, 'f> {
     pub(crate) counters: &'a Arc<Counters>,
     /// What came of what it needed, if it has needed something.
     pub(crate) found: Option<Found>,
+    /// When it was said what was needed.
+    pub(crate) needed_at: Timestamp,
 }
 
 /// What a guard says to a request.

@@ -17,8 +17,9 @@ use crate::time::Timestamp;
 #[derive(Default)]
 pub struct Visit<'a> {
     pub(super) entered: Option<Entered<'a>>,
-    /// What came of what a guard needed.
+    /// What came of what a guard needed, and when it said so.
     found: Option<Found>,
+    needed_at: Timestamp,
 }
 
 /// A request on its route.
@@ -71,7 +72,12 @@ impl<'a> Visit<'a> {
             self.entered = Some(Entered::new(route, route.matched(params), Draft::of(head)));
         }
         let Some(entered) = &mut self.entered else { return Ok(Ok(())) };
-        entered.pass(snapshot, head, means, body, &mut self.found, observer)
+        let news = (self.found.take(), self.needed_at);
+        let passed = entered.pass(snapshot, head, means, body, news, observer);
+        if let Err(Needs::Effect(_)) = &passed {
+            self.needed_at = means.now;
+        }
+        passed
     }
 }
 
@@ -130,7 +136,7 @@ impl<'a> Entered<'a> {
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
-        found: &mut Option<Found>,
+        (mut found, needed_at): (Option<Found>, Timestamp),
         observer: &mut dyn Observer,
     ) -> Result<Result<(), Stop<'a>>, Needs> {
         let route = self.route;
@@ -142,6 +148,7 @@ impl<'a> Entered<'a> {
                 consumers: snapshot.consumers(),
                 counters: snapshot.counters(),
                 found: found.take(),
+                needed_at,
             };
             let verdict = guard.pass(&asked);
             if facts.wants_body() {
