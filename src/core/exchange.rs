@@ -518,6 +518,14 @@ fn broken(breaker: &ApiBreaker, facts: &Facts<'_>) -> (Problem, Answer) {
     (problem, answer)
 }
 
+/// The answer to a request that no branch has room for.
+fn full<'a>(route: &'a Route, caller: Caller<'a>, none: NoRoom) -> Own<'a> {
+    let mut answer = Problem::Limited.answer();
+    let secs = none.wait_ms.div_ceil(1000).max(1).to_string();
+    answer.headers.push(("retry-after".into(), secs));
+    Own { route, caller, answer, problem: Some(Problem::Limited), response: Edits::default() }
+}
+
 /// Whether the body is a stream of events that can be read as it is.
 fn is_event_stream(response: &impl ResponseHead) -> bool {
     let is_type = |value: Cow<'_, str>| {
@@ -620,12 +628,9 @@ impl<'a> Decision<'a> {
         let picked = match rule.pick(&facts, &route.id, means) {
             Ok(picked) => picked,
             Err(Unpicked::NeedsBody) => return Err(NeedsBody),
-            Err(Unpicked::NoRoom(NoRoom { wait_ms })) => {
-                let (problem, response) = (Some(Problem::Limited), Edits::default());
-                let mut answer = Problem::Limited.answer();
-                let secs = wait_ms.div_ceil(1000).max(1).to_string();
-                answer.headers.push(("retry-after".into(), secs));
-                return Ok(Err(Stop::Answer(Own { route, answer, problem, response })));
+            Err(Unpicked::NoRoom(none)) => {
+                let own = full(route, entered.caller, none);
+                return Ok(Err(Stop::Answer(own)));
             }
         };
         observer.picked(rule, &picked);

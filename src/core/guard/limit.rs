@@ -49,7 +49,7 @@ impl Limit {
                     Err(_) => Err(self.degraded()),
                 }
             }
-            Some(Found::Fetched(_) | Found::Verified(_)) | None => {
+            Some(Found::Done | Found::Verified(_)) | None => {
                 match spot.draw(means.now, means.is_trial) {
                     Draw::Known(reading) => Ok(reading),
                     Draw::Asks(_) if means.is_trial => Err(Verdict::default()),
