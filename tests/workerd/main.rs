@@ -11,7 +11,7 @@ mod edge;
 mod door;
 mod keeping;
 mod leaving;
-mod limits;
+mod limiter;
 mod miniflare;
 mod page;
 mod publishing;
