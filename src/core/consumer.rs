@@ -15,6 +15,8 @@ use crate::guard::{self, Guard};
 use crate::head::is_header_value;
 use crate::id::Id;
 use crate::kind::Kind;
+#[cfg(feature = "schema")]
+use crate::limit;
 use crate::plugin;
 #[cfg(feature = "schema")]
 use crate::plugin::GroupPlugins;
@@ -97,6 +99,12 @@ struct ConsumerPlugins {
     key_auth: Option<HeldKeyWire>,
     #[schemars(rename = "ip-restriction")]
     ip_restriction: Option<guard::IpRestrictionWire>,
+    #[schemars(rename = "limit-conn")]
+    limit_conn: Option<limit::LimitConnWire>,
+    #[schemars(rename = "limit-count")]
+    limit_count: Option<limit::LimitCountWire>,
+    #[schemars(rename = "limit-req")]
+    limit_req: Option<limit::LimitReqWire>,
 }
 
 /// The name of a consumer: an id without `.`, as in APISIX.

@@ -38,7 +38,7 @@ use crate::problem::{Answer, Failure, Problem};
 use crate::retry::{Event, retry_after};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::{Branch, How, Means, Mirror, Picked, Rule, Section};
+use crate::split::{Branch, How, Means, Mirror, NoRoom, Picked, Rule, Section, Unpicked};
 use crate::telemetry::{Original, proof, reason};
 use crate::time::Timestamp;
 
@@ -132,6 +132,8 @@ struct Own<'a> {
     route: &'a Route,
     /// Who calls.
     caller: Caller<'a>,
+    /// The name that the request was given.
+    id: Option<Box<str>>,
     answer: Answer,
     /// Nothing is wrong where there is none.
     problem: Option<Problem>,
@@ -277,6 +279,16 @@ impl<'a> Exchange<'a> {
         let decided = self.decision.as_ref().ok().map(|decision| decision.entered.caller);
         let caller = decided.or_else(own).unwrap_or_default();
         (caller.consumer, caller.client)
+    }
+
+    /// The name that the request was given here, and the header in which it has one, if it has.
+    pub fn request_id(&self) -> (Option<&str>, Option<&'a str>) {
+        if let Some(own) = &self.own {
+            return (own.id.as_deref(), own.route.guards.request_id());
+        }
+        let entered = self.decision.as_ref().ok().map(|decision| &decision.entered);
+        let header = entered.and_then(|entered| entered.route.guards.request_id());
+        (entered.and_then(Entered::request_id), header)
     }
 
     /// How many attempts were made.
@@ -446,7 +458,8 @@ impl<'a> Exchange<'a> {
                 && response.header("transfer-encoding").is_none()
         };
         let mut decision = self.decision.as_mut().ok();
-        let holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
+        let mut holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
+        holds.extend(decision.as_mut().and_then(|it| it.course.take_hold()));
         let tail = Tail {
             _holds: holds,
             idle: decision
@@ -565,8 +578,8 @@ impl<'a> Decision<'a> {
                 Err(Needs::Body)
             }
             Ok(Err(stop)) => Ok(Err(stop.answered(entered.response))),
-            Ok(Ok(Way { breakers, draft, rule, picked, mirror })) => {
-                let course = Course::new(rule, picked.branch, &picked.how);
+            Ok(Ok(Way { breakers, draft, rule, mut picked, mirror })) => {
+                let course = Course::new(rule, &mut picked);
                 let (method, response) = (draft.method.clone(), Edits::default());
                 Ok(Ok(Self { entered, breakers, draft, picked, course, mirror, method, response }))
             }
@@ -606,8 +619,8 @@ impl<'a> Decision<'a> {
         if let Some(open) = breakers.iter().find(|breaker| breaker.is_open(means.now)) {
             let (problem, answer) = broken(open, &facts);
             let (problem, response) = (Some(problem), Edits::default());
-            let caller = entered.caller;
-            return Ok(Err(Stop::Answer(Own { route, caller, answer, problem, response })));
+            let (caller, id) = (entered.caller, entered.request_id().map(Into::into));
+            return Ok(Err(Stop::Answer(Own { route, caller, id, answer, problem, response })));
         }
         let rule = route.split.rule(&facts, &mut |section, rule| {
             observer.rule_passed_over(section, rule, &facts);
@@ -616,7 +629,19 @@ impl<'a> Decision<'a> {
             return Err(NeedsBody);
         }
         let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream.into())) };
-        let picked = rule.pick(&facts, &route.id, means)?;
+        let picked = match rule.pick(&facts, &route.id, means) {
+            Ok(picked) => picked,
+            Err(Unpicked::NeedsBody) => return Err(NeedsBody),
+            Err(Unpicked::NoRoom(NoRoom { wait_ms })) => {
+                let (problem, response) = (Some(Problem::Limited), Edits::default());
+                let mut answer = Problem::Limited.answer();
+                let secs = wait_ms.div_ceil(1000).max(1).to_string();
+                answer.headers.push(("retry-after".into(), secs));
+                let (caller, id) = (entered.caller, entered.request_id().map(Into::into));
+                let own = Own { route, caller, id, answer, problem, response };
+                return Ok(Err(Stop::Answer(own)));
+            }
+        };
         observer.picked(rule, &picked);
         // What opens a branch here is none of the upstream's business, whichever rule took the request.
         let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());

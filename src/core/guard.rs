@@ -34,6 +34,7 @@ use crate::limit::{
 use crate::problem::{Answer, Failure, Problem};
 use crate::signature::Check;
 use crate::split::Means;
+use crate::time::Timestamp;
 use crate::wire;
 
 pub(crate) use basic_auth::{BasicAuth, BasicAuthWire};
@@ -114,6 +115,8 @@ pub(crate) struct Asked<'a, 'f> {
     pub(crate) counters: &'a Arc<Counters>,
     /// What came of what it needed, if it has needed something.
     pub(crate) found: Option<Found>,
+    /// When it was said what was needed.
+    pub(crate) needed_at: Timestamp,
 }
 
 /// What a guard says to a request.
@@ -351,6 +354,14 @@ impl Guards {
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Guard> {
         self.global.iter().chain(&self.own)
+    }
+
+    /// The header in which requests get a name, if they get one.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        let mut all = self.own.iter().chain(&self.global);
+        all.find_map(
+            |guard| if let Guard::RequestId(it) = guard { Some(it.header()) } else { None },
+        )
     }
 
     /// The guard that stands behind `passed` others, for a request of a consumer that has these.

@@ -1,20 +1,24 @@
 //! Limits: how many requests may pass, counted by whoever is told to be one by a key.
 
 pub mod account;
+mod branch;
 mod conn;
 mod count;
 mod counters;
 mod hold;
 mod key;
+mod lease;
 mod quota;
 mod rate;
 mod state;
 mod toll;
 mod wire;
 
+pub(crate) use branch::{BranchLimit, BranchLimitWire};
 use conn::Place;
 pub(crate) use counters::{Counters, Mark};
 pub(crate) use hold::Hold;
+pub(crate) use lease::Draw;
 pub(crate) use quota::{Bound, Limit, Policy};
 use state::State;
 pub use toll::{Grant, PLACES_MAX, Terms, Toll};

@@ -138,4 +138,10 @@ pub(crate) struct TrafficPlugins {
 pub(crate) struct GroupPlugins {
     #[schemars(rename = "ip-restriction")]
     ip_restriction: Option<guard::IpRestrictionWire>,
+    #[schemars(rename = "limit-conn")]
+    limit_conn: Option<limit::LimitConnWire>,
+    #[schemars(rename = "limit-count")]
+    limit_count: Option<limit::LimitCountWire>,
+    #[schemars(rename = "limit-req")]
+    limit_req: Option<limit::LimitReqWire>,
 }

@@ -84,6 +84,7 @@ pub async fn serve<P: Platform>(
     }
     let problem = why.map(Problem::token);
     let (consumer, client) = exchange.caller();
+    let (request_id, id_header) = exchange.request_id();
     let record = Record {
         duration,
         route: exchange.route(),
@@ -94,6 +95,8 @@ pub async fn serve<P: Platform>(
         node: exchange.node(),
         client,
         consumer,
+        request_id,
+        id_header,
         revision: exchange.revision(),
         problem,
         ..Record::new(at, status)

@@ -127,6 +127,15 @@ impl PublicKey {
         }
     }
 
+    /// How many bytes a signature has that is checked with it (RFC 8017, section 8.2.2; RFC 7518, section 3.4;
+    /// RFC 8032, section 5.1.6).
+    pub(crate) fn signature_len(&self) -> usize {
+        match self {
+            Self::Rsa { modulus, .. } => modulus.len(),
+            Self::P256(_) | Self::Ed25519(_) => 64,
+        }
+    }
+
     /// The members that it has in JSON (RFC 7517), for runtimes that take keys so.
     pub fn members(&self) -> Vec<(&'static str, String)> {
         let encoded = Base64UrlUnpadded::encode_string;

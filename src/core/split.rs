@@ -20,6 +20,7 @@ mod follow;
 mod lanes;
 mod mirror;
 mod pick;
+mod room;
 mod rule;
 
 use serde::Deserialize;
@@ -43,7 +44,8 @@ pub(crate) use follow::follow;
 pub(crate) use lanes::Placed;
 pub(crate) use mirror::{Mirror, Permit};
 pub use pick::Means;
-pub(crate) use pick::{How, Keyed, Picked};
+pub(crate) use pick::{How, Keyed, Picked, Unpicked};
+pub(crate) use room::{Full, NoRoom, Room};
 use rule::RuleWire;
 
 /// The name of the branch that is the route's own upstream, where nothing is split.

@@ -9,11 +9,12 @@ mod line;
 mod point;
 mod share;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use self::line::Shown;
 pub use self::line::{Begun, line};
@@ -83,8 +84,10 @@ pub struct Record<'r> {
     pub client: Option<IpAddr>,
     /// The name of the consumer.
     pub consumer: Option<&'r str>,
-    /// The id that the request was given.
+    /// The id that the request was given here.
     pub request_id: Option<&'r str>,
+    /// The header that has its id, where it has one of its own.
+    pub id_header: Option<&'r str>,
     /// The status the client got; of a copy, the one that it was answered with.
     pub status: u16,
     /// Why Splitway answered by itself, by the error types of RFC 9209; nothing if the upstream did.
@@ -120,6 +123,7 @@ impl<'r> Record<'r> {
             client: None,
             consumer: None,
             request_id: None,
+            id_header: None,
             status,
             problem: None,
             original: None,
@@ -149,6 +153,7 @@ impl<'r> Record<'r> {
         let path = head.map(|head| Shown::new(head.path(), PATH_MAX));
         let client = || self.client.or_else(|| head?.client()).map(|client| client.to_canonical());
         let told = || head?.header("content-length")?.parse().ok();
+        let own_id = || head?.header(self.id_header?);
         Fields {
             status: self.status,
             route: self.route,
@@ -166,7 +171,7 @@ impl<'r> Record<'r> {
             path_bytes: path.and_then(Shown::cut),
             client: client(),
             consumer: self.consumer,
-            request_id: self.request_id.map(|id| Shown::new(id, ID_MAX)),
+            request_id: self.request_id.map(Cow::Borrowed).or_else(own_id).map(ShownId),
             bytes_in: told(),
             sample: Some(share.as_f64()).filter(|_| share < Share::WHOLE),
             original_branch: original.map(|original| &*original.branch),
@@ -222,7 +227,7 @@ pub struct Fields<'f> {
     #[serde(skip_serializing_if = "Option::is_none")]
     consumer: Option<&'f str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<Shown<'f>>,
+    request_id: Option<ShownId<'f>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_in: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,6 +238,16 @@ pub struct Fields<'f> {
     original_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     original_duration_ms: Option<u64>,
+}
+
+/// The id of a request, shown as other texts of clients are: it may be one's own.
+#[derive(Debug)]
+struct ShownId<'f>(Cow<'f, str>);
+
+impl Serialize for ShownId<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Shown::new(&self.0, ID_MAX).serialize(serializer)
+    }
 }
 
 /// How a response ended, which its line says last.

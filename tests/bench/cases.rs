@@ -1,7 +1,7 @@
 //! What a request costs, case by case: each a closure, so that a clock and callgrind run the same.
 
 use serde_json::{Value, json};
-use splitway_core::exchange::{Exchange, Inquiry, Visit};
+use splitway_core::exchange::{Exchange, Inquiry};
 use splitway_core::explain::explain;
 use splitway_core::facts::Body;
 use splitway_core::head::Head;
@@ -9,7 +9,9 @@ use splitway_core::rendezvous::Rendezvous;
 use splitway_core::rotation::{Rotation, Weight};
 use splitway_core::snapshot::Snapshot;
 use splitway_core::split::Means;
+use splitway_core::time::Timestamp;
 use std::hint::black_box;
+use std::time::Duration;
 
 use crate::{Chat, compile};
 
@@ -35,7 +37,8 @@ pub(crate) fn each(visit: &mut Visit<'_>) {
 /// Decides on a request that nobody needs the body of.
 pub(crate) fn exchange<'a>(snapshot: &'a Snapshot, head: &'a dyn Head) -> Exchange<'a> {
     let inquiry = Inquiry { snapshot: Some(snapshot), head };
-    let decided = Exchange::decide(&mut Visit::default(), inquiry, Means::NONE, Body::Unread);
+    let mut visit = splitway_core::exchange::Visit::default();
+    let decided = Exchange::decide(&mut visit, inquiry, Means::NONE, Body::Unread);
     decided.unwrap_or_else(|_| panic!("nothing here looks at a body"))
 }
 
@@ -136,6 +139,18 @@ fn matches(count: usize, visit: &mut Visit<'_>) {
     let again = requests.next();
     visit(&format!("the same for one request again, {count} routes"), &mut || {
         rewrite(&snapshot, black_box(again));
+    });
+    let mut requests = Requests::new(Kind::Turns, count);
+    visit(&format!("the same and all that is counted, {count} routes"), &mut || {
+        let head = requests.next();
+        let mut exchange = exchange(&snapshot, head);
+        let draft = exchange.rewritten(head, Body::Unread).expect("the route takes the request");
+        assert!(black_box(draft).path.starts_with("/v"));
+        let at = Timestamp::from_millis(1_000_000);
+        let running = exchange.note(at, Duration::from_millis(20), 200, None);
+        let running = running.expect("there is a configuration");
+        running.pass(100, 1000);
+        running.end(Timestamp::from_millis(1_000_030));
     });
     let mut requests = Requests::new(Kind::Keyed, count);
     visit(&format!("the same by a key, {count} routes"), &mut || {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{route, with};
-use crate::control::{Control, check, check_error, with_key, without_times};
+use crate::control::{Control, check, check_error, without_times};
 use crate::message::Call;
 
 /// The most bytes of a body.

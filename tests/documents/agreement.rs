@@ -66,6 +66,10 @@ const REASONS: &[&str] = &[
     "this key is for",
     "expected a URL",
     "expected `https://`",
+    // How hashes of keys are written.
+    "expected 64 hexadecimal digits",
+    // How much a limit can hold.
+    "a burst takes longer than a day",
     // How probes are.
     "expected a header as `Name: value`",
     "what a probe asks for as `Host`",

@@ -44,6 +44,7 @@ pub fn sound() -> Value {
                     "uri": "/a/$uri", "headers": {"set": {"a": "$1"}, "add": {"c": [1]}, "remove": ["e"]},
                     "use_real_request_uri_unsafe": false, "_meta": {"disable": false},
                 },
+                "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
                 "basic-auth": {
                     "hide_credentials": false, "anonymous_consumer": "jack", "realm": "r",
                     "_meta": {"error_response": "no"},
@@ -62,6 +63,21 @@ pub fn sound() -> Value {
         "plugin_configs": [{
             "id": "p", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
             "plugins": {
+                "real-ip": {
+                    "source": "http_x_forwarded_for", "trusted_addresses": ["10.0.0.0/8"], "recursive": true,
+                    "_meta": {"disable": false},
+                },
+                "client-control": {"max_body_size": 65536, "_meta": {"disable": false}},
+                "request-id": {
+                    "header_name": "x-request-id", "include_in_response": true, "algorithm": "range_id",
+                    "range_id": {"length": 16, "char_set": "abcdef"}, "_meta": {"disable": false},
+                },
+                "cors": {
+                    "allow_origins": "https://a.example", "allow_origins_by_regex": ["^https://b"],
+                    "allow_methods": "GET", "allow_headers": "x-a", "expose_headers": "x-b", "max_age": 5,
+                    "allow_credential": true, "timing_allow_origins": "https://a.example",
+                    "timing_allow_origins_by_regex": ["^https://b"], "_meta": {"disable": false},
+                },
                 "traffic-split": {"rules": [{"weight": 1}]},
                 "api-breaker": {
                     "break_response_code": 503, "break_response_body": "b", "max_breaker_sec": 3,
@@ -73,7 +89,9 @@ pub fn sound() -> Value {
         }],
         "consumer_groups": [{
             "id": "g", "name": "n", "desc": "d", "labels": {"a": "b"}, "create_time": 1, "update_time": 2,
-            "plugins": {"ip-restriction": {}},
+            "plugins": {
+                "ip-restriction": barred(), "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
+            },
         }],
         "consumers": [
             {
@@ -84,7 +102,7 @@ pub fn sound() -> Value {
                         "key": "j", "secret": "cw==", "base64_secret": true, "algorithm": "HS256",
                         "lifetime_grace_period": 1, "exp": 86400,
                     },
-                    "ip-restriction": {},
+                    "ip-restriction": barred(), "limit-conn": conn(), "limit-count": count(), "limit-req": req(),
                 },
             },
             {
@@ -203,6 +221,36 @@ fn rule_form() -> Value {
         },
         {"weight": 50, "rewrite": {"uri": "/v2"}, "name": "two"},
     ])
+}
+
+/// Limits, which stand in consumers as in routes.
+fn conn() -> Value {
+    json!({
+        "conn": 2, "burst": 1, "default_conn_delay": 0.1, "only_use_default_delay": true,
+        "key": "$remote_addr $uri", "key_type": "var_combination", "rejected_code": 503,
+        "rejected_msg": "no", "policy": "shared", "allow_degradation": true, "_meta": {"disable": false},
+    })
+}
+
+fn count() -> Value {
+    json!({
+        "count": 2, "time_window": 60, "window_type": "sliding", "key": "k", "key_type": "constant",
+        "group": "g", "rejected_code": 429, "rejected_msg": "no", "policy": "shared",
+        "allow_degradation": true, "show_limit_quota_header": false, "_meta": {"disable": false},
+    })
+}
+
+fn req() -> Value {
+    json!({
+        "rate": 2, "burst": 1, "nodelay": true, "key": "remote_addr", "key_type": "var",
+        "rejected_code": 429, "rejected_msg": "no", "policy": "shared", "allow_degradation": true,
+        "_meta": {"disable": false},
+    })
+}
+
+/// Addresses that may not come in.
+fn barred() -> Value {
+    json!({"blacklist": ["10.0.0.0/8"], "_meta": {"disable": false}})
 }
 
 /// What keeps requests away from who fails.

@@ -329,6 +329,46 @@ pub(crate) fn consumers_stay_on_their_branches(target: &mut impl Target) {
     assert_eq!(branches.len(), 2, "both have some");
 }
 
+/// A limit of a consumer, or of its group, stands in for the route's.
+pub(crate) fn consumers_bring_limits_of_their_own(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let limit = |count: u32| json!({"count": count, "time_window": 600, "rejected_code": 429});
+    let consumer = |name: &str, group: Option<&str>, own: Option<Value>| {
+        let mut plugins = json!({"key-auth": {"key": format!("{name}s-key")}});
+        if let Some(own) = own {
+            plugins["limit-count"] = own;
+        }
+        let mut consumer = json!({"username": name, "plugins": plugins});
+        if let Some(group) = group {
+            consumer["group_id"] = json!(group);
+        }
+        consumer
+    };
+    let document = json!({
+        "routes": [{
+            "id": "r", "uri": "/*", "upstream": upstream(&origin),
+            "plugins": {"key-auth": {}, "limit-count": limit(1)},
+        }],
+        "consumers": [
+            consumer("jack", Some("gold"), Some(limit(3))),
+            consumer("jill", Some("gold"), None),
+            consumer("joe", None, None),
+        ],
+        "consumer_groups": [{"id": "gold", "plugins": {"limit-count": limit(2)}}],
+    });
+    target.start(&document.to_string());
+    // Whoever is not known is not counted.
+    (0..5).for_each(|_| check_out(&target.call(&Call::get("/x")), NO_KEY));
+    for (name, passing) in [("jack", 3), ("jill", 2), ("joe", 1)] {
+        let call = with_key(&format!("{name}s-key"));
+        let statuses: Vec<u16> = (0..5).map(|_| target.call(&call).status).collect();
+        let mut expected = vec![200; passing];
+        expected.resize(5, 429);
+        assert_eq!(statuses, expected, "{name}");
+    }
+    assert_eq!(origin.count(), 6);
+}
+
 /// They act from services, plugin configs and global rules, too.
 pub(crate) fn plugins_that_ask_stand_where_others_do(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));

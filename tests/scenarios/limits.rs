@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::document::upstream;
+use crate::document::{split, upstream};
 use crate::message::{Answer, Call};
 use crate::origin::Origin;
 use crate::script::{Gate, Reply, Script};
@@ -210,6 +210,82 @@ pub(crate) fn counts_outlive_a_change(target: &mut impl Target) {
         target.pass(Duration::from_millis(20));
     }
     assert_eq!(statuses(target, &Call::get("/x"), 3), [200, 200, 503], "one went to find that out");
+}
+
+/// A document with these branches: name, weight, upstream and limit.
+fn limited(branches: &[(&str, u32, &Origin, Value)]) -> String {
+    let branch = |(name, weight, origin, limit): &(&str, u32, &Origin, Value)| {
+        let mut branch = json!({"name": name, "weight": weight, "upstream": upstream(origin)});
+        if !limit.is_null() {
+            branch["limit"] = limit.clone();
+        }
+        branch
+    };
+    split(&[json!({"weighted_upstreams": branches.iter().map(branch).collect::<Vec<_>>()})])
+}
+
+/// A version that takes little gets no more than that, and the rest goes to the others.
+pub(crate) fn a_full_branch_leaves_the_rest_to_the_others(target: &mut impl Target) {
+    let (v1, v2) = (target.origin(Reply::ok("1")), target.origin(Reply::ok("2")));
+    let limit = json!({"count": 10, "time_window": 3600});
+    target.start(&limited(&[("v1", 50, &v1, Value::Null), ("v2", 50, &v2, limit)]));
+
+    assert_eq!(statuses(target, &Call::get("/x"), 100), [200; 100]);
+    assert_eq!((v1.count(), v2.count()), (90, 10));
+}
+
+/// With all of them full a client is told when there is room again.
+pub(crate) fn with_all_branches_full_it_is_a_503_problem(target: &mut impl Target) {
+    let (v1, v2) = (target.origin(Reply::ok("1")), target.origin(Reply::ok("2")));
+    let limit = |count: u32, secs: u32| json!({"count": count, "time_window": secs});
+    target.start(&limited(&[("v1", 1, &v1, limit(2, 7200)), ("v2", 1, &v2, limit(3, 3600))]));
+
+    let call = Call::get("/x");
+    assert_eq!(statuses(target, &call, 6), [200, 200, 200, 200, 200, 503]);
+    let refused = target.call(&call);
+    let retry_after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((3_500..=3_600).contains(&retry_after), "{retry_after}");
+    assert_eq!(refused.header("content-type").as_deref(), Some("application/problem+json"));
+    assert_eq!((v1.count(), v2.count()), (2, 3));
+}
+
+/// A consumer can have a limit of its own, in the place of the route's.
+pub(crate) fn a_consumer_may_have_a_limit_of_its_own(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let plugins = json!({"key-auth": {}, "limit-count": {"count": 2, "time_window": 3600,
+        "key": "consumer_name"}});
+    let route = json!({"id": "r", "uri": "/*", "plugins": plugins, "upstream": upstream(&origin)});
+    let consumer = |name: &str, more: Value| {
+        let mut plugins = json!({"key-auth": {"key": format!("key-of-{name}")}});
+        plugins.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"username": name, "plugins": plugins})
+    };
+    let more = json!({"limit-count": {"count": 4, "time_window": 3600, "rejected_code": 429}});
+    let consumers = [consumer("ann", json!({})), consumer("bob", json!({})), consumer("eve", more)];
+    target.start(&json!({"routes": [route], "consumers": consumers}).to_string());
+
+    let of = |name: &str| {
+        let call = Call::get("/x").header("apikey", format!("key-of-{name}"));
+        statuses(target, &call, 5)
+    };
+    assert_eq!(of("ann"), [200, 200, 503, 503, 503]);
+    assert_eq!(of("bob"), [200, 200, 503, 503, 503]);
+    assert_eq!(of("eve"), [200, 200, 200, 200, 429]);
+    assert_eq!(target.call(&Call::get("/x")).status, 401, "nobody in particular is not counted");
+}
+
+/// What anybody can send in a header changes nothing of whose request it is.
+pub(crate) fn forged_addresses_free_nobody(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let plugin = json!({"count": 2, "time_window": 3600});
+    target.start(&guarded(&json!({"limit-count": plugin}), &origin));
+
+    let names = ["X-Real-IP", "x-forwarded-for", "X-FORWARDED-FOR", "Forwarded", "X-Forwarded-For"];
+    for (number, name) in names.into_iter().enumerate() {
+        let address = format!("203.0.113.{number}");
+        let call = Call::get("/x").header(name, &address).header(name, "198.51.100.7");
+        assert_eq!(target.call(&call).status, if number < 2 { 200 } else { 503 }, "{name}");
+    }
 }
 
 /// Exactly as many pass as may, however many come at once.

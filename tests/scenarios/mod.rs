@@ -349,6 +349,10 @@ macro_rules! scenarios {
                 routes_of_a_group_are_counted_together
                 a_request_passes_all_limits
                 counts_outlive_a_change
+                a_full_branch_leaves_the_rest_to_the_others
+                with_all_branches_full_it_is_a_503_problem
+                a_consumer_may_have_a_limit_of_its_own
+                forged_addresses_free_nobody
                 many_at_once_are_counted_exactly
             }
             authentication {
@@ -362,6 +366,7 @@ macro_rules! scenarios {
                 guesses_are_all_told_the_same
                 consumers_decide_between_rules
                 consumers_stay_on_their_branches
+                consumers_bring_limits_of_their_own
                 plugins_that_ask_stand_where_others_do
                 refusals_say_what_is_asked_for
             }

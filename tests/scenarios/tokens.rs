@@ -156,7 +156,7 @@ pub(crate) fn a_token_without_fault_is_asked_for(target: &mut impl Target) {
 /// Tokens count from `nbf` to `exp`, with as much patience for clocks as the consumer has.
 pub(crate) fn tokens_count_in_their_time(target: &mut impl Target) {
     let patient = json!({"key": "patient", "secret": SECRET, "lifetime_grace_period": 600});
-    start(target, &json!({}), &[jack(), ("pat", patient.clone())]);
+    let origin = start(target, &json!({}), &[jack(), ("pat", patient)]);
     let secret = Signer::hs256(SECRET);
     let now = i64::try_from(target.time().as_secs()).unwrap();
 
@@ -180,8 +180,10 @@ pub(crate) fn tokens_count_in_their_time(target: &mut impl Target) {
             }
         }
     }
-    start(target, &json!({"claims_to_verify": ["nbf"]}), &[jack()]);
+    assert_eq!(origin.count(), 8);
+    let origin = start(target, &json!({"claims_to_verify": ["nbf"]}), &[jack()]);
     check_in(target, &bearer(&secret.token(&json!({"key": "jacks", "exp": now - 300}))));
+    assert_eq!(origin.count(), 1);
 }
 
 /// A token is looked for in the header, then in the query, then in the cookies, and hidden where it was.
@@ -303,14 +305,14 @@ pub(crate) fn keys_come_for_all_when_who_asked_has_left(target: &mut impl Target
     let kim = Signer::es256();
     let slow = Act::from(Reply::ok(key_set(&[kim.jwk("k1")]))).late(Duration::from_millis(400));
     let keys = target.origin(slow);
-    start(target, &json!({}), &[published(&keys, "ES256")]);
+    let origin = start(target, &json!({}), &[published(&keys, "ES256")]);
     let call = bearer(&kim.token_by("k1", &of("kims")));
     let mut connection = target.dial();
     connection.send(&call);
     keys.wait_until("is asked", |requests| requests.len() == 1);
     drop(connection);
     check_in(target, &call);
-    assert_eq!(keys.count(), 1);
+    assert_eq!((keys.count(), origin.count()), (1, 1));
 }
 
 /// Without keys nobody knows whether a token is right: that is not the client's fault.
@@ -330,7 +332,7 @@ pub(crate) fn without_keys_it_is_a_503_problem(target: &mut impl Target) {
             assert_eq!(answer.json()["type"], problem);
         }
         // What is refused without a key, is.
-        let now = target.time().as_secs();
+        let now = i64::try_from(target.time().as_secs()).unwrap();
         let expired = kim.token_by("k1", &json!({"key": "kims", "exp": now - 60}));
         check_out(&target.call(&bearer(&expired)), REFUSED);
         assert!(keys.count() <= 1, "it was asked once");

@@ -36,11 +36,10 @@ pub(crate) fn a_body_that_is_longer_than_it_may_be_is_a_413_problem(target: &mut
         }
     }
     let seen = origin.count();
-    for size in [MAX + 1, 10 * MAX, 1 << 20] {
-        is_problem(&target.call(&Call::post("/x", vec![b'x'; size])), 413);
-        assert_eq!(origin.count(), seen, "nothing is sent of what is known to be too long");
-        is_problem(&target.call(&Call::post("/x", vec![b'x'; size]).in_chunks()), 413);
-    }
+    let too_long = [MAX + 1, 10 * MAX, 1 << 20].map(|size| Call::post("/x", vec![b'x'; size]));
+    too_long.iter().for_each(|call| is_problem(&target.call(call), 413));
+    assert_eq!(origin.count(), seen, "nothing is sent of what is known to be too long");
+    too_long.into_iter().for_each(|call| is_problem(&target.call(&call.in_chunks()), 413));
     let over = origin.requests().into_iter().skip(seen);
     over.for_each(|request| assert!(!request.complete && request.body.len() <= MAX));
     assert_eq!(target.call(&Call::post("/x", "y")).status, 200, "others go on");

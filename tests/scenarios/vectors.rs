@@ -76,6 +76,7 @@ fn all() -> Vec<Value> {
         include_str!("vectors/api-breaker.json"),
         include_str!("vectors/key-auth.json"),
         include_str!("vectors/ip-restriction.json"),
+        include_str!("vectors/limit-count.json"),
     ];
     files.into_iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap()).collect()
 }
@@ -148,7 +149,8 @@ fn document(vector: &Value) -> Value {
     if let Some(consumers) = vector.get("consumers") {
         document["consumers"] = consumers.clone();
     }
-    if vector["routes"].to_string().contains(r#""ip-restriction""#) {
+    let routes = vector["routes"].to_string();
+    if [r#""ip-restriction""#, r#""limit-count""#].iter().any(|plugin| routes.contains(plugin)) {
         // So nginx is told by APISIX where nobody tells it something else.
         let own = json!({"source": "http_x_real_ip", "trusted_addresses": ["127.0.0.1"]});
         document["global_rules"] = json!([{"id": "nginx", "plugins": {"real-ip": own}}]);

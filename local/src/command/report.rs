@@ -66,6 +66,7 @@ pub(crate) fn start_error(out: &mut impl Write, failure: &StartError) -> io::Res
         | StartError::AccessLog(_)
         | StartError::Traces(_)
         | StartError::Key(_)
+        | StartError::Redis(_)
         | StartError::ShortSecret
         | StartError::Trust(_)
         | StartError::Certificate(_)

@@ -75,6 +75,37 @@ fn a_line_tells_what_became_of_a_request() {
 }
 
 #[test]
+fn the_name_of_a_request_and_of_who_asks_are_told() {
+    let files = Files::new();
+    let origin = origin("one");
+    let key = "a-key-that-nobody-guesses";
+    let document = json!({
+        "consumers": [{"username": "jack", "plugins": {"key-auth": {"key": key}}}],
+        "routes": [{
+            "id": "all",
+            "uri": "/*",
+            "plugins": {"request-id": {}, "real-ip": {"source": "http_x_real", "trusted_addresses": ["127.0.0.0/8"]}, "key-auth": {}},
+            "upstream": upstream(&origin),
+        }],
+    });
+    let (serving, log) = logging(&files, &document.to_string(), &[]);
+    let call = |id: Option<&str>, key: &str| {
+        let call = Call::get("/a").header("apikey", key).header("x-real", "192.0.2.7");
+        let call = id.into_iter().fold(call, |call, id| call.header("x-request-id", id));
+        wire::call(serving.traffic, &call).header("x-request-id")
+    };
+    let given = call(None, key).expect("a name");
+    assert_eq!(call(Some("mine"), key).as_deref(), Some("mine"));
+    let refused = call(None, "wrong").expect("a name");
+    let told = lines(&log, 3);
+    for (line, id) in told.iter().zip([&*given, "mine", &*refused]) {
+        assert_eq!((&line["request_id"], &line["client"]), (&json!(id), &json!("192.0.2.7")));
+    }
+    assert_eq!((&told[0]["consumer"], told[2].get("consumer")), (&json!("jack"), None));
+    assert!(!fs::read_to_string(&log).expect("it is there").contains(key));
+}
+
+#[test]
 fn standard_output_has_requests_and_standard_error_has_the_rest() {
     let files = Files::new();
     let origin = origin("one");
@@ -174,8 +205,13 @@ fn a_share_is_exact_and_what_fails_or_is_slow_is_all_there() {
     serving.end();
     let told = lines(&log, 39);
     let of = |path: &str| told.iter().filter(|line| line["path"] == path).collect::<Vec<_>>();
-    assert_eq!((of("/failed").len(), of("/slow").len(), of("/").len()), (10, 10, 19));
-    assert!(of("/").iter().all(|line| line["sample"] == 0.05));
+    assert_eq!((of("/failed").len(), of("/slow").len()), (10, 10));
+    // On a machine that is busy others may be slow, too.
+    let (sampled, slow): (Vec<&Value>, Vec<&Value>) =
+        of("/").into_iter().partition(|line| line["sample"] == 0.05);
+    assert!(slow.iter().all(|line| line["duration_ms"].as_u64() >= Some(50)), "{slow:?}");
+    let share = (380 - slow.len()) / 20;
+    assert!((share..=share + 1).contains(&sampled.len()), "{} of {share}", sampled.len());
     assert!(of("/slow").iter().all(|line| line.get("sample").is_none()));
 }
 

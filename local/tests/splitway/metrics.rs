@@ -84,7 +84,7 @@ pub(crate) fn everything(v1: &Origin, v2: &Origin) -> Value {
 #[test]
 fn the_families_of_apisix_have_its_names_and_labels_and_a_branch_beside() {
     let (v1, v2, files) =
-        (origin("one"), Origin::on_loopback(Reply::status(503).into()), Files::new());
+        (origin("one"), Origin::on_loopback(Reply::status(503).body("").into()), Files::new());
     let serving = measured(&files, &everything(&v1, &v2));
     for _ in 0..8 {
         let call = Call::post("/chat", "12345");
@@ -197,7 +197,7 @@ fn counting_goes_on_when_the_configuration_changes_and_a_bad_one_is_counted() {
 #[test]
 fn a_breaker_that_opens_and_closes_is_told_of_in_the_log() {
     let (bad, good, files) =
-        (Origin::on_loopback(Reply::status(500).into()), origin("two"), Files::new());
+        (Origin::on_loopback(Reply::status(500).body("").into()), origin("two"), Files::new());
     let mut document = everything(&good, &bad);
     let rule = &mut document["routes"][0]["plugins"]["traffic-split"]["rules"][0];
     rule["breaker"] = json!({"failures": 2, "open": 1});

@@ -229,6 +229,16 @@ mod tests {
         assert_eq!(consumers.by_key(hash.strip_prefix("sha256:").unwrap()), None);
     }
 
+    /// What is not there cannot be compared with, nor printed.
+    #[test]
+    fn no_key_is_kept() {
+        let text = format!("{:?}", consumers());
+        assert!(text.contains("jack"), "{text}");
+        for key in ["jacks", "other", "jills"] {
+            assert!(!text.contains(key), "{text}");
+        }
+    }
+
     #[test]
     fn one_key_is_one_consumers() {
         let mut consumers = consumers();

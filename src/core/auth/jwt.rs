@@ -79,6 +79,10 @@ impl JwtCredential {
             }
         };
         debug_assert_eq!(key.algorithm(), self.algorithm, "a key is of the algorithm it is for");
+        // Runtimes call this an error of whoever asks, and it is one of strangers.
+        if token.signature.len() != key.signature_len() {
+            return Trust::Refused;
+        }
         let (message, signature) = (token.signed.as_bytes().to_vec(), token.signature);
         Trust::Check(Check { key, message, signature })
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::balance::{Ask, InFlight, Tried, Vital};
 use crate::breaker::{Breaker, Outcome, Pass};
 use crate::checks::{Passive, Probe};
+use crate::limit::Hold;
 use crate::node::Node;
 use crate::problem::Failure;
 use crate::retry::{Event, may_repeat};
-use crate::split::{Branch, How, Means, OnFailure, Rule};
+use crate::split::{Branch, How, Means, OnFailure, Picked, Room, Rule};
 use crate::time::Timestamp;
 
 /// What has been tried, and what is under way.
@@ -36,6 +37,9 @@ pub(super) struct Course<'a> {
     /// When the first attempt at this branch began.
     since: Timestamp,
     going: Option<Going<'a>>,
+    /// Whose request it is to the branches that count, and the place that it takes up in this one.
+    room: Room,
+    hold: Option<Hold>,
 }
 
 /// What decides whether a request may be sent once more.
@@ -54,7 +58,8 @@ pub(super) struct Once<'m> {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(rule: &'a Rule, branch: &'a Branch, how: &How) -> Self {
+    pub(super) fn new(rule: &'a Rule, picked: &mut Picked<'a>) -> Self {
+        let (branch, how) = (picked.branch, &picked.how);
         let is_forced = *how == How::Forced;
         let key = match how {
             How::Key { key, .. } if rule.on_failure().is_some() => Some(key.as_str().into()),
@@ -74,6 +79,8 @@ impl<'a> Course<'a> {
             waited: Duration::ZERO,
             since: Timestamp::from_millis(0),
             going: None,
+            room: std::mem::take(&mut picked.room),
+            hold: picked.hold.take(),
         }
     }
 
@@ -106,10 +113,13 @@ impl<'a> Course<'a> {
             let is_free = !self.is_forced && self.failed.is_empty();
             self.visit = Visit { has_begun: true, pass, since: now };
             let is_other = |branch: &Branch| fits(branch) && !self.has_been_at(branch);
-            let other = (is_out && is_free).then(|| self.rule.branches.next_fine(is_other, now));
+            let other = (is_out && is_free).then(|| {
+                let full = self.rule.branches.full(&self.room, now);
+                self.rule.branches.next_fine(is_other, &full, now)
+            });
             match other.flatten() {
-                Some(other) => self.branch = other,
-                None => return,
+                Some(other) if self.move_in(other, now) => self.branch = other,
+                Some(_) | None => return,
             }
         }
     }
@@ -214,7 +224,7 @@ impl<'a> Course<'a> {
             return None;
         }
         self.failed.push(self.branch);
-        let Some(other) = self.rule.other(&self.failed, self.key.as_deref(), now) else {
+        let Some(other) = self.other(now) else {
             self.failed.pop();
             return None;
         };
@@ -226,6 +236,33 @@ impl<'a> Course<'a> {
     /// How many attempts were made at the branch that serves the request.
     pub(super) fn attempts_here(&self) -> u32 {
         self.attempts_here
+    }
+
+    /// Another branch that has room for the request, which then takes some.
+    fn other(&mut self, now: Timestamp) -> Option<&'a Branch> {
+        for _ in self.rule.branches.list() {
+            let full = self.rule.branches.full(&self.room, now);
+            let other = self.rule.other(&self.failed, self.key.as_deref(), &full, now)?;
+            if self.move_in(other, now) {
+                return Some(other);
+            }
+        }
+        None
+    }
+
+    /// Takes room in a branch, if there is some, and gives up the place in the one before.
+    fn move_in(&mut self, branch: &Branch, now: Timestamp) -> bool {
+        let taken = self.rule.branches.take(branch, &self.room, (now, false));
+        let is_taken = taken.is_ok();
+        if let Ok(hold) = taken {
+            self.hold = hold;
+        }
+        is_taken
+    }
+
+    /// The place that it takes up, to be free when it is dropped.
+    pub(super) fn take_hold(&mut self) -> Option<Hold> {
+        self.hold.take()
     }
 
     fn failed_count(&self) -> u32 {

@@ -1,4 +1,5 @@
 mod counts;
+mod limits;
 mod shares;
 
 use serde_json::{Value, json};

@@ -17,8 +17,9 @@ use crate::time::Timestamp;
 #[derive(Default)]
 pub struct Visit<'a> {
     pub(super) entered: Option<Entered<'a>>,
-    /// What came of what a guard needed.
+    /// What came of what a guard needed, and when it said so.
     found: Option<Found>,
+    needed_at: Timestamp,
 }
 
 /// A request on its route.
@@ -71,7 +72,12 @@ impl<'a> Visit<'a> {
             self.entered = Some(Entered::new(route, route.matched(params), Draft::of(head)));
         }
         let Some(entered) = &mut self.entered else { return Ok(Ok(())) };
-        entered.pass(snapshot, head, means, body, &mut self.found, observer)
+        let news = (self.found.take(), self.needed_at);
+        let passed = entered.pass(snapshot, head, means, body, news, observer);
+        if let Err(Needs::Effect(_)) = &passed {
+            self.needed_at = means.now;
+        }
+        passed
     }
 }
 
@@ -89,6 +95,13 @@ impl<'a> Entered<'a> {
             upload_max: None,
             holds: Vec::new(),
         }
+    }
+
+    /// The name that the request was given here.
+    pub(super) fn request_id(&self) -> Option<&str> {
+        let header = self.route.guards.request_id()?;
+        let set = self.draft.edits.set.iter().rfind(|(name, _)| name == header);
+        set.map(|(_, name)| name.as_str())
     }
 
     /// The number of the consumer that was recognised.
@@ -123,7 +136,7 @@ impl<'a> Entered<'a> {
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
-        found: &mut Option<Found>,
+        (mut found, needed_at): (Option<Found>, Timestamp),
         observer: &mut dyn Observer,
     ) -> Result<Result<(), Stop<'a>>, Needs> {
         let route = self.route;
@@ -135,6 +148,7 @@ impl<'a> Entered<'a> {
                 consumers: snapshot.consumers(),
                 counters: snapshot.counters(),
                 found: found.take(),
+                needed_at,
             };
             let verdict = guard.pass(&asked);
             if facts.wants_body() {
@@ -161,8 +175,8 @@ impl<'a> Entered<'a> {
                     // What it says itself is right: of two limits, the one that refuses is told of.
                     let says = |name: &str| answer.headers.iter().any(|(own, _)| own == name);
                     response.set.retain(|(name, _)| !says(name));
-                    let caller = self.caller;
-                    let own = Own { route, caller, answer, problem, response };
+                    let (caller, id) = (self.caller, self.request_id().map(Into::into));
+                    let own = Own { route, caller, id, answer, problem, response };
                     return Ok(Err(Stop::Answer(own)));
                 }
             }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Asked, Passage, Verdict};
+use super::{Asked, Effect, Found, Passage, Verdict};
 use crate::head::Edits;
-use crate::limit::{Bound, Limit, Reading};
+use crate::limit::{Bound, Draw, Limit, Policy, Reading};
 use crate::problem::{Answer, Problem};
 
 /// The type of the bodies that APISIX writes.
@@ -20,14 +20,61 @@ impl Limit {
             return Verdict::default();
         }
         let means = asked.means;
-        let (reading, hold) =
-            self.count(asked.counters, &key, (means.now, means.chance), means.is_trial);
+        let (reading, hold) = match self.quota.policy {
+            Policy::Local => {
+                self.count(asked.counters, &key, (means.now, means.chance), means.is_trial)
+            }
+            Policy::Shared => match self.shared(asked, &key) {
+                Ok(reading) => (reading, None),
+                Err(verdict) => return verdict,
+            },
+        };
         if !reading.is_admitted {
             return self.refuse(&reading);
         }
         let mut passage = Passage { hold, ..self.passage(&reading) };
         passage.pause = Duration::from_millis(reading.pause_ms);
         Verdict::Passes(passage)
+    }
+
+    /// What becomes of a request of a shared limit, or what else there is to do.
+    fn shared<'a>(&self, asked: &Asked<'_, '_>, key: &str) -> Result<Reading, Verdict<'a>> {
+        let (counters, means) = (asked.counters, asked.means);
+        let spot = self.spot(counters, key, means.chance);
+        match &asked.found {
+            Some(Found::Granted(came)) => {
+                counters.note_store(came.is_ok(), means.now);
+                match came {
+                    Ok(grant) => Ok(spot.fund(grant, asked.needed_at, means.now)),
+                    Err(_) => Err(self.degraded()),
+                }
+            }
+            Some(Found::Done | Found::Verified(_)) | None => {
+                match spot.draw(means.now, means.is_trial) {
+                    Draw::Known(reading) => Ok(reading),
+                    Draw::Asks(_) if means.is_trial => Err(Verdict::default()),
+                    Draw::Asks(_) if !counters.may_ask(means.now) => Err(self.degraded()),
+                    Draw::Asks(want) => match self.toll(key, want) {
+                        Some(toll) => Err(Verdict::Needs(Effect::Toll(toll))),
+                        None => Err(self.degraded()),
+                    },
+                }
+            }
+        }
+    }
+
+    /// What becomes of a request while the store is away.
+    fn degraded<'a>(&self) -> Verdict<'a> {
+        if self.quota.may_degrade {
+            return Verdict::default();
+        }
+        let what = self.plugin.trim_start_matches("limit-");
+        let answer = Answer {
+            status: Problem::LimitUnknown.status(),
+            headers: vec![("content-type".into(), PLAIN.to_owned())],
+            body: format!("{}\n", json!({"error_msg": format!("failed to limit {what}")})),
+        };
+        Verdict::Answers(answer, Some(Problem::LimitUnknown))
     }
 
     fn passage<'a>(&self, reading: &Reading) -> Passage<'a> {

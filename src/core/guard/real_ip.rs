@@ -89,10 +89,8 @@ fn source(name: &str) -> Result<Source, String> {
     if variable.needs_body() {
         return Err(format!("`{name}` stands in the body, where no proxy writes"));
     }
-    Ok(match variable {
-        Variable::Header { name, .. } if &*name == HOPS => Source::Hops,
-        variable => Source::Variable(variable),
-    })
+    let is_hops = matches!(&variable, Variable::Header { name, .. } if **name == *HOPS);
+    Ok(if is_hops { Source::Hops } else { Source::Variable(variable) })
 }
 
 impl RealIp {

@@ -140,6 +140,11 @@ impl RangeIdWire {
 }
 
 impl RequestId {
+    /// The header that has the name.
+    pub(super) fn header(&self) -> &str {
+        &self.header
+    }
+
     /// Whether a request may pass: always, with a name.
     pub(super) fn pass<'a>(&'a self, asked: &Asked<'a, '_>) -> Verdict<'a> {
         let given = asked.facts.header(&self.header).filter(|given| is_harmless(given));

@@ -49,7 +49,12 @@ const PATIENCE: usize = 16;
 pub(crate) struct Counters {
     table: OnceLock<Table>,
     capacity: usize,
+    /// While the store of shared limits is away: when it may be asked again, in milliseconds; else 0.
+    away: AtomicU64,
 }
+
+/// While the store is away it is asked so often.
+const AWAY_MS: u64 = 1000;
 
 /// A key under a limit, as the table knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +91,7 @@ impl Default for Counters {
 impl Counters {
     /// For so many keys at most.
     pub(crate) const fn with_capacity(capacity: usize) -> Self {
-        Self { table: OnceLock::new(), capacity }
+        Self { table: OnceLock::new(), capacity, away: AtomicU64::new(0) }
     }
 
     /// What `key` is under the limit that `salt` stands for.
@@ -128,6 +133,26 @@ impl Counters {
             if slot.change(mark, &mut |state| (step(state), ())).is_ok() {
                 return;
             }
+        }
+    }
+
+    /// Whether the store of shared limits may be asked: while it is away, by one request a second.
+    pub(crate) fn may_ask(&self, now: Timestamp) -> bool {
+        let (now, again) = (now.as_millis(), self.away.load(SeqCst));
+        if again == 0 {
+            return true;
+        }
+        // A moment that is further away is from before the clock was set back.
+        let is_time = now >= again || again - now > AWAY_MS;
+        let next = now.saturating_add(AWAY_MS);
+        is_time && self.away.compare_exchange(again, next, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Notes whether the store has answered.
+    pub(crate) fn note_store(&self, has_answered: bool, now: Timestamp) {
+        let again = if has_answered { 0 } else { now.as_millis().saturating_add(AWAY_MS) };
+        if self.away.load(SeqCst) != again {
+            self.away.store(again, SeqCst);
         }
     }
 

@@ -11,7 +11,7 @@ use super::count::Count;
 use super::hold::{Hold, Pace};
 use super::key::Key;
 use super::rate::Rate;
-use super::{Counters, Mark, Reading, State, Step};
+use super::{Counters, Mark, Reading, State, Step, Terms};
 use crate::meta::Meta;
 use crate::time::Timestamp;
 
@@ -91,8 +91,19 @@ impl Limit {
         Self { meta, plugin, salt, pace, quota }
     }
 
+    /// The marks of what is kept of a key where the limit is shared.
+    pub(super) fn marks(
+        &self,
+        counters: &Counters,
+        key: &str,
+        chance: &dyn Fn() -> u64,
+    ) -> [Mark; 2] {
+        // Digests that differ by one do not come about otherwise.
+        [self.salt, self.salt ^ 1].map(|salt| counters.mark(salt, key.as_bytes(), chance))
+    }
+
     /// The mark of a key in the table.
-    pub(crate) fn mark(&self, counters: &Counters, key: &str, chance: &dyn Fn() -> u64) -> Mark {
+    fn mark(&self, counters: &Counters, key: &str, chance: &dyn Fn() -> u64) -> Mark {
         counters.mark(self.salt, key.as_bytes(), chance)
     }
 
@@ -133,7 +144,25 @@ impl Limit {
 }
 
 impl Bound {
-    fn conn(&self) -> Option<Conn> {
+    /// What the store of shared limits is told; nothing of places, which are not shared.
+    pub(super) fn terms(&self) -> Option<Terms> {
+        Some(match self {
+            Self::Count(count) => {
+                let (window_ms, count_of) = (count.window.as_millis(), count.count.into());
+                match count.is_sliding {
+                    true => Terms::Sliding { count: count_of, window_ms },
+                    false => Terms::Fixed { count: count_of, window_ms },
+                }
+            }
+            Self::Rate(rate) => {
+                let (rate_milli, burst_milli) = rate.milli();
+                Terms::Leaky { rate_milli, burst_milli }
+            }
+            Self::Conn(_) => return None,
+        })
+    }
+
+    pub(super) fn conn(&self) -> Option<Conn> {
         match self {
             Self::Conn(conn) => Some(*conn),
             Self::Count(_) | Self::Rate(_) => None,

@@ -27,6 +27,8 @@ pub(crate) struct Rate {
     /// How much may be in the bucket before it.
     room: u64,
     is_nodelay: bool,
+    /// The same as it was told, in thousandths.
+    told: (u64, u64),
 }
 
 impl Rate {
@@ -36,7 +38,18 @@ impl Rate {
         // Saturating, as casts of floats are.
         let gap = (SECOND / rate).ceil() as u64;
         let room = (SECOND / rate * burst).floor() as u64;
-        Self { gap: gap.max(1), room, is_nodelay }
+        let told = ((rate * 1000.0).round() as u64, (burst * 1000.0).round() as u64);
+        Self { gap: gap.max(1), room, is_nodelay, told }
+    }
+
+    /// Thousandths of a request a second, and of what may be beyond that for a while.
+    pub(super) fn milli(&self) -> (u64, u64) {
+        self.told
+    }
+
+    /// Whether what is beyond the rate passes at once.
+    pub(super) fn is_nodelay(&self) -> bool {
+        self.is_nodelay
     }
 
     /// What becomes of another request.

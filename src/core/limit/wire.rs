@@ -157,6 +157,9 @@ impl LimitReqWire {
             allow_degradation: self.allow_degradation,
         };
         let quota = common.quota(rate, at, report);
+        if quota.policy == Policy::Shared && self.rate < 0.001 {
+            report.fault(at.key("rate"), "expected at least 0.001 where it is shared");
+        }
         let meta = Meta::compile(self._meta, at, report);
         Limit::new(LIMIT_REQ, Holder::Resource(salt), meta, quota)
     }
@@ -181,6 +184,10 @@ impl LimitConnWire {
             allow_degradation: self.allow_degradation,
         };
         let mut quota = common.quota(conn, at, report);
+        if quota.policy == Policy::Shared {
+            let what = "places are counted by each process and isolate, not shared yet";
+            report.fault(at.key("policy"), what);
+        }
         let millis = (delay.clamp(0.0, DELAY_SECS_MAX) * 1000.0).round() as u64;
         quota.pace = Some((millis, self.only_use_default_delay.unwrap_or_default()));
         let meta = Meta::compile(self._meta, at, report);
@@ -223,7 +230,13 @@ impl Common<'_> {
 }
 
 /// So many in so many seconds.
-fn count_bound(count: u32, secs: u32, is_sliding: bool, at: At<'_>, report: &mut Report) -> Bound {
+pub(super) fn count_bound(
+    count: u32,
+    secs: u32,
+    is_sliding: bool,
+    at: At<'_>,
+    report: &mut Report,
+) -> Bound {
     let most = if is_sliding { SLIDING_MAX } else { COUNT_MAX };
     let count = within("count", count, 1, most, at, report);
     let secs = within("time_window", secs, 1, WINDOW_SECS_MAX, at, report);
@@ -231,7 +244,13 @@ fn count_bound(count: u32, secs: u32, is_sliding: bool, at: At<'_>, report: &mut
 }
 
 /// So many a second.
-fn rate_bound(rate: f64, burst: f64, is_nodelay: bool, at: At<'_>, report: &mut Report) -> Bound {
+pub(super) fn rate_bound(
+    rate: f64,
+    burst: f64,
+    is_nodelay: bool,
+    at: At<'_>,
+    report: &mut Report,
+) -> Bound {
     let mut is_sound = true;
     if !(rate > 0.0 && rate <= RATE_MAX) {
         let what =
@@ -256,7 +275,7 @@ fn rate_bound(rate: f64, burst: f64, is_nodelay: bool, at: At<'_>, report: &mut 
 }
 
 /// So many at once.
-fn conn_bound(conn: u32, burst: u32, at: At<'_>, report: &mut Report) -> Bound {
+pub(super) fn conn_bound(conn: u32, burst: u32, at: At<'_>, report: &mut Report) -> Bound {
     let conn = within("conn", conn, 1, CONN_MAX, at, report);
     if conn.saturating_add(burst) > CONN_MAX {
         let what = format!("expected at most {CONN_MAX} together with `conn`, found {burst}");

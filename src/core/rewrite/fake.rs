@@ -14,17 +14,23 @@ pub(crate) struct Fake {
     target: String,
     headers: Vec<(String, String)>,
     body: String,
+    client: IpAddr,
 }
 
 impl Fake {
     pub(crate) fn new(method: &str, target: &str) -> Self {
         let (method, target) = (method.to_owned(), target.to_owned());
-        Self { method, target, headers: Vec::new(), body: String::new() }
+        let client = IpAddr::from([10, 0, 0, 7]);
+        Self { method, target, headers: Vec::new(), body: String::new(), client }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_ascii_lowercase(), value.to_owned()));
         self
+    }
+
+    pub(crate) fn from(self, client: &str) -> Self {
+        Self { client: client.parse().unwrap(), ..self }
     }
 
     pub(crate) fn body(mut self, body: &str) -> Self {
@@ -88,7 +94,7 @@ impl Head for Fake {
     }
 
     fn client(&self) -> Option<IpAddr> {
-        Some(IpAddr::from([10, 0, 0, 7]))
+        Some(self.client)
     }
 
     fn scheme(&self) -> &str {

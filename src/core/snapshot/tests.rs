@@ -7,6 +7,7 @@ use crate::balance::{Ask, Balancer, Tried};
 use crate::facts::Facts;
 use crate::facts::fake::Asked;
 use crate::fault::Report;
+use crate::split::Full;
 use crate::split::Means;
 use crate::time::Timestamp;
 
@@ -20,7 +21,12 @@ fn compile(document: &Value, phase: u64) -> Snapshot {
 fn turn(snapshot: &Snapshot, route: usize) -> String {
     let next = |facts: Facts<'_>| {
         let rule = snapshot.routes()[route].split.rule(&facts, &mut |_, _| {});
-        rule.expect("a rule takes it").branches.next(Means::NONE.now).name.to_string()
+        rule.expect("a rule takes it")
+            .branches
+            .next(&Full::default(), Means::NONE.now)
+            .expect("all have room")
+            .name
+            .to_string()
     };
     Asked::default().with(crate::facts::Body::Unread, next)
 }
@@ -84,7 +90,7 @@ fn rules_that_move_are_followed_and_new_ones_begin() {
     const COUNT: usize = 2_000;
     let earlier = compile(&rules_for(0..COUNT), 0);
     for (user, rule) in earlier.routes()[0].split.rules().take(COUNT).enumerate() {
-        (0..user % 20).for_each(|_| _ = rule.branches.next(Means::NONE.now));
+        (0..user % 20).for_each(|_| _ = rule.branches.next(&Full::default(), Means::NONE.now));
     }
     // Backwards, with a new one at both ends and without the first ten.
     let users = std::iter::once(COUNT).chain((10..COUNT).rev()).chain([COUNT + 1]);

@@ -3,11 +3,13 @@
 use serde::Deserialize;
 use std::sync::Arc;
 
+use super::room::Full;
 use super::{Keyed, OWN_BRANCH, Scope};
 use crate::balance::{Balancer, Upstream, UpstreamWire};
 use crate::breaker::{self, Breaker, WHOLE};
 use crate::fault::{At, Report};
 use crate::id::Id;
+use crate::limit::{BranchLimit, BranchLimitWire};
 use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
 use crate::rotation::{Rotation, Unpickable, Walk, Weight};
 use crate::telemetry::proof;
@@ -32,6 +34,7 @@ pub(super) struct BranchWire {
     pub(super) rewrite: Option<RewriteWire>,
     pub(super) headers: Option<HeadersWire>,
     pub(super) response_headers: Option<HeadersWire>,
+    pub(super) limit: Option<BranchLimitWire>,
 }
 
 /// One weighted share of a split.
@@ -43,6 +46,8 @@ pub(crate) struct Branch {
     pub(crate) rewrite: Rewrite,
     /// Keeps requests away while it fails.
     pub(crate) breaker: Option<Breaker>,
+    /// How much it takes.
+    pub(crate) limit: Option<BranchLimit>,
 }
 
 impl Branch {
@@ -85,7 +90,7 @@ impl Branches {
         let (name, weight) = (OWN_BRANCH.into(), Weight(1));
         let balancer = Balancer::new(upstream, phase)?;
         let rewrite = Rewrite::default();
-        let branch = Branch { name, weight, balancer, rewrite, breaker: None };
+        let branch = Branch { name, weight, balancer, rewrite, breaker: None, limit: None };
         let rotation = Rotation::new(&[weight], phase)?;
         Ok(Self { list: Box::new([branch]), rotation, again: walks(phase) })
     }
@@ -110,32 +115,49 @@ impl Branches {
         self.list.iter_mut().for_each(|branch| branch.breaker = Some(Breaker::new(policy)));
     }
 
-    /// The branch whose turn it is. With some ejected the others share by weight; with all of them
-    /// ejected, none is: a request that fails is no worse than one that is refused.
-    pub(crate) fn next(&self, now: Timestamp) -> &Branch {
-        if self.are_whole(now) {
-            return self.at(self.rotation.next());
+    /// The branch whose turn it is, of those that have room. With some ejected the others share by weight;
+    /// with all of them ejected, none is: a request that fails is no worse than one that is refused.
+    pub(crate) fn next(&self, full: &Full, now: Timestamp) -> Option<&Branch> {
+        if *full == Full::NONE && self.are_whole(now) {
+            return Some(self.at(self.rotation.next()));
         }
-        let among = self.rotation.next_among(|index| self.weight(index, now));
-        self.at(among.unwrap_or_else(|| self.rotation.next()))
+        let among = self.rotation.next_among(|index| self.weight(index, full, now));
+        let any = || match *full == Full::NONE {
+            true => Some(self.rotation.next()),
+            false => self.rotation.next_among(|index| self.plain_weight(index, full)),
+        };
+        among.or_else(any).map(|index| self.at(index))
     }
 
     /// The branch whose turn is next; nothing moves.
-    pub(crate) fn peek(&self, now: Timestamp) -> &Branch {
-        if self.are_whole(now) {
-            return self.at(self.rotation.peek());
+    pub(crate) fn peek(&self, full: &Full, now: Timestamp) -> Option<&Branch> {
+        if *full == Full::NONE && self.are_whole(now) {
+            return Some(self.at(self.rotation.peek()));
         }
-        let among = self.rotation.peek_among(|index| self.weight(index, now));
-        self.at(among.unwrap_or_else(|| self.rotation.peek()))
+        let among = self.rotation.peek_among(|index| self.weight(index, full, now));
+        let any = || match *full == Full::NONE {
+            true => Some(self.rotation.peek()),
+            false => self.rotation.peek_among(|index| self.plain_weight(index, full)),
+        };
+        among.or_else(any).map(|index| self.at(index))
     }
 
-    /// The branch that `owner` finds for a key among those that take something, else among all.
-    pub(super) fn owner(&self, keyed: &Keyed, key: &[u8], now: Timestamp) -> &Branch {
-        if self.are_whole(now) {
-            return self.at(keyed.owner(key));
+    /// The branch that `owner` finds for a key among those that have room and take something, else among
+    /// all that have room.
+    pub(super) fn owner(
+        &self,
+        keyed: &Keyed,
+        key: &[u8],
+        full: &Full,
+        now: Timestamp,
+    ) -> Option<&Branch> {
+        if *full == Full::NONE && self.are_whole(now) {
+            return Some(self.at(keyed.owner(key)));
         }
-        let share = |index| self.at(index).share(now);
-        self.at(keyed.owner_among(key, share).unwrap_or_else(|| keyed.owner(key)))
+        let share = |index| if full.has(index) { 0 } else { self.at(index).share(now) };
+        let any = |index| u32::from(!full.has(index));
+        let found = keyed.owner_among(key, share).or_else(|| keyed.owner_among(key, any));
+        found.map(|index| self.at(index))
     }
 
     /// The branch for a request that others have failed, by turns among those that can take it and are not
@@ -144,12 +166,13 @@ impl Branches {
         &self,
         failed: &[&Branch],
         can_take: impl Fn(&Branch) -> bool,
+        full: &Full,
         now: Timestamp,
     ) -> Option<&Branch> {
         let walk = self.again.get(self.mark(failed) % AGAIN)?;
         let next = |weight: &dyn Fn(usize) -> u64| walk.next(self.list.len(), weight);
-        let left = |index: usize| can_take(self.at(index));
-        let found = next(&|index| if left(index) { self.weight(index, now) } else { 0 });
+        let left = |index: usize| can_take(self.at(index)) && !full.has(index);
+        let found = next(&|index| if left(index) { self.weight(index, full, now) } else { 0 });
         let any = |index: usize| if left(index) { u64::from(self.at(index).weight.0) } else { 0 };
         found.or_else(|| next(&any)).map(|index| self.at(index))
     }
@@ -160,29 +183,34 @@ impl Branches {
         keyed: &Keyed,
         key: &[u8],
         can_take: impl Fn(&Branch) -> bool,
+        full: &Full,
         now: Timestamp,
     ) -> Option<&Branch> {
-        let left = |index: usize| can_take(self.at(index));
+        let left = |index: usize| can_take(self.at(index)) && !full.has(index);
         let share = |index: usize| if left(index) { self.at(index).share(now) } else { 0 };
         let any = |index: usize| u32::from(left(index));
         let found = keyed.owner_among(key, share).or_else(|| keyed.owner_among(key, any));
         found.map(|index| self.at(index))
     }
 
-    /// The next by turns among those that `fits` holds for and that are not ejected.
+    /// The next by turns among those that `fits` holds for, that have room and are not ejected.
     pub(crate) fn next_fine(
         &self,
         fits: impl Fn(&Branch) -> bool,
+        full: &Full,
         now: Timestamp,
     ) -> Option<&Branch> {
-        let weight = |index: usize| if fits(self.at(index)) { self.weight(index, now) } else { 0 };
+        let weight =
+            |index: usize| if fits(self.at(index)) { self.weight(index, full, now) } else { 0 };
         self.rotation.next_among(weight).map(|index| self.at(index))
     }
 
     /// A number by which sets of branches mostly differ.
     fn mark(&self, branches: &[&Branch]) -> usize {
-        let place = |branch: &&Branch| self.list.iter().position(|it| std::ptr::eq(it, *branch));
-        branches.iter().filter_map(place).fold(0, |mark, place| mark * 3 + place)
+        branches
+            .iter()
+            .filter_map(|branch| self.position(branch))
+            .fold(0, |mark, place| mark * 3 + place)
     }
 
     /// Whether all of them take all that is theirs.
@@ -190,9 +218,18 @@ impl Branches {
         self.list.iter().all(|branch| branch.share(now) == WHOLE)
     }
 
-    fn weight(&self, index: usize, now: Timestamp) -> u64 {
-        let branch = self.at(index);
-        u64::from(branch.weight.0) * u64::from(branch.share(now))
+    fn weight(&self, index: usize, full: &Full, now: Timestamp) -> u64 {
+        self.plain_weight(index, full) * u64::from(self.at(index).share(now))
+    }
+
+    /// The weight of one that has room, whatever its breaker says.
+    fn plain_weight(&self, index: usize, full: &Full) -> u64 {
+        if full.has(index) { 0 } else { u64::from(self.at(index).weight.0) }
+    }
+
+    /// Where a branch stands among all.
+    pub(super) fn position(&self, branch: &Branch) -> Option<usize> {
+        self.list.iter().position(|it| std::ptr::eq(it, branch))
     }
 
     /// The next step of the walk, in words.
@@ -221,6 +258,9 @@ impl Branches {
         self.again = Arc::clone(&earlier.again);
         for (branch, earlier) in self.list.iter_mut().zip(&earlier.list) {
             if let (Some(own), Some(earlier)) = (&mut branch.breaker, &earlier.breaker) {
+                own.follow(earlier);
+            }
+            if let (Some(own), Some(earlier)) = (&mut branch.limit, &earlier.limit) {
                 own.follow(earlier);
             }
         }
@@ -283,8 +323,10 @@ impl Branches {
                 warn_of_body(at, report);
             }
             let upstream = wire.upstream(scope, at, report);
+            let limit = wire.limit.as_ref();
+            let limit = limit.and_then(|limit| limit.compile(at.key("limit"), report));
             if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
-                list.push(Branch { name, weight, balancer, rewrite, breaker: None });
+                list.push(Branch { name, weight, balancer, rewrite, breaker: None, limit });
             }
         }
         if is_one_rewrite && list.len() == count && is_one_target(&list) {
@@ -312,8 +354,9 @@ pub(super) fn warn_of_branches(branches: &[BranchWire], at: At<'_>, report: &mut
     for (index, branch) in branches.iter().enumerate() {
         let at = at.index(index);
         let has_headers = branch.headers.is_some() || branch.response_headers.is_some();
-        if branch.name.is_some() || branch.rewrite.is_some() || has_headers {
-            report.warn(at, "APISIX ignores `name`, `rewrite` and `headers` of a branch");
+        let has_own = branch.rewrite.is_some() || branch.limit.is_some() || has_headers;
+        if branch.name.is_some() || has_own {
+            report.warn(at, "APISIX ignores `name`, `rewrite`, `headers` and `limit` of a branch");
         }
         let again = branches.iter().take(index).any(|earlier| earlier.is_same_target(branch));
         if again {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::Rule;
 use super::branch::{Branch, Branches};
+use super::room::Full;
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
 use crate::retry::{FailureWords, TWICE, Vocabulary, When};
@@ -118,6 +119,7 @@ impl Rule {
         &self,
         failed: &[&Branch],
         key: Option<&str>,
+        full: &Full,
         now: Timestamp,
     ) -> Option<&Branch> {
         let can_take = |branch: &Branch| {
@@ -125,12 +127,13 @@ impl Rule {
         };
         match (&self.on_failure.as_ref()?.to, &self.keyed, key) {
             (To::Branch(index), ..) => {
-                Some(self.branches.at(*index)).filter(|branch| can_take(branch))
+                let branch = Some(self.branches.at(*index)).filter(|_| !full.has(*index));
+                branch.filter(|branch| can_take(branch))
             }
             (To::Others, Some(keyed), Some(key)) => {
-                self.branches.owner_but(keyed, key.as_bytes(), can_take, now)
+                self.branches.owner_but(keyed, key.as_bytes(), can_take, full, now)
             }
-            (To::Others, ..) => self.branches.next_after(failed, can_take, now),
+            (To::Others, ..) => self.branches.next_after(failed, can_take, full, now),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! How a rule picks one of its branches: by what somebody may ask for, by a key, or by turns.
 
 use super::branch::{Branch, Branches};
+use super::room::{Full, NoRoom, Room};
 use crate::affinity::{Affinity, StickyWire};
 use crate::facts::{Facts, NeedsBody};
 use crate::fault::{At, Report};
 use crate::forced::{Denied, Forced};
+use crate::limit::Hold;
 use crate::rendezvous::Rendezvous;
 use crate::seal::Secret;
 use crate::telemetry::reason;
@@ -66,6 +68,25 @@ pub(crate) struct Picked<'a> {
     pub(crate) how: How,
     /// Why another branch that was asked for by name was not picked.
     pub(crate) denied: Option<String>,
+    /// Whose request it is to the branches that count.
+    pub(crate) room: Room,
+    /// The place that it takes up in the branch.
+    pub(crate) hold: Option<Hold>,
+}
+
+/// Why no branch was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unpicked {
+    /// It depends on the body.
+    NeedsBody,
+    /// All that it could be have taken as many requests as they take.
+    NoRoom(NoRoom),
+}
+
+impl From<NeedsBody> for Unpicked {
+    fn from(_: NeedsBody) -> Self {
+        Self::NeedsBody
+    }
 }
 
 /// The keys of a rule and the branches they belong to.
@@ -122,35 +143,52 @@ impl Keyed {
 }
 
 impl Rule {
-    /// The branch for a request that the rule takes. No turn is taken before everything is known.
+    /// The branch for a request that the rule takes. No turn is taken before everything is known. A branch
+    /// that others have filled meanwhile is passed over.
     pub(crate) fn pick(
         &self,
         facts: &Facts<'_>,
         route: &str,
         means: Means<'_>,
-    ) -> Result<Picked<'_>, NeedsBody> {
-        let (forced, denied) = self.forced_branch(facts, route, means);
-        if let Some(branch) = forced {
-            return Ok(Picked { branch, how: How::Forced, denied: None });
+    ) -> Result<Picked<'_>, Unpicked> {
+        let room = self.branches.room(facts, means);
+        if facts.wants_body() {
+            return Err(Unpicked::NeedsBody);
         }
-        let (branch, how) = match &self.keyed {
-            Some(keyed) => self.pick_keyed(keyed, facts, means)?,
-            None => self.pick_by_turn(means),
-        };
-        // Nobody would see why clients are not told apart.
+        let (moment, (forced, denied)) =
+            ((means.now, means.is_trial), self.forced_branch(facts, route, means));
+        if let Some(branch) = forced {
+            let hold = self.branches.take(branch, &room, moment).map_err(Unpicked::NoRoom)?;
+            return Ok(Picked { branch, how: How::Forced, denied: None, room, hold });
+        }
+        for _ in self.branches.list() {
+            let full = self.branches.full(&room, means.now);
+            let found = match &self.keyed {
+                Some(keyed) => self.pick_keyed(keyed, facts, &full, means)?,
+                None => self.pick_by_turn(&full, means),
+            };
+            let Some((branch, how)) = found else { break };
+            if let Ok(hold) = self.branches.take(branch, &room, moment) {
+                let denied = denied.or_else(|| self.mute(&how, means));
+                return Ok(Picked { branch, how, denied, room, hold });
+            }
+        }
+        Err(Unpicked::NoRoom(self.branches.wait(&room, means.now)))
+    }
+
+    /// Why clients are not told apart, where nobody would see it.
+    fn mute(&self, how: &How, means: Means<'_>) -> Option<String> {
         let is_mute = self.keyed.as_ref().is_some_and(Keyed::issues) && means.secret.is_none();
-        let denied = denied.or_else(|| {
-            (is_mute && how == How::Turn).then(|| "no cookie is issued without a secret".to_owned())
-        });
-        Ok(Picked { branch, how, denied })
+        (is_mute && *how == How::Turn).then(|| "no cookie is issued without a secret".to_owned())
     }
 
     fn pick_keyed(
         &self,
         keyed: &Keyed,
         facts: &Facts<'_>,
+        full: &Full,
         means: Means<'_>,
-    ) -> Result<(&Branch, How), NeedsBody> {
+    ) -> Result<Option<(&Branch, How)>, NeedsBody> {
         let Keyed { affinity, .. } = keyed;
         let issued = || means.secret.and_then(|secret| affinity.issued_key(facts, secret));
         let found = affinity.key(facts).or_else(issued);
@@ -165,21 +203,22 @@ impl Rule {
             (None, Some(secret)) => {
                 match affinity.issue([(means.chance)(), (means.chance)()], secret) {
                     Some(issued) => (issued.key, How::Issued { set_cookie: issued.set_cookie }),
-                    None => return Ok(self.pick_by_turn(means)),
+                    None => return Ok(self.pick_by_turn(full, means)),
                 }
             }
-            (None, None) => return Ok(self.pick_by_turn(means)),
+            (None, None) => return Ok(self.pick_by_turn(full, means)),
         };
-        Ok((self.branches.owner(keyed, key.as_bytes(), means.now), how))
+        let owner = self.branches.owner(keyed, key.as_bytes(), full, means.now);
+        Ok(owner.map(|branch| (branch, how)))
     }
 
-    fn pick_by_turn(&self, means: Means<'_>) -> (&Branch, How) {
+    fn pick_by_turn(&self, full: &Full, means: Means<'_>) -> Option<(&Branch, How)> {
         let how = if self.number.is_some() { How::Turn } else { How::Whole };
         let branch = match means.is_trial {
-            true => self.branches.peek(means.now),
-            false => self.branches.next(means.now),
+            true => self.branches.peek(full, means.now),
+            false => self.branches.next(full, means.now),
         };
-        (branch, how)
+        branch.map(|branch| (branch, how))
     }
 
     /// The branch that a request asks for by name and may, or why it may not.

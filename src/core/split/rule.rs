@@ -19,6 +19,7 @@ use crate::expr;
 use crate::fault::{At, Report};
 use crate::forced::{Override, OverrideWire};
 use crate::id::Id;
+use crate::limit::BranchLimitWire;
 use crate::rewrite::{HeadersWire, RewriteWire};
 
 #[derive(Debug, Deserialize)]
@@ -40,6 +41,7 @@ pub(super) struct RuleWire {
     rewrite: Option<RewriteWire>,
     headers: Option<HeadersWire>,
     response_headers: Option<HeadersWire>,
+    limit: Option<BranchLimitWire>,
 }
 
 /// A group of expressions: one of the groups of a rule must hold.
@@ -308,6 +310,7 @@ impl RuleWire {
             || self.rewrite.is_some()
             || self.headers.is_some()
             || self.response_headers.is_some()
+            || self.limit.is_some()
     }
 
     /// The branches of APISIX's form, and what is said of them.
@@ -319,12 +322,28 @@ impl RuleWire {
 
     fn into_parts(self, at: At<'_>) -> (Option<Vec<MatchWire>>, Extras<'_>, BranchWire) {
         let Self {
-            name, weight, upstream, upstream_id, rewrite, headers, response_headers, ..
+            name,
+            weight,
+            upstream,
+            upstream_id,
+            rewrite,
+            headers,
+            response_headers,
+            limit,
+            ..
         } = self;
         let Self { sticky, r#override, on_failure, breaker, mirror, .. } = self;
         let extras = Extras { sticky, r#override, on_failure, breaker, mirror, at };
-        let branch =
-            BranchWire { name, weight, upstream, upstream_id, rewrite, headers, response_headers };
+        let branch = BranchWire {
+            name,
+            weight,
+            upstream,
+            upstream_id,
+            rewrite,
+            headers,
+            response_headers,
+            limit,
+        };
         (self.r#match, extras, branch)
     }
 }

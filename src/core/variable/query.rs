@@ -51,3 +51,31 @@ pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     let spaced = text.replace('+', " ");
     Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_that_stands_once_has_a_value() {
+        let only = |query: &str| super::only(query, "k").map(|value| value.map(Cow::into_owned));
+        let some = |text: &str| Some(Some(text.to_owned()));
+        assert_eq!(only("a=1&k=2"), some("2"));
+        assert_eq!(only("%6b=a+b%21"), some("a b!"));
+        assert_eq!(only("k="), some(""));
+        for nothing in ["k", "k=1&k=1", "k&k=1", "k=1&a&%6B=2"] {
+            assert_eq!(only(nothing), Some(None), "{nothing}");
+        }
+        assert_eq!(only("a=k&K=1"), None);
+    }
+
+    #[test]
+    fn others_stay_as_they_are_written() {
+        let without = |query: &str| super::without(query, "k");
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(without("a=%31&k=2&&b&k"), some("a=%31&&b"));
+        assert_eq!(without("%6b=2&kk=1"), some("kk=1"));
+        assert_eq!(without("a"), some("a"));
+        assert_eq!(without("k=1&k=2"), None);
+    }
+}

@@ -126,15 +126,9 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ),
         why: "each route has one state: an upstream that fails does so on every path, and clients cannot make the memory grow by asking for many",
     },
-    Difference { id: "validate-plugin-001", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
-    Difference { id: "validate-plugin-019", instead: NO_PLUGIN, why: NO_PLUGIN_YET },
     Difference {
         id: "validate-route-003",
         instead: Refuses("the route has neither `upstream`, `upstream_id` nor a split"),
         why: "no plugin here answers by itself, so that every request would be answered with 503",
     },
 ];
-
-const NO_PLUGIN: Instead = Refuses("APISIX has this plugin, Splitway does not support it yet");
-
-const NO_PLUGIN_YET: &str = "a limit or a barrier that is not there is refused, not left out";

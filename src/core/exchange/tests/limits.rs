@@ -1,0 +1,333 @@
+//! Who passes a limit, and where those go for whom a branch has no room.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::*;
+use crate::fault::Report;
+use crate::guard::{Effect, Found};
+use crate::limit::account::Account;
+use crate::rewrite::fake::Fake;
+use crate::snapshot::compile_json;
+use crate::time::Timestamp;
+
+fn compiled(document: &Value) -> Snapshot {
+    let mut report = Report::default();
+    let snapshot = compile_json(&document.to_string(), 0, &mut report);
+    snapshot.unwrap_or_else(|| panic!("{:?}", report.faults))
+}
+
+/// A route with these plugins.
+fn guarded(plugins: &Value) -> Snapshot {
+    let upstream = json!({"nodes": {"a.test:80": 1}});
+    compiled(
+        &json!({"routes": [{"id": "r", "uri": "/*", "plugins": plugins, "upstream": upstream}]}),
+    )
+}
+
+/// A rule with branches of these names, weights and limits, and this beside.
+fn split(branches: &[(&str, u32, Value)], beside: &Value) -> Snapshot {
+    let branch = |(name, weight, limit): &(&str, u32, Value)| {
+        let mut branch = json!({"name": name, "weight": weight,
+            "upstream": format!("http://{name}.test")});
+        if !limit.is_null() {
+            branch["limit"] = limit.clone();
+        }
+        branch
+    };
+    let mut rule = json!({"weighted_upstreams": branches.iter().map(branch).collect::<Vec<_>>()});
+    rule.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+    let plugins = json!({"traffic-split": {"rules": [rule]}});
+    compiled(&json!({"routes": [{"id": "r", "uri": "/*", "plugins": plugins}]}))
+}
+
+fn means(now: u64) -> Means<'static> {
+    Means { now: Timestamp::from_millis(now), ..Means::NONE }
+}
+
+/// What becomes of a request: it goes on, or this is answered.
+fn decide<'a>(snapshot: &'a Snapshot, head: &'a Fake, now: u64) -> Exchange<'a> {
+    let inquiry = Inquiry { snapshot: Some(snapshot), head };
+    let decided = Exchange::decide(&mut Visit::default(), inquiry, means(now), Body::Unread);
+    decided.unwrap_or_else(|needs| panic!("{needs:?}"))
+}
+
+/// The status of what is answered here; 200 if it goes on.
+fn status(snapshot: &Snapshot, head: &Fake, now: u64) -> u16 {
+    decide(snapshot, head, now).own_answer().map_or(200, |(answer, _)| answer.status)
+}
+
+/// How many of so many requests go to which branch.
+fn shares(snapshot: &Snapshot, head: &Fake, requests: usize, now: u64) -> BTreeMap<String, usize> {
+    let mut shares = BTreeMap::new();
+    for _ in 0..requests {
+        let exchange = decide(snapshot, head, now);
+        let branch = exchange.branch().unwrap_or("none").to_owned();
+        *shares.entry(branch).or_default() += 1;
+    }
+    shares
+}
+
+fn counts<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    expected.map(|(branch, count)| (branch.to_owned(), count)).into()
+}
+
+#[test]
+fn addresses_of_one_64_pass_as_one() {
+    let snapshot = guarded(&json!({"limit-count": {"count": 3, "time_window": 60}}));
+    let passed = |network: &str| {
+        let client = |host: u32| Fake::new("GET", "/").from(&format!("{network}::{host:x}"));
+        (1..1_000).filter(|host| status(&snapshot, &client(*host), 0) == 200).count()
+    };
+    assert_eq!(passed("2001:db8:0:1"), 3);
+    assert_eq!(passed("2001:db8:0:2"), 3);
+    let mapped = Fake::new("GET", "/").from("::ffff:192.0.2.1");
+    let plain = Fake::new("GET", "/").from("192.0.2.1");
+    let statuses = [&mapped, &plain, &mapped, &plain].map(|head| status(&snapshot, head, 0));
+    assert_eq!(statuses, [200, 200, 200, 503]);
+}
+
+#[test]
+fn headers_that_anybody_can_send_free_nobody() {
+    let snapshot = guarded(&json!({"limit-count": {"count": 2, "time_window": 60}}));
+    let heads = (0..50_u32).map(|number| {
+        let address = format!("203.0.113.{number}");
+        ["X-Real-IP", "x-forwarded-for", "X-FORWARDED-FOR", "Forwarded", "CF-Connecting-IP"]
+            .into_iter()
+            .fold(Fake::new("GET", &format!("/{number}")), |head, name| {
+                head.header(name, &address).header(name, "198.51.100.1")
+            })
+    });
+    let passed = heads.filter(|head| status(&snapshot, head, 0) == 200).count();
+    assert_eq!(passed, 2);
+}
+
+#[test]
+fn a_million_keys_free_nobody_who_is_refused() {
+    let by_address = json!({"count": 20, "time_window": 3600});
+    let by_header = json!({"rate": 1, "burst": 5, "key": "http_x_key", "nodelay": true});
+    let snapshot = guarded(&json!({"limit-count": by_address, "limit-req": by_header}));
+    let client = Fake::new("GET", "/").from("192.0.2.1");
+    assert_eq!((0..30).filter(|_| status(&snapshot, &client, 0) == 200).count(), 6, "by the rate");
+    let others = |number: u32| {
+        let address = std::net::Ipv4Addr::from(0x0b00_0000 + number);
+        Fake::new("GET", "/").from(&address.to_string()).header("x-key", &number.to_string())
+    };
+    for number in 0..300_000 {
+        status(&snapshot, &others(number), 1 + u64::from(number) / 100);
+    }
+    let client = client.header("x-key", "another");
+    assert_eq!(status(&snapshot, &client, 4_000), 503, "by its address");
+}
+
+#[test]
+fn what_a_trial_sees_does_not_count() {
+    let snapshot = guarded(&json!({
+        "limit-count": {"count": 1, "time_window": 60},
+        "limit-req": {"rate": 1, "burst": 0, "key": "remote_addr"},
+        "limit-conn": {"conn": 1, "burst": 0, "default_conn_delay": 1, "key": "remote_addr"},
+    }));
+    let head = Fake::new("GET", "/");
+    for _ in 0..5 {
+        let means = Means { is_trial: true, ..means(0) };
+        let inquiry = Inquiry { snapshot: Some(&snapshot), head: &head };
+        let decided = Exchange::decide(&mut Visit::default(), inquiry, means, Body::Unread);
+        assert!(decided.is_ok_and(|it| it.own_answer().is_none()));
+    }
+    assert_eq!([status(&snapshot, &head, 0), status(&snapshot, &head, 0)], [200, 503]);
+}
+
+#[test]
+fn a_request_holds_its_place_until_it_is_dropped() {
+    let conn = json!({"conn": 1, "burst": 1, "default_conn_delay": 0.4, "key": "remote_addr"});
+    let (snapshot, head) = (guarded(&json!({"limit-conn": conn})), Fake::new("GET", "/"));
+    let first = decide(&snapshot, &head, 0);
+    assert_eq!(first.pause(), Duration::ZERO);
+    let second = decide(&snapshot, &head, 0);
+    assert_eq!(second.pause(), Duration::from_millis(400));
+    assert_eq!(status(&snapshot, &head, 0), 503);
+    drop(first);
+    assert_eq!(status(&snapshot, &head, 0), 200, "and that one is gone again");
+    assert_eq!(status(&snapshot, &head, 0), 200);
+}
+
+#[test]
+fn a_shared_limit_is_asked_for_and_decides() {
+    let plugin = json!({"count": 3, "time_window": 60, "policy": "shared"});
+    let (snapshot, head) = (guarded(&json!({"limit-count": plugin})), Fake::new("GET", "/"));
+    let mut account = Account::default();
+    let mut request = |now: u64| {
+        let inquiry = Inquiry { snapshot: Some(&snapshot), head: &head };
+        let mut visit = Visit::default();
+        loop {
+            match Exchange::decide(&mut visit, inquiry, means(now), Body::Unread) {
+                Ok(decided) => {
+                    return decided.own_answer().map_or(200, |(answer, _)| answer.status);
+                }
+                Err(Needs::Effect(Effect::Toll(toll))) => {
+                    let grant = account.take(&toll, Timestamp::from_millis(now));
+                    visit.bring(Found::Granted(Ok(grant)));
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    };
+    let statuses: Vec<u16> = (0..5).map(|_| request(1_000)).collect();
+    assert_eq!(statuses, [200, 200, 200, 503, 503]);
+    assert_eq!(request(62_000), 200);
+}
+
+#[test]
+fn while_the_store_is_away_it_is_as_told() {
+    for (may, expected) in [(true, 200), (false, 500)] {
+        let plugin =
+            json!({"count": 3, "time_window": 60, "policy": "shared", "allow_degradation": may});
+        let (snapshot, head) = (guarded(&json!({"limit-count": plugin})), Fake::new("GET", "/"));
+        let inquiry = Inquiry { snapshot: Some(&snapshot), head: &head };
+        let mut asked = 0;
+        let mut request = |now: u64, is_away: bool| {
+            let mut visit = Visit::default();
+            loop {
+                match Exchange::decide(&mut visit, inquiry, means(now), Body::Unread) {
+                    Ok(decided) => return decided.own_answer(),
+                    Err(Needs::Effect(Effect::Toll(_))) if is_away => {
+                        asked += 1;
+                        visit.bring(Found::Granted(Err(Failure::DestinationUnavailable)));
+                    }
+                    Err(Needs::Effect(Effect::Toll(toll))) => {
+                        let grant = Account::default().take(&toll, Timestamp::from_millis(now));
+                        visit.bring(Found::Granted(Ok(grant)));
+                    }
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        };
+        for step in 0..20 {
+            let answer = request(10_000 + step * 100, true);
+            assert_eq!(answer.as_ref().map_or(200, |(answer, _)| answer.status), expected);
+            if let Some((answer, _)) = answer {
+                assert_eq!(answer.body, "{\"error_msg\":\"failed to limit count\"}\n");
+            }
+        }
+        assert!(request(13_000, false).is_none(), "it recovers");
+        assert_eq!(asked, 2, "once a second");
+    }
+}
+
+#[test]
+fn a_branch_that_is_full_leaves_the_rest_to_the_others() {
+    let limit = json!({"count": 10, "time_window": 60});
+    let snapshot = split(&[("v1", 50, Value::Null), ("v2", 50, limit)], &json!({}));
+    let head = Fake::new("GET", "/");
+    assert_eq!(shares(&snapshot, &head, 100, 0), counts([("v1", 90), ("v2", 10)]));
+    assert_eq!(shares(&snapshot, &head, 20, 61_000), counts([("v1", 10), ("v2", 10)]));
+    assert_eq!(shares(&snapshot, &head, 20, 61_000), counts([("v1", 20)]));
+
+    let limit = json!({"count": 6, "time_window": 60});
+    let three = [("a", 2, Value::Null), ("b", 1, Value::Null), ("c", 3, limit)];
+    let snapshot = split(&three, &json!({}));
+    assert_eq!(shares(&snapshot, &head, 12, 0), counts([("a", 4), ("b", 2), ("c", 6)]));
+    assert_eq!(shares(&snapshot, &head, 30, 0), counts([("a", 20), ("b", 10)]));
+}
+
+#[test]
+fn with_all_branches_full_the_least_wait_is_told() {
+    let limit = |secs: u32| json!({"count": 1, "time_window": secs});
+    let snapshot = split(&[("v1", 1, limit(60)), ("v2", 1, limit(20))], &json!({}));
+    let head = Fake::new("GET", "/");
+    assert_eq!(shares(&snapshot, &head, 2, 0), counts([("v1", 1), ("v2", 1)]));
+    let (answer, problem) = decide(&snapshot, &head, 0).own_answer().expect("both are full");
+    assert_eq!((answer.status, problem), (503, Some(Problem::Limited)));
+    let told = answer.headers.iter().find(|(name, _)| name == "retry-after");
+    assert_eq!(told.map(|(_, value)| value.as_str()), Some("20"));
+    assert_eq!(shares(&snapshot, &head, 1, 20_010), counts([("v2", 1)]));
+}
+
+#[test]
+fn keys_go_to_the_owner_among_those_that_have_room() {
+    let limit = json!({"count": 5, "time_window": 60});
+    let sticky = json!({"sticky": {"by": ["header:x-user"]}});
+    let branches = |limit| [("v1", 1, Value::Null), ("v2", 1, limit), ("v3", 1, Value::Null)];
+    let (free, limited) =
+        (split(&branches(Value::Null), &sticky), split(&branches(limit), &sticky));
+    let owner = |snapshot: &Snapshot, user: u32| {
+        let head = Fake::new("GET", "/").header("x-user", &user.to_string());
+        decide(snapshot, &head, 0).branch().unwrap_or("none").to_owned()
+    };
+    let mut of_v2 = 0;
+    for user in 0..300 {
+        let (own, given) = (owner(&free, user), owner(&limited, user));
+        of_v2 += usize::from(given == "v2");
+        assert!(own == given || (own == "v2" && of_v2 == 5), "{user}: {own}, {given}");
+        assert!(own != "v2" || of_v2 == 5 || given == "v2", "{user} has room there");
+    }
+    assert_eq!(of_v2, 5);
+}
+
+#[test]
+fn a_branch_can_count_by_key_and_by_what_is_under_way() {
+    let limit = json!({"count": 1, "time_window": 60, "key": "http_x_user"});
+    let snapshot = split(&[("v1", 0, Value::Null), ("v2", 1, limit)], &json!({}));
+    let status = |user: &str| status(&snapshot, &Fake::new("GET", "/").header("x-user", user), 0);
+    assert_eq!(["a", "a", "b", "b"].map(status), [200, 503, 200, 503]);
+
+    let snapshot = split(&[("v1", 1, Value::Null), ("v2", 1, json!({"conn": 2}))], &json!({}));
+    let head = Fake::new("GET", "/");
+    let under_way: Vec<Exchange<'_>> = (0..10).map(|_| decide(&snapshot, &head, 0)).collect();
+    let at_v2 = || under_way.iter().filter(|it| it.branch() == Some("v2")).count();
+    assert_eq!(at_v2(), 2);
+    drop(under_way);
+    assert_eq!(shares(&snapshot, &head, 10, 0), counts([("v1", 5), ("v2", 5)]));
+}
+
+#[test]
+fn a_rate_of_a_branch_is_not_waited_for() {
+    let limit = json!({"rate": 2, "burst": 1});
+    let snapshot = split(&[("v1", 1, Value::Null), ("v2", 1, limit)], &json!({}));
+    let head = Fake::new("GET", "/");
+    assert_eq!(shares(&snapshot, &head, 10, 0), counts([("v1", 8), ("v2", 2)]));
+    assert_eq!(decide(&snapshot, &head, 500).pause(), Duration::ZERO);
+}
+
+#[test]
+fn another_revision_goes_on_with_what_branches_have_taken() {
+    let document = |count: u32| {
+        [("v1", 1, Value::Null), ("v2", 1, json!({"count": count, "time_window": 60}))]
+    };
+    let first = split(&document(5), &json!({}));
+    let head = Fake::new("GET", "/");
+    assert_eq!(shares(&first, &head, 20, 0), counts([("v1", 15), ("v2", 5)]));
+    let same = split(&document(5), &json!({})).following(&first);
+    assert_eq!(shares(&same, &head, 10, 0), counts([("v1", 10)]));
+    let other = split(&document(6), &json!({})).following(&same);
+    assert_eq!(shares(&other, &head, 20, 0), counts([("v1", 14), ("v2", 6)]));
+}
+
+#[test]
+fn what_a_branch_is_told_is_checked() {
+    for (limit, expected) in [
+        (json!({}), "expected one of `count` with `time_window`, `rate`, and `conn`"),
+        (json!({"count": 1}), "`time_window` is missing, which `count` needs"),
+        (json!({"count": 1, "time_window": 1, "conn": 1}), "expected one of"),
+        (json!({"rate": 1, "time_window": 1}), "/time_window: has no meaning without `count`"),
+        (json!({"conn": 1, "burst": 1}), "/burst: has no meaning without `rate`"),
+        (
+            json!({"conn": 1, "policy": "shared"}),
+            "/policy: what a branch takes is counted by each process",
+        ),
+        (json!({"conn": 0}), "/conn: expected an integer from 1 to 8191, found 0"),
+        (json!({"cont": 1}), "/cont: unknown key; did you mean `conn`?"),
+    ] {
+        for is_list in [true, false] {
+            let branch = json!({"weight": 1, "upstream": "http://a.test", "limit": limit});
+            let rule = if is_list { json!({"weighted_upstreams": [branch]}) } else { branch };
+            let plugins = json!({"traffic-split": {"rules": [rule]}});
+            let document = json!({"routes": [{"id": "r", "uri": "/*", "plugins": plugins}]});
+            let mut report = Report::default();
+            assert!(compile_json(&document.to_string(), 0, &mut report).is_none());
+            let faults: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+            assert!(faults.len() == 1 && faults[0].contains(expected), "{limit}: {faults:?}");
+        }
+    }
+}
