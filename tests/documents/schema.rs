@@ -67,7 +67,7 @@ fn schemas_are_found_by_the_names_that_apisix_has_for_them() {
         assert_eq!(schema::of(name), None, "{name}");
     }
     for (name, place) in
-        [("key-auth/consumer", None), ("traffic-split", Some("consumer")), ("limit-count", None)]
+        [("key-auth/consumer", None), ("traffic-split", Some("consumer")), ("limit-rate", None)]
     {
         assert_eq!(schema::of_plugin(name, place), None, "{name}");
     }
