@@ -33,6 +33,7 @@ use crate::facts::{Body, Caller, Draft, Facts, NeedsBody};
 use crate::forced::Override;
 use crate::guard::{Guard, Needs, Verdict};
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
+use crate::limit::{Grant, Toll};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
 use crate::retry::{Event, retry_after};
@@ -233,6 +234,32 @@ impl<'a> Exchange<'a> {
         own.response.apply(&mut answer.headers);
         self.prove(&mut answer);
         Some((answer, own.problem))
+    }
+
+    /// What the store of shared limits is to be asked for before the next attempt, if it is: it is then told by
+    /// [`granted`](Self::granted) what came of it, and asked for again.
+    pub fn toll(&mut self) -> Option<Toll> {
+        self.decision.as_mut().ok()?.course.take_toll()
+    }
+
+    /// Takes what came of a toll, and when it was asked for. There is no further attempt where no branch has
+    /// room for the request.
+    pub fn granted(
+        &mut self,
+        came: &Result<Grant, Failure>,
+        (asked, now): (Timestamp, Timestamp),
+    ) -> Result<(), Problem> {
+        let decision = self.decision.as_mut().map_err(|problem| *problem)?;
+        let granted = decision.course.granted(came, (asked, now));
+        if decision.course.attempts > 0 {
+            return granted.map_err(|_| Problem::Limited);
+        }
+        decision.picked.branch = decision.course.branch;
+        let Err(none) = granted else { return Ok(()) };
+        let problem = Problem::Limited;
+        self.own = Some(decision.entered.own(full(none), Some(problem)));
+        self.decision = Err(problem);
+        Err(problem)
     }
 
     /// The most bytes that the body of the request may have.

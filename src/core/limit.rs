@@ -22,9 +22,10 @@ mod state;
 mod toll;
 mod wire;
 
-pub(crate) use branch::{BranchLimit, BranchLimitWire};
+pub(crate) use branch::{BranchLimit, BranchLimitWire, Taken, Whose};
 use conn::Place;
-pub(crate) use counters::{Counters, Mark};
+pub(crate) use counters::Counters;
+use counters::Mark;
 pub(crate) use hold::Hold;
 pub(crate) use lease::Draw;
 pub use leaving::{Leaving, Porter};
@@ -51,6 +52,17 @@ pub(crate) struct Reading {
     pub(crate) pause_ms: u64,
     /// The place that it takes up, where places are counted.
     pub(crate) place: Option<Place>,
+}
+
+impl Reading {
+    /// It passes; no more is known.
+    const ADMITTED: Self =
+        Self { is_admitted: true, remaining: 0, reset_ms: 0, pause_ms: 0, place: None };
+
+    /// The same, unless it does not pass.
+    fn passed(self) -> Result<Self, Self> {
+        if self.is_admitted { Ok(self) } else { Err(self) }
+    }
 }
 
 /// The state that follows, if it is another, and what becomes of the request.

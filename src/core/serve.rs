@@ -12,7 +12,7 @@ use crate::exchange::{Exchange, Inquiry, Relay, Shadow, Visit};
 use crate::facts::Body;
 use crate::guard::{Effect, Found, Needs};
 use crate::head::ResponseHead;
-use crate::limit::{Leaving, Toll};
+use crate::limit::{Grant, Leaving, Toll};
 use crate::opening::{OPENING_MAX, Opening, Verdict};
 use crate::platform::{Platform, Unread};
 use crate::problem::{Answer, Failure, Problem};
@@ -277,9 +277,7 @@ async fn perform<P: Platform>(platform: &P, effect: Effect) -> Found {
 /// Asks the store of shared limits.
 async fn ask<P: Platform>(platform: &P, toll: &Toll) -> Found {
     let leaving = Leaving::of(toll, || platform.porter());
-    let asking = within(platform.toll(toll), platform.sleep(EFFECT_TIMEOUT));
-    let came = asking.await.unwrap_or(Err(Failure::HttpResponseTimeout));
-    match (came, leaving) {
+    match (toll_of(platform, toll).await, leaving) {
         (Ok(grant), Some(leaving)) if grant.granted > 0 => Found::Entered(grant, Arc::new(leaving)),
         (Ok(grant), leaving) => {
             leaving.into_iter().for_each(Leaving::forget);
@@ -288,6 +286,12 @@ async fn ask<P: Platform>(platform: &P, toll: &Toll) -> Found {
         // It may have come as far as that: what is to be told then is told when this is dropped.
         (Err(failure), _) => Found::Granted(Err(failure)),
     }
+}
+
+/// What comes of a toll, in time.
+async fn toll_of<P: Platform>(platform: &P, toll: &Toll) -> Result<Grant, Failure> {
+    let asking = within(platform.toll(toll), platform.sleep(EFFECT_TIMEOUT));
+    asking.await.unwrap_or(Err(Failure::HttpResponseTimeout))
 }
 
 /// Runs an errand, by what gets what is at its URL and by what ends with the time for it. A shell has this
@@ -318,6 +322,7 @@ async fn walk<'a, P: Platform>(
     if !exchange.pause().is_zero() {
         platform.sleep(exchange.pause()).await;
     }
+    admit(platform, exchange).await?;
     if let Some(max) = exchange.upload_max() {
         upload.limit(platform, max)?;
     }
@@ -334,12 +339,26 @@ async fn walk<'a, P: Platform>(
         let now = means(platform, &chance);
         let pause = exchange.settle(event.as_ref(), came.as_ref().ok(), head, is_kept, now);
         let Some(pause) = pause else { return came.map_err(Problem::Upstream) };
+        if admit(platform, exchange).await.is_err() {
+            return came.map_err(Problem::Upstream);
+        }
         // Its connection is of more use to others.
         drop(came);
         if !pause.is_zero() {
             platform.sleep(pause).await;
         }
     }
+}
+
+/// Asks the store of shared limits about the branch that the request goes to next, until it is one that takes
+/// it.
+async fn admit<P: Platform>(platform: &P, exchange: &mut Exchange<'_>) -> Result<(), Problem> {
+    while let Some(toll) = exchange.toll() {
+        let asked = platform.now();
+        let came = toll_of(platform, &toll).await;
+        exchange.granted(&came, (asked, platform.now()))?;
+    }
+    Ok(())
 }
 
 /// One attempt, and what says that it failed, if something does.

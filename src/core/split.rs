@@ -45,9 +45,7 @@ pub(crate) use lanes::Placed;
 pub(crate) use mirror::{Mirror, Permit};
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked, Unpicked};
-#[cfg(test)]
-pub(crate) use room::Full;
-pub(crate) use room::{NoRoom, Room};
+pub(crate) use room::{Full, NoRoom, Room};
 use rule::RuleWire;
 
 /// The name of the branch that is the route's own upstream, where nothing is split.

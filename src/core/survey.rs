@@ -3,6 +3,7 @@
 
 use crate::forced::Override;
 use crate::guard::Guard;
+use crate::limit::BranchLimit;
 use crate::rotation::{Rotation, Weight};
 use crate::route::Conditions;
 use crate::snapshot::{Route, Snapshot};
@@ -55,7 +56,12 @@ pub fn asks_secret(snapshot: &Snapshot) -> bool {
 /// Whether a limit is to be counted in the store that all share.
 pub fn shares_limits(snapshot: &Snapshot) -> bool {
     let of_routes = snapshot.routes().iter().flat_map(|route| route.guards.all());
-    of_routes.chain(snapshot.guards_of_consumers()).any(Guard::is_shared)
+    let mut rules = snapshot.routes().iter().flat_map(|route| route.split.rules());
+    let shares = |rule: &Rule| {
+        let mut limits = rule.branches.list().iter().filter_map(|branch| branch.limit.as_ref());
+        limits.any(BranchLimit::is_shared)
+    };
+    of_routes.chain(snapshot.guards_of_consumers()).any(Guard::is_shared) || rules.any(shares)
 }
 
 impl<'s> RouteView<'s> {
@@ -161,7 +167,11 @@ pub(crate) mod tests {
     fn limits_that_are_shared_are_known() {
         for (policy, expected) in [("local", false), ("shared", true)] {
             let limit = json!({"count": 1, "time_window": 60, "policy": policy});
-            let routes = json!([{"uri": "/x", "plugins": {"limit-count": limit}}]);
+            let routes = json!([{"uri": "/x", "plugins": {"limit-count": limit.clone()}}]);
+            assert_eq!(shares_limits(&snapshot(routes)), expected, "{policy}");
+            let branches = [json!({"upstream": "http://b.test", "weight": 1, "limit": limit})];
+            let rules = json!({"rules": [{"weighted_upstreams": branches}]});
+            let routes = json!([{"uri": "/x", "plugins": {"traffic-split": rules}}]);
             assert_eq!(shares_limits(&snapshot(routes)), expected, "{policy}");
         }
     }

@@ -1,14 +1,14 @@
 //! How many requests pass, of whom, and what becomes of the rest.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::document::{split, upstream};
 use crate::message::{Answer, Call};
 use crate::origin::Origin;
-use crate::script::{Gate, Reply, Script};
+use crate::script::{DEADLINE, Gate, Reply, Script};
 use crate::target::Target;
 
 /// A document with one route, which has these plugins.
@@ -127,6 +127,40 @@ pub(crate) fn as_many_are_under_way_as_may_be(target: &mut impl Target) {
         assert!(slow.into_iter().all(|call| call.join().unwrap() == 200));
     });
     assert_eq!(statuses(target, &Call::get("/quick"), 5), [200; 5]);
+}
+
+/// Places that all nodes count together are free again soon after their requests have been answered.
+pub(crate) fn shared_places_are_given_back(target: &mut impl Target) {
+    let gate = Gate::default();
+    let door = gate.clone();
+    let origin = target.origin(Script::new(move |request| {
+        if request.target == "/slow" {
+            door.wait();
+        }
+        Reply::ok("").into()
+    }));
+    let plugin = json!({"conn": 2, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr",
+        "policy": "shared"});
+    target.start(&guarded(&json!({"limit-conn": plugin}), &origin));
+
+    thread::scope(|scope| {
+        let target = &*target;
+        let slow: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| target.call(&Call::get("/slow")).status)).collect();
+        origin.wait_until("two requests", |requests| requests.len() == 2);
+        let refused = target.call(&Call::get("/quick"));
+        assert_eq!((refused.status, refused.header("retry-after")), (503, None));
+        gate.open();
+        assert!(slow.into_iter().all(|call| call.join().unwrap() == 200));
+    });
+    // Those that have a place give it back behind their answer. Were one kept, two would soon be.
+    for _ in 0..4 {
+        let begin = Instant::now();
+        while target.call(&Call::get("/quick")).status != 200 {
+            assert!(begin.elapsed() < DEADLINE, "the places are not given back");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 /// Each key is counted by itself, whichever way its header is written.

@@ -345,6 +345,7 @@ macro_rules! scenarios {
                 a_sliding_window_remembers_the_last
                 a_bucket_holds_up_and_overflows
                 as_many_are_under_way_as_may_be
+                shared_places_are_given_back
                 keys_are_counted_by_themselves
                 routes_of_a_group_are_counted_together
                 a_request_passes_all_limits

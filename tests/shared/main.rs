@@ -10,6 +10,7 @@
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use splitway_tests::document::upstream;
 use splitway_tests::message::Call;
 use splitway_tests::origin::Origin;
 use splitway_tests::redis::RedisServer;
-use splitway_tests::script::{DEADLINE, Reply};
+use splitway_tests::script::{DEADLINE, Gate, Reply, Script};
 use splitway_tests::wire::Connection;
 
 /// How many may pass.
@@ -101,6 +102,63 @@ fn no_more_pass_on_many_servers_than_on_one() {
                 _ => assert_eq!(passed, nodes * MAY, "{table}"),
             }
         }
+    }
+    drop(write!(io::stderr(), "{table}"));
+}
+
+/// How many of more requests than may are under way at once, which come to so many servers; and whether those
+/// servers let others pass when these are over.
+fn under_way(policy: &str, nodes: usize) -> usize {
+    const CLIENTS: usize = 8;
+    let gate = Gate::default();
+    let door = gate.clone();
+    let origin = Origin::on_loopback(Script::new(move |_| {
+        door.wait();
+        Reply::ok("served").into()
+    }));
+    let plugin = json!({"conn": PLACES, "burst": 0, "default_conn_delay": 0.1, "policy": policy,
+        "key_type": "constant", "key": "all", "rejected_code": 429});
+    let (redis, document) = (RedisServer::start(), document("limit-conn", &plugin, &origin));
+    let servers: Vec<Server> = (0..nodes).map(|_| server(&document, &redis, 4000)).collect();
+    let (all, refused) = (nodes * CLIENTS, AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let client = |number: usize| {
+            let (address, refused) = (servers[number % nodes].listen_addr(), &refused);
+            scope.spawn(move || {
+                let status = status(&mut Connection::open(address), "/");
+                refused.fetch_add(usize::from(status == 429), Ordering::SeqCst);
+                status
+            })
+        };
+        let clients: Vec<_> = (0..all).map(client).collect();
+        let begin = Instant::now();
+        while origin.count() + refused.load(Ordering::SeqCst) < all {
+            assert!(begin.elapsed() < DEADLINE, "some requests are neither here nor there");
+            thread::sleep(Duration::from_millis(5));
+        }
+        gate.open();
+        for client in clients {
+            assert!([200, 429].contains(&client.join().unwrap()));
+        }
+    });
+    let passed = origin.count();
+    for server in &servers {
+        await_status(&mut Connection::open(server.listen_addr()), "/", 200);
+    }
+    passed
+}
+
+/// How many may be under way.
+const PLACES: usize = 5;
+
+#[test]
+fn no_more_are_under_way_on_many_servers_than_on_one() {
+    let mut table = format!("limit                policy  servers  more than N = {PLACES}\n");
+    for (policy, nodes) in ["shared", "local"].map(|it| [1, 2, 8].map(|n| (it, n))).concat() {
+        let passed = under_way(policy, nodes);
+        table += &format!("limit-conn           {policy:6}  {nodes:7}  {:+}\n", passed - PLACES);
+        let expected = if policy == "shared" { PLACES } else { nodes * PLACES };
+        assert_eq!(passed, expected, "{table}");
     }
     drop(write!(io::stderr(), "{table}"));
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::balance::{Ask, InFlight, Tried, Vital};
 use crate::breaker::{Breaker, Outcome, Pass};
 use crate::checks::{Passive, Probe};
-use crate::limit::Hold;
+use crate::limit::{Grant, Hold, Taken, Toll};
 use crate::node::Node;
 use crate::problem::Failure;
 use crate::retry::{Event, may_repeat};
-use crate::split::{Branch, How, Means, OnFailure, Picked, Room, Rule};
+use crate::split::{Branch, Full, How, Means, NoRoom, OnFailure, Picked, Room, Rule};
 use crate::time::Timestamp;
 
 /// What has been tried, and what is under way.
@@ -40,6 +40,12 @@ pub(super) struct Course<'a> {
     /// Whose request it is to the branches that count, and the place that it takes up in this one.
     room: Room,
     hold: Option<Hold>,
+    /// What the store of shared limits is to be asked for before this branch gets the request.
+    toll: Option<Toll>,
+    /// Those that it has no room in, as the store has said.
+    refused: Vec<&'a Branch>,
+    /// How many attempts were made at the branch before this one.
+    attempts_before: u32,
 }
 
 /// What decides whether a request may be sent once more.
@@ -62,9 +68,12 @@ impl<'a> Course<'a> {
         let (branch, how) = (picked.branch, &picked.how);
         let is_forced = *how == How::Forced;
         let key = match how {
-            How::Key { key, .. } if rule.on_failure().is_some() => Some(key.as_str().into()),
+            How::Key { key, .. } if rule.on_failure().is_some() || picked.room.is_counted() => {
+                Some(key.as_str().into())
+            }
             How::Key { .. } | How::Whole | How::Turn | How::Issued { .. } | How::Forced => None,
         };
+        let Taken { hold, toll } = std::mem::take(&mut picked.taken);
         Self {
             rule,
             branch,
@@ -80,7 +89,10 @@ impl<'a> Course<'a> {
             since: Timestamp::from_millis(0),
             going: None,
             room: std::mem::take(&mut picked.room),
-            hold: picked.hold.take(),
+            hold,
+            toll,
+            refused: Vec::new(),
+            attempts_before: 0,
         }
     }
 
@@ -114,11 +126,12 @@ impl<'a> Course<'a> {
             self.visit = Visit { has_begun: true, pass, since: now };
             let is_other = |branch: &Branch| fits(branch) && !self.has_been_at(branch);
             let other = (is_out && is_free).then(|| {
-                let full = self.rule.branches.full(&self.room, now);
+                // Now is not the time to ask the store.
+                let full = self.rule.branches.unsure(&self.room, now);
                 self.rule.branches.next_fine(is_other, &full, now)
             });
             match other.flatten() {
-                Some(other) if self.move_in(other, now) => self.branch = other,
+                Some(other) if self.move_in(other, now, false) => self.branch = other,
                 Some(_) | None => return,
             }
         }
@@ -229,6 +242,7 @@ impl<'a> Course<'a> {
             return None;
         };
         (self.branch, self.visit) = (other, Visit::default());
+        self.attempts_before = self.attempts_here;
         (self.tried, self.attempts_here) = (Tried::default(), 0);
         Some(Duration::ZERO)
     }
@@ -241,23 +255,64 @@ impl<'a> Course<'a> {
     /// Another branch that has room for the request, which then takes some.
     fn other(&mut self, now: Timestamp) -> Option<&'a Branch> {
         for _ in self.rule.branches.list() {
-            let full = self.rule.branches.full(&self.room, now);
-            let other = self.rule.other(&self.failed, self.key.as_deref(), &full, now)?;
-            if self.move_in(other, now) {
+            let full = self.full(now);
+            let other = match self.failed.is_empty() {
+                true => self.rule.instead(self.key.as_deref(), &full, now),
+                false => self.rule.other(&self.failed, self.key.as_deref(), &full, now),
+            }?;
+            if self.move_in(other, now, true) {
                 return Some(other);
             }
         }
         None
     }
 
-    /// Takes room in a branch, if there is some, and gives up the place in the one before.
-    fn move_in(&mut self, branch: &Branch, now: Timestamp) -> bool {
+    /// The branches that have no room for the request.
+    fn full(&self, now: Timestamp) -> Full {
+        let branches = &self.rule.branches;
+        let mut full = branches.full(&self.room, now);
+        self.refused.iter().for_each(|branch| branches.full_with(branch, &mut full));
+        full
+    }
+
+    /// Takes room in a branch, if there is some, and gives up the place in the one before. Whether there is
+    /// some may be for the store to say.
+    fn move_in(&mut self, branch: &Branch, now: Timestamp, may_ask: bool) -> bool {
         let taken = self.rule.branches.take(branch, &self.room, (now, false));
-        let is_taken = taken.is_ok();
-        if let Ok(hold) = taken {
-            self.hold = hold;
+        let taken = taken.ok().filter(|taken| may_ask || taken.toll.is_none());
+        let is_taken = taken.is_some();
+        if let Some(taken) = taken {
+            (self.hold, self.toll) = (taken.hold, taken.toll);
         }
         is_taken
+    }
+
+    /// What the store of shared limits is to be asked for before the next attempt.
+    pub(super) fn take_toll(&mut self) -> Option<Toll> {
+        self.toll.take()
+    }
+
+    /// Takes what came of that, and when it was asked. A branch that has no room then is as full as any: the
+    /// request goes to another, unless it was to be this one.
+    pub(super) fn granted(
+        &mut self,
+        came: &Result<Grant, Failure>,
+        (asked, now): (Timestamp, Timestamp),
+    ) -> Result<(), NoRoom> {
+        let branches = &self.rule.branches;
+        let Err(none) = branches.fund(self.branch, &self.room, came, (asked, now)) else {
+            return Ok(());
+        };
+        self.refused.push(self.branch);
+        if let Some(other) = (!self.is_forced).then(|| self.other(now)).flatten() {
+            self.branch = other;
+            return Ok(());
+        }
+        // It stays where it was before.
+        if let Some(failed) = self.failed.pop() {
+            (self.branch, self.attempts_here) = (failed, self.attempts_before);
+        }
+        Err(if self.is_forced { none } else { branches.wait(&self.room, now) })
     }
 
     /// The place that it takes up, to be free when it is dropped.

@@ -54,7 +54,7 @@ pub(crate) struct Counters {
 }
 
 /// While the store is away it is asked so often.
-const AWAY_MS: u64 = 1000;
+pub(super) const AWAY_MS: u64 = 1000;
 
 /// A key under a limit, as the table knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +146,12 @@ impl Counters {
         let is_time = now >= again || again - now > AWAY_MS;
         let next = now.saturating_add(AWAY_MS);
         is_time && self.away.compare_exchange(again, next, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Whether a request would be let ask it now.
+    pub(super) fn could_ask(&self, now: Timestamp) -> bool {
+        let (now, again) = (now.as_millis(), self.away.load(SeqCst));
+        again == 0 || now >= again || again - now > AWAY_MS
     }
 
     /// Notes whether the store has answered.

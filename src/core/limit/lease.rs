@@ -48,7 +48,7 @@ pub(crate) enum Draw {
 pub(crate) struct Spot<'c> {
     counters: &'c Counters,
     lease: Mark,
-    rest: Mark,
+    rest: Option<Mark>,
 }
 
 impl Lease {
@@ -143,7 +143,7 @@ impl Limit {
         chance: &dyn Fn() -> u64,
     ) -> Spot<'c> {
         let [lease, rest] = self.marks(counters, key, chance);
-        Spot { counters, lease, rest }
+        Spot { counters, lease, rest: Some(rest) }
     }
 
     /// How many milliseconds a request waits that was granted this.
@@ -160,6 +160,13 @@ impl Limit {
         // Those that wait do so one behind the other, which only the store knows.
         let is_one = matches!(&self.quota.bound, Bound::Rate(rate) if !rate.is_nodelay());
         Some(Toll { key: self.account(key), terms, want: if is_one { 1 } else { want } })
+    }
+}
+
+impl<'c> Spot<'c> {
+    /// A lease of which nobody is told how many more there are.
+    pub(super) fn plain(counters: &'c Counters, lease: Mark) -> Self {
+        Self { counters, lease, rest: None }
     }
 }
 
@@ -184,7 +191,9 @@ impl Spot<'_> {
     pub(crate) fn fund(&self, grant: &Grant, asked: Timestamp, now: Timestamp) -> Reading {
         let load = u32::try_from(grant.remaining).unwrap_or(LOAD_MAX).min(LOAD_MAX);
         let rest = State { until: end(asked, grant.reset_ms), full: 0, load };
-        self.counters.change(self.rest, now, |_| (Some(rest), ()));
+        if let Some(mark) = self.rest {
+            self.counters.change(mark, now, |_| (Some(rest), ()));
+        }
         let drawn = self.counters.change(self.lease, now, |state| {
             let (lease, drawn) = Lease::of(state).funded(grant, asked, now);
             (Some(lease.state()), drawn)
@@ -193,7 +202,7 @@ impl Spot<'_> {
     }
 
     fn reading(&self, drawn: Drawn, pause_ms: u64, now: Timestamp) -> Reading {
-        let rest = self.counters.look(self.rest);
+        let rest = self.rest.map(|mark| self.counters.look(mark)).unwrap_or_default();
         match drawn {
             Drawn::Passes(held) => Reading {
                 is_admitted: true,

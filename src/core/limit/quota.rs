@@ -175,7 +175,7 @@ impl Limit {
 
     /// The name of the account that the store has for a key, the same wherever the document is served.
     pub(crate) fn account(&self, key: &str) -> String {
-        format!("{:032x}", digest(&[&format!("{:032x}", self.salt), key]))
+        account(self.salt, key)
     }
 }
 
@@ -206,6 +206,11 @@ impl Bound {
     }
 }
 
+/// The name of the account that a key has under the limit that `salt` stands for.
+pub(super) fn account(salt: u128, key: &str) -> String {
+    format!("{:032x}", digest(&[&format!("{salt:032x}"), key]))
+}
+
 /// Whose a limit is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Holder<'h> {
@@ -231,7 +236,7 @@ impl<'h> Holder<'h> {
 }
 
 /// 128 bits of SHA-256 of these texts, by which they are told apart from any others.
-fn digest(texts: &[&str]) -> u128 {
+pub(super) fn digest(texts: &[&str]) -> u128 {
     let mut hasher = Sha256::new();
     for text in texts {
         hasher.update(text.len().to_string());

@@ -17,6 +17,9 @@ use crate::fault::{At, Report};
 use crate::meta::{Meta, MetaWire};
 use crate::wire::{self, Unsupported};
 
+/// The fewest requests a second of a shared limit, which stores count in thousandths.
+pub(super) const RATE_SHARED_MIN: f64 = 0.001;
+
 /// The longest that each request of `limit-conn` may be expected to take, in seconds.
 const DELAY_SECS_MAX: f64 = 60.0;
 
@@ -157,8 +160,9 @@ impl LimitReqWire {
             allow_degradation: self.allow_degradation,
         };
         let quota = common.quota(rate, at, report);
-        if quota.policy == Policy::Shared && self.rate < 0.001 {
-            report.fault(at.key("rate"), "expected at least 0.001 where it is shared");
+        if quota.policy == Policy::Shared && self.rate < RATE_SHARED_MIN {
+            let what = format!("expected at least {RATE_SHARED_MIN} where it is shared");
+            report.fault(at.key("rate"), what);
         }
         let meta = Meta::compile(self._meta, at, report);
         Limit::new(LIMIT_REQ, Holder::Resource(salt), meta, quota)

@@ -324,7 +324,8 @@ impl Branches {
             }
             let upstream = wire.upstream(scope, at, report);
             let limit = wire.limit.as_ref();
-            let limit = limit.and_then(|limit| limit.compile(at.key("limit"), report));
+            let limit =
+                limit.and_then(|limit| limit.compile((scope.salt, &name), at.key("limit"), report));
             if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
                 list.push(Branch { name, weight, balancer, rewrite, breaker: None, limit });
             }

@@ -6,7 +6,7 @@ use crate::affinity::{Affinity, StickyWire};
 use crate::facts::{Facts, NeedsBody};
 use crate::fault::{At, Report};
 use crate::forced::{Denied, Forced};
-use crate::limit::Hold;
+use crate::limit::Taken;
 use crate::rendezvous::Rendezvous;
 use crate::seal::Secret;
 use crate::telemetry::reason;
@@ -70,8 +70,8 @@ pub(crate) struct Picked<'a> {
     pub(crate) denied: Option<String>,
     /// Whose request it is to the branches that count.
     pub(crate) room: Room,
-    /// The place that it takes up in the branch.
-    pub(crate) hold: Option<Hold>,
+    /// What it takes up in the branch.
+    pub(crate) taken: Taken,
 }
 
 /// Why no branch was picked.
@@ -158,8 +158,8 @@ impl Rule {
         let (moment, (forced, denied)) =
             ((means.now, means.is_trial), self.forced_branch(facts, route, means));
         if let Some(branch) = forced {
-            let hold = self.branches.take(branch, &room, moment).map_err(Unpicked::NoRoom)?;
-            return Ok(Picked { branch, how: How::Forced, denied: None, room, hold });
+            let taken = self.branches.take(branch, &room, moment).map_err(Unpicked::NoRoom)?;
+            return Ok(Picked { branch, how: How::Forced, denied: None, room, taken });
         }
         for _ in self.branches.list() {
             let full = self.branches.full(&room, means.now);
@@ -168,12 +168,25 @@ impl Rule {
                 None => self.pick_by_turn(&full, means),
             };
             let Some((branch, how)) = found else { break };
-            if let Ok(hold) = self.branches.take(branch, &room, moment) {
+            if let Ok(taken) = self.branches.take(branch, &room, moment) {
                 let denied = denied.or_else(|| self.mute(&how, means));
-                return Ok(Picked { branch, how, denied, room, hold });
+                return Ok(Picked { branch, how, denied, room, taken });
             }
         }
         Err(Unpicked::NoRoom(self.branches.wait(&room, means.now)))
+    }
+
+    /// The branch in place of one that turned out to be full, for a request with this key.
+    pub(crate) fn instead(
+        &self,
+        key: Option<&str>,
+        full: &Full,
+        now: Timestamp,
+    ) -> Option<&Branch> {
+        match (&self.keyed, key) {
+            (Some(keyed), Some(key)) => self.branches.owner(keyed, key.as_bytes(), full, now),
+            (Some(_) | None, _) => self.branches.next(full, now),
+        }
     }
 
     /// Why clients are not told apart, where nobody would see it.

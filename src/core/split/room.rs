@@ -3,12 +3,13 @@
 use super::branch::{Branch, Branches};
 use super::pick::Means;
 use crate::facts::Facts;
-use crate::limit::{Hold, Mark, Reading};
+use crate::limit::{Grant, Reading, Taken, Whose};
+use crate::problem::Failure;
 use crate::time::Timestamp;
 
 /// Whose request it is to each of the branches that count. Empty, where none does.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Room(Box<[Option<Mark>]>);
+pub(crate) struct Room(Box<[Option<Whose>]>);
 
 /// The branches that have no room, by position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +42,8 @@ impl Branches {
         if self.list().iter().all(|branch| branch.limit.is_none()) {
             return Room::default();
         }
-        let mark = |branch: &Branch| Some(branch.limit.as_ref()?.mark(facts, means.chance));
-        Room(self.list().iter().map(mark).collect())
+        let whose = |branch: &Branch| Some(branch.limit.as_ref()?.whose(facts, means.chance));
+        Room(self.list().iter().map(whose).collect())
     }
 
     /// Those that have no room now.
@@ -56,37 +57,81 @@ impl Branches {
         full
     }
 
+    /// Those, and those of which the store is to be asked first whether they have room.
+    pub(crate) fn unsure(&self, room: &Room, now: Timestamp) -> Full {
+        let mut full = self.full(room, now);
+        for (index, (branch, whose)) in self.list().iter().zip(&room.0).enumerate() {
+            let both = branch.limit.as_ref().zip(whose.as_ref());
+            if both.is_some_and(|(limit, whose)| limit.asks(whose, now)) {
+                full.add(index);
+            }
+        }
+        full
+    }
+
+    /// The same as `full`, with this one.
+    pub(crate) fn full_with(&self, branch: &Branch, full: &mut Full) {
+        if let Some(index) = self.position(branch) {
+            full.add(index);
+        }
+    }
+
     /// After how long one of them may have room, if none has.
     pub(crate) fn wait(&self, room: &Room, now: Timestamp) -> NoRoom {
         let waits = self.readings(room, now).map(|(_, reading)| reading.reset_ms);
         NoRoom { wait_ms: waits.min().unwrap_or_default() }
     }
 
-    /// Takes room in a branch, if there is some. A trial takes none.
+    /// Takes room in a branch, if there is some, or says what the store is to be asked for. A trial takes none.
     pub(crate) fn take(
         &self,
         branch: &Branch,
         room: &Room,
         (now, is_trial): (Timestamp, bool),
-    ) -> Result<Option<Hold>, NoRoom> {
-        let index = self.position(branch).unwrap_or(usize::MAX);
-        let mark = room.0.get(index).copied().flatten();
-        let Some((limit, mark)) = branch.limit.as_ref().zip(mark) else { return Ok(None) };
+    ) -> Result<Taken, NoRoom> {
+        let Some((limit, whose)) = branch.limit.as_ref().zip(self.whose(branch, room)) else {
+            return Ok(Taken::default());
+        };
         let taken = match is_trial {
-            true => match limit.look(mark, now) {
-                reading if reading.is_admitted => Ok(None),
+            true => match limit.look(whose, now) {
+                reading if reading.is_admitted => Ok(Taken::default()),
                 reading => Err(reading),
             },
-            false => limit.take(mark, now),
+            false => limit.take(whose, now),
         };
         taken.map_err(|reading| NoRoom { wait_ms: reading.reset_ms })
     }
 
+    /// Takes what came of what the store was asked for, and when: whether there is room for who asked.
+    pub(crate) fn fund(
+        &self,
+        branch: &Branch,
+        room: &Room,
+        came: &Result<Grant, Failure>,
+        asked_now: (Timestamp, Timestamp),
+    ) -> Result<(), NoRoom> {
+        let Some((limit, whose)) = branch.limit.as_ref().zip(self.whose(branch, room)) else {
+            return Ok(());
+        };
+        let funded = limit.fund(whose, came, asked_now);
+        funded.map_err(|reading| NoRoom { wait_ms: reading.reset_ms })
+    }
+
+    fn whose<'r>(&self, branch: &Branch, room: &'r Room) -> Option<&'r Whose> {
+        room.0.get(self.position(branch)?)?.as_ref()
+    }
+
     fn readings(&self, room: &Room, now: Timestamp) -> impl Iterator<Item = (usize, Reading)> {
         let all = self.list().iter().zip(&room.0).enumerate();
-        all.filter_map(move |(index, (branch, mark))| {
-            let (limit, mark) = (branch.limit.as_ref()?, (*mark)?);
-            Some((index, limit.look(mark, now)))
+        all.filter_map(move |(index, (branch, whose))| {
+            Some((index, branch.limit.as_ref()?.look(whose.as_ref()?, now)))
         })
+    }
+}
+
+impl Room {
+    /// Whether some branch counts.
+    pub(crate) fn is_counted(&self) -> bool {
+        !self.0.is_empty()
     }
 }

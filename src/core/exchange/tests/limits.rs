@@ -10,7 +10,7 @@ use super::super::*;
 use crate::fault::Report;
 use crate::guard::{Effect, Found};
 use crate::limit::account::Account;
-use crate::limit::{Leaving, Porter, Toll};
+use crate::limit::{Grant, Leaving, Porter, Toll};
 use crate::rewrite::fake::Fake;
 use crate::snapshot::compile_json;
 use crate::time::Timestamp;
@@ -379,6 +379,204 @@ fn another_revision_goes_on_with_what_branches_have_taken() {
     assert_eq!(shares(&other, &head, 20, 0), counts([("v1", 14), ("v2", 6)]));
 }
 
+/// The store of shared limits, which may be away.
+#[derive(Default)]
+struct Store {
+    accounts: BTreeMap<String, Account>,
+    is_away: bool,
+    asked: usize,
+}
+
+impl Store {
+    fn take(&mut self, toll: &Toll, now: u64) -> Result<Grant, Failure> {
+        self.asked += 1;
+        let account = self.accounts.entry(toll.key.clone()).or_default();
+        match self.is_away {
+            true => Err(Failure::DestinationUnavailable),
+            false => Ok(account.take(toll, Timestamp::from_millis(now))),
+        }
+    }
+
+    /// Asks as long as there is something to ask for.
+    fn admit(&mut self, exchange: &mut Exchange<'_>, now: u64) -> Result<(), Problem> {
+        while let Some(toll) = exchange.toll() {
+            let at = Timestamp::from_millis(now);
+            exchange.granted(&self.take(&toll, now), (at, at))?;
+        }
+        Ok(())
+    }
+
+    /// What becomes of a request.
+    fn decide<'a>(&mut self, snapshot: &'a Snapshot, head: &'a Fake, now: u64) -> Exchange<'a> {
+        let mut exchange = decide(snapshot, head, now);
+        // What stands against it is in the exchange.
+        let _ = self.admit(&mut exchange, now);
+        exchange
+    }
+
+    /// How many of so many requests go to which branch.
+    fn shares(
+        &mut self,
+        snapshot: &Snapshot,
+        requests: usize,
+        now: u64,
+    ) -> BTreeMap<String, usize> {
+        let head = Fake::new("GET", "/");
+        let mut shares = BTreeMap::new();
+        for _ in 0..requests {
+            let exchange = self.decide(snapshot, &head, now);
+            assert_ne!(exchange.reason(), Some("failover"));
+            *shares.entry(exchange.branch().unwrap_or("none").to_owned()).or_default() += 1;
+        }
+        shares
+    }
+}
+
+#[test]
+fn a_branch_that_is_full_for_all_leaves_the_rest_to_the_others() {
+    for limit in [
+        json!({"count": 10, "time_window": 60, "policy": "shared"}),
+        json!({"count": 10, "time_window": 60, "policy": "shared", "window_type": "sliding"}),
+        json!({"rate": 0.2, "burst": 9, "policy": "shared"}),
+    ] {
+        let snapshot = split(&[("v1", 50, Value::Null), ("v2", 50, limit.clone())], &json!({}));
+        let mut store = Store::default();
+        assert_eq!(store.shares(&snapshot, 100, 0), counts([("v1", 90), ("v2", 10)]), "{limit}");
+        let asked = store.asked;
+        assert_eq!(store.shares(&snapshot, 100, 0), counts([("v1", 100)]), "{limit}");
+        assert_eq!(store.asked, asked, "a refusal is remembered");
+        assert_eq!(
+            store.shares(&snapshot, 20, 63_000),
+            counts([("v1", 10), ("v2", 10)]),
+            "{limit}"
+        );
+    }
+
+    let limit = json!({"count": 6, "time_window": 60, "policy": "shared"});
+    let three = [("a", 2, Value::Null), ("b", 1, Value::Null), ("c", 3, limit)];
+    let (snapshot, mut store) = (split(&three, &json!({})), Store::default());
+    assert_eq!(store.shares(&snapshot, 12, 0), counts([("a", 4), ("b", 2), ("c", 6)]));
+    assert_eq!(store.shares(&snapshot, 30, 0), counts([("a", 20), ("b", 10)]));
+}
+
+#[test]
+fn many_nodes_give_a_branch_no_more_than_one() {
+    let limit = json!({"count": 100, "time_window": 60, "policy": "shared"});
+    for nodes in [1, 2, 8] {
+        let node = || split(&[("v1", 1, Value::Null), ("v2", 1, limit.clone())], &json!({}));
+        let snapshots: Vec<Snapshot> = (0..nodes).map(|_| node()).collect();
+        let (mut store, head, mut at_v2) = (Store::default(), Fake::new("GET", "/"), 0);
+        for number in 0..1_000 * nodes {
+            let exchange = store.decide(&snapshots[number % nodes], &head, 0);
+            assert!(exchange.own_answer().is_none());
+            at_v2 += usize::from(exchange.branch() == Some("v2"));
+        }
+        assert_eq!(at_v2, 100, "{nodes} nodes");
+    }
+}
+
+#[test]
+fn without_its_store_a_branch_takes_nothing_or_all_that_comes() {
+    for may_degrade in [false, true] {
+        let limit = json!({"count": 4, "time_window": 60, "policy": "shared",
+            "allow_degradation": may_degrade});
+        let snapshot = split(&[("v1", 1, Value::Null), ("v2", 1, limit)], &json!({}));
+        let mut store = Store { is_away: true, ..Store::default() };
+        let expected = match may_degrade {
+            true => counts([("v1", 10), ("v2", 10)]),
+            false => counts([("v1", 20)]),
+        };
+        for now in [0, 500, 900] {
+            assert_eq!(store.shares(&snapshot, 20, now), expected, "{may_degrade}");
+        }
+        assert_eq!(store.asked, 1);
+        assert_eq!(store.shares(&snapshot, 20, 2_000), expected);
+        assert_eq!(store.asked, 2, "it is asked once a second");
+        store.is_away = false;
+        assert_eq!(store.shares(&snapshot, 20, 4_000), counts([("v1", 16), ("v2", 4)]));
+    }
+}
+
+#[test]
+fn who_finds_all_branches_full_for_all_is_told_the_least_wait() {
+    let limit = |secs: u32| json!({"count": 1, "time_window": secs, "policy": "shared"});
+    let forced = json!({"override": {"header": "x-branch"}});
+    let snapshot = split(&[("v1", 1, limit(60)), ("v2", 1, limit(20))], &forced);
+    let mut store = Store::default();
+    assert_eq!(store.shares(&snapshot, 2, 0), counts([("v1", 1), ("v2", 1)]));
+    let mut check = |head: &Fake, expected: &str| {
+        let exchange = store.decide(&snapshot, head, 0);
+        let (answer, problem) = exchange.own_answer().expect("there is no room");
+        assert_eq!((answer.status, problem), (503, Some(Problem::Limited)));
+        assert_eq!(exchange.refuse(Problem::Limited).status, 503);
+        let told = answer.headers.iter().find(|(name, _)| name == "retry-after");
+        assert_eq!(told.map(|(_, value)| value.as_str()), Some(expected));
+    };
+    check(&Fake::new("GET", "/"), "20");
+    check(&Fake::new("GET", "/").header("x-branch", "v1"), "60");
+    assert_eq!(store.shares(&snapshot, 1, 20_010), counts([("v2", 1)]));
+}
+
+#[test]
+fn keys_of_a_branch_that_is_full_for_all_go_to_their_owner_among_the_others() {
+    let local = json!({"count": 5, "time_window": 60});
+    let shared = json!({"count": 5, "time_window": 60, "policy": "shared"});
+    let sticky = json!({"sticky": {"by": ["header:x-user"]}});
+    let branches = |limit| [("v1", 1, Value::Null), ("v2", 1, limit), ("v3", 1, Value::Null)];
+    let (local, shared) = (split(&branches(local), &sticky), split(&branches(shared), &sticky));
+    let mut store = Store::default();
+    for user in 0..300 {
+        let head = Fake::new("GET", "/").header("x-user", &user.to_string());
+        let expected = decide(&local, &head, 0).branch().map(str::to_owned);
+        let found = store.decide(&shared, &head, 0).branch().map(str::to_owned);
+        assert_eq!(found, expected, "{user}");
+    }
+}
+
+#[test]
+fn who_cannot_fail_over_to_a_branch_that_is_full_for_all_stays() {
+    struct Unavailable;
+    impl ResponseHead for Unavailable {
+        fn status(&self) -> u16 {
+            503
+        }
+        fn header(&self, _: &str) -> Option<Cow<'_, str>> {
+            None
+        }
+    }
+    let limit = json!({"count": 1, "time_window": 60, "policy": "shared"});
+    let on_failure = json!({"on_failure": {"to": "others", "when": ["5xx"]}});
+    let snapshot = split(&[("v1", 1, Value::Null), ("v2", 0, limit)], &on_failure);
+    let (mut store, head) = (Store::default(), Fake::new("GET", "/"));
+    let mut request = || {
+        let mut exchange = store.decide(&snapshot, &head, 0);
+        exchange.attempt(&head, Body::Unread, means(0)).unwrap();
+        let event = exchange.event(&Unavailable);
+        let pause = exchange.settle(event.as_ref(), Some(&Unavailable), &head, true, means(1));
+        let admitted = pause.map(|_| store.admit(&mut exchange, 1));
+        let node = exchange.node().map(str::to_owned);
+        (admitted, exchange.branch().map(str::to_owned), node)
+    };
+    let at = |branch: &str| Some(branch.to_owned());
+    assert_eq!(request(), (Some(Ok(())), at("v2"), None), "it goes there next");
+    let v1 = || Some("v1.test:80".to_owned());
+    assert_eq!(request(), (Some(Err(Problem::Limited)), at("v1"), v1()));
+    assert_eq!(request(), (None, at("v1"), v1()), "that is remembered");
+}
+
+#[test]
+fn another_revision_goes_on_with_what_is_held_of_a_branch() {
+    let document = |may: bool| {
+        let limit = json!({"count": 100, "time_window": 60, "policy": "shared",
+            "allow_degradation": may});
+        split(&[("v1", 1, Value::Null), ("v2", 1, limit)], &json!({}))
+    };
+    let (first, mut store) = (document(false), Store::default());
+    store.shares(&first, 150, 0);
+    let second = document(true).following(&first);
+    assert_eq!(store.shares(&second, 100, 0), counts([("v1", 75), ("v2", 25)]));
+}
+
 #[test]
 fn what_a_branch_is_told_is_checked() {
     for (limit, expected) in [
@@ -389,7 +587,11 @@ fn what_a_branch_is_told_is_checked() {
         (json!({"conn": 1, "burst": 1}), "/burst: has no meaning without `rate`"),
         (
             json!({"conn": 1, "policy": "shared"}),
-            "/policy: what a branch takes is counted by each process",
+            "/policy: what is under way at a branch is counted by each process",
+        ),
+        (
+            json!({"rate": 0.0001, "policy": "shared"}),
+            "/rate: expected at least 0.001 where it is shared",
         ),
         (json!({"conn": 0}), "/conn: expected an integer from 1 to 8191, found 0"),
         (json!({"cont": 1}), "/cont: unknown key; did you mean `conn`?"),
