@@ -500,7 +500,7 @@ fn without_its_store_a_branch_takes_nothing_or_all_that_comes() {
 #[test]
 fn who_finds_all_branches_full_for_all_is_told_the_least_wait() {
     let limit = |secs: u32| json!({"count": 1, "time_window": secs, "policy": "shared"});
-    let forced = json!({"override": {"header": "x-branch"}});
+    let forced = json!({"override": {"header": "x-branch", "addresses": ["192.0.2.0/24"]}});
     let snapshot = split(&[("v1", 1, limit(60)), ("v2", 1, limit(20))], &forced);
     let mut store = Store::default();
     assert_eq!(store.shares(&snapshot, 2, 0), counts([("v1", 1), ("v2", 1)]));
@@ -513,7 +513,7 @@ fn who_finds_all_branches_full_for_all_is_told_the_least_wait() {
         assert_eq!(told.map(|(_, value)| value.as_str()), Some(expected));
     };
     check(&Fake::new("GET", "/"), "20");
-    check(&Fake::new("GET", "/").header("x-branch", "v1"), "60");
+    check(&Fake::new("GET", "/").from("192.0.2.1").header("x-branch", "v1"), "60");
     assert_eq!(store.shares(&snapshot, 1, 20_010), counts([("v2", 1)]));
 }
 
@@ -545,7 +545,7 @@ fn who_cannot_fail_over_to_a_branch_that_is_full_for_all_stays() {
         }
     }
     let limit = json!({"count": 1, "time_window": 60, "policy": "shared"});
-    let on_failure = json!({"on_failure": {"to": "others", "when": ["5xx"]}});
+    let on_failure = json!({"on_failure": {"to": "v2", "when": ["5xx"]}});
     let snapshot = split(&[("v1", 1, Value::Null), ("v2", 0, limit)], &on_failure);
     let (mut store, head) = (Store::default(), Fake::new("GET", "/"));
     let mut request = || {
@@ -559,7 +559,7 @@ fn who_cannot_fail_over_to_a_branch_that_is_full_for_all_stays() {
     };
     let at = |branch: &str| Some(branch.to_owned());
     assert_eq!(request(), (Some(Ok(())), at("v2"), None), "it goes there next");
-    let v1 = || Some("v1.test:80".to_owned());
+    let v1 = || Some("v1.test".to_owned());
     assert_eq!(request(), (Some(Err(Problem::Limited)), at("v1"), v1()));
     assert_eq!(request(), (None, at("v1"), v1()), "that is remembered");
 }
