@@ -220,9 +220,8 @@ mod tests {
             assert_eq!(ids(&view().chosen(Sort::Name, filter)), expected, "{filter}");
         }
         let mut view = view();
-        view.rules[0]
-            .branches
-            .push(Line { name: "v2".to_owned(), ..view.rules[0].branches[0].clone() });
+        let line = view.rules[0].branches[0].clone();
+        view.rules[0].branches.push(Line { name: "v2".to_owned(), ..line });
         let names = |filter| -> Vec<String> {
             view.chosen(Sort::Name, filter)[0].branches.iter().map(|it| it.name.clone()).collect()
         };
