@@ -30,13 +30,13 @@ impl Rig {
             Origin::on_loopback(Script::new(move |_| Act::Answer(Reply::status(status).body("-"))))
         });
         let branch = |name: &str, weight: u32, origin: &Origin| {
-            let breaker = json!({"failures": 5, "open": 600});
             let nodes = json!({origin.authority(): 1});
-            json!({"name": name, "weight": weight, "upstream": {"nodes": nodes}, "breaker": breaker})
+            json!({"name": name, "weight": weight, "upstream": {"nodes": nodes}})
         };
         let [v1, v2] = &answers;
         let branches = json!([branch("stable", 3, v1), branch("canary", 1, v2)]);
-        let plugins = json!({"traffic-split": {"rules": [{"weighted_upstreams": branches}]}});
+        let rule = json!({"weighted_upstreams": branches, "breaker": {"failures": 5}});
+        let plugins = json!({"traffic-split": {"rules": [rule]}});
         let nodes = json!({v1.authority(): 1});
         let route = json!({
             "uri": "/chat", "name": "Chat", "plugins": plugins, "upstream": {"nodes": nodes},
@@ -105,7 +105,6 @@ fn branches_are_seen_with_their_shares_until_somebody_quits() {
         let requests = figures(screen, "stable").get(3).and_then(|it| it.parse().ok());
         requests.is_some_and(|requests: f64| requests > 0.0) && screen.contains("req/s,")
     });
-    println!("{screen}");
     assert!(screen.contains("splitway top  http://127.0.0.1:"), "{screen}");
     assert!(screen.contains("chat  Chat  /chat  rule 0"), "{screen}");
     assert_eq!(figures(&screen, "stable")[0], "75.0", "{screen}");
@@ -143,11 +142,13 @@ fn a_server_that_is_away_is_told_of_and_looked_at_again_when_it_is_back() {
 #[test]
 fn the_terminal_is_as_it_was_after_a_signal_and_has_no_colours_for_those_who_want_none() {
     let rig = Rig::new();
+    // An open breaker is red.
+    rig.send(40);
     for (signal, no_colour) in [("TERM", "1"), ("HUP", ""), ("INT", "1")] {
         let mut command = rig.shell.command("top");
         command.env("NO_COLOR", no_colour);
         let seat = Seat::new(command, 80, 12);
-        seat.await_screen("rates", |screen| screen.contains("req/s,"));
+        seat.await_screen("rates", |screen| screen.contains("0.0 req/s"));
         assert!(seat.is_taken());
         let id = seat.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());

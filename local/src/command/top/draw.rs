@@ -27,20 +27,14 @@ impl Screen {
     }
 
     fn render(&mut self, area: Rect, cells: &mut Buffer) {
-        let parts = [1, 1, 1].map(Constraint::Length);
-        let [title, totals, head, body, foot] = Layout::vertical([
-            parts[0],
-            parts[1],
-            parts[2],
-            Constraint::Min(0),
-            Constraint::Length(1),
-        ])
-        .areas(area);
+        let line = Constraint::Length(1);
+        let [title, totals, head, body, foot] =
+            Layout::vertical([line, line, line, Constraint::Min(0), line]).areas(area);
         self.title().render(title, cells);
         self.totals().render(totals, cells);
         let columns = columns(area.width);
         let titles = columns.iter().map(|it| (*it, it.title().to_owned(), Style::new()));
-        line(head, cells, "route, branch", titles, self.faint().add_modifier(Modifier::UNDERLINED));
+        draw_line(head, cells, "route, branch", titles, faint().add_modifier(Modifier::UNDERLINED));
         let chosen = self.view.as_ref().map(|view| view.chosen(self.sort, &self.filter));
         self.body(body, cells, &columns, chosen.as_deref().unwrap_or_default());
         self.foot().render(foot, cells);
@@ -56,7 +50,7 @@ impl Screen {
                 Scope::Edge => " at the edge",
             };
             let counted = lasting(view.at_ms.saturating_sub(view.since_ms));
-            words.push(Span::styled(format!("  {counted} counted{whose}"), self.faint()));
+            words.push(Span::styled(format!("  counting for {counted}{whose}"), faint()));
         }
         Text::from(words)
     }
@@ -73,9 +67,10 @@ impl Screen {
         let Some((requests, errors)) = view.totals() else {
             return Text::raw("waiting for a second answer, to compare with");
         };
-        let share = percent((requests > 0.0).then(|| errors / requests));
-        let mut words =
-            vec![Span::raw(format!("{} req/s, {share} % errors", rate(Some(requests))))];
+        let mut words = vec![Span::raw(format!("{} req/s", rate(Some(requests))))];
+        if requests > 0.0 {
+            words.push(Span::raw(format!(", {} % errors", percent(Some(errors / requests)))));
+        }
         if !view.problems_per_s.is_empty() {
             words.push(Span::styled(format!("  {}", problems(view)), self.warning()));
         }
@@ -91,7 +86,7 @@ impl Screen {
         self.scroll = self.scroll.min(rows.len().saturating_sub(self.page));
         if rows.is_empty() && self.view.is_some() {
             let text = if self.filter.is_empty() { "no routes" } else { "nothing fits the filter" };
-            Text::styled(text, self.faint()).render(area, cells);
+            Text::styled(text, faint()).render(area, cells);
         }
         for (row, place) in rows.iter().skip(self.scroll).zip(area.rows()) {
             match row {
@@ -99,7 +94,7 @@ impl Screen {
                 Row::Branch(branch) => {
                     let figures = columns.iter().map(|it| self.figure(*it, branch));
                     let name = format!("  {}", plain(&branch.name));
-                    line(place, cells, &name, figures, self.freshness());
+                    draw_line(place, cells, &name, figures, self.freshness());
                 }
             }
         }
@@ -108,16 +103,16 @@ impl Screen {
     /// Which rule of which route the branches below are of.
     fn rule(&self, group: &Group) -> Text<'static> {
         let mut words = vec![Span::styled(plain(&group.route), Modifier::BOLD)];
-        let mut faint = Vec::new();
-        faint.extend(group.name.as_ref().map(|name| plain(name)));
-        faint.push(plain(&group.uris.join(" ")));
-        faint.extend(group.rule.map(|rule| format!("rule {rule}")));
-        faint.extend(group.from.as_ref().map(|from| format!("of {}", plain(from))));
+        let mut more = Vec::new();
+        more.extend(group.name.as_ref().map(|name| plain(name)));
+        more.push(plain(&group.uris.join(" ")));
+        more.extend(group.rule.map(|rule| format!("rule {rule}")));
+        more.extend(group.from.as_ref().map(|from| format!("of {}", plain(from))));
         if let (Some(since), Some(view)) = (group.shares_since_ms, &self.view) {
             let span = lasting(view.at_ms.saturating_sub(since));
-            faint.push(format!("weights changed {span} ago"));
+            more.push(format!("weights changed {span} ago"));
         }
-        words.extend(faint.into_iter().map(|text| Span::styled(format!("  {text}"), self.faint())));
+        words.extend(more.into_iter().map(|text| Span::styled(format!("  {text}"), faint())));
         Text::from(words).patch_style(self.freshness())
     }
 
@@ -128,10 +123,10 @@ impl Screen {
             Column::Share if line.is_off() => (format!("{}!", percent(line.share)), self.warning()),
             // In line with those that have a mark.
             Column::Share => (format!("{} ", percent(line.share)), plain),
-            Column::Interval => (interval(line.interval), self.faint()),
+            Column::Interval => (interval(line.interval), faint()),
             Column::Bar => {
                 let width = usize::from(column.width());
-                (bar(line.target, line.interval, width), self.faint())
+                (bar(line.target, line.interval, width), faint())
             }
             Column::Requests => (rate(rates.map(|it| it.requests)), plain),
             Column::Errors => {
@@ -145,7 +140,7 @@ impl Screen {
                 let style = match line.breaker {
                     BreakerStatus::Open => self.alarm(),
                     BreakerStatus::HalfOpen => self.warning(),
-                    BreakerStatus::Closed | BreakerStatus::None => self.faint(),
+                    BreakerStatus::Closed | BreakerStatus::None => faint(),
                 };
                 (line.breaker.as_str().to_owned(), style)
             }
@@ -158,7 +153,7 @@ impl Screen {
         if self.is_typing {
             let words = [
                 Span::styled(format!("/{}_", plain(&self.filter)), Modifier::BOLD),
-                Span::styled("  Enter keeps it, Esc takes it away", self.faint()),
+                Span::styled("  Enter keeps it, Esc takes it away", faint()),
             ];
             return Text::from(words.to_vec());
         }
@@ -167,19 +162,12 @@ impl Screen {
             filter => format!("filter: {}", plain(filter)),
         };
         let text = format!("q quit  s sort: {}  / {filter}  arrows scroll", self.sort.as_str());
-        Text::styled(text, self.faint())
+        Text::styled(text, faint())
     }
 
     /// How what may be out of date looks.
     fn freshness(&self) -> Style {
         if self.absence.is_some() { Style::new().add_modifier(Modifier::DIM) } else { Style::new() }
-    }
-
-    fn faint(&self) -> Style {
-        match self.is_coloured {
-            true => Style::new().fg(Color::DarkGray),
-            false => Style::new().add_modifier(Modifier::DIM),
-        }
     }
 
     fn warning(&self) -> Style {
@@ -193,6 +181,11 @@ impl Screen {
     }
 }
 
+fn faint() -> Style {
+    // A colour that is faint on one background is not to be seen on another.
+    Style::new().add_modifier(Modifier::DIM)
+}
+
 /// What Splitway answered by itself, the most frequent first.
 fn problems(view: &View) -> String {
     let mut problems: Vec<(&String, &f64)> = view.problems_per_s.iter().collect();
@@ -203,7 +196,7 @@ fn problems(view: &View) -> String {
 }
 
 /// Draws a name, and the figures from the right edge on.
-fn line(
+fn draw_line(
     area: Rect,
     cells: &mut Buffer,
     name: &str,

@@ -81,7 +81,8 @@ impl History {
     fn view(&self, status: &Status) -> View {
         let passed = self.answers.front().and_then(|before| Passed::between(before, status));
         let rules = status.routes.iter().flat_map(|route| {
-            route.rules.iter().map(|rule| self.group(route, rule, passed.as_ref()))
+            let shown = route.rules.iter().filter(|rule| !is_idle_rest(route, rule));
+            shown.map(|rule| self.group(route, rule, passed.as_ref()))
         });
         View {
             revision: status.revision.clone(),
@@ -153,6 +154,12 @@ impl Baseline {
     }
 }
 
+/// Whether it is what rules leave over, which mostly is nothing.
+fn is_idle_rest(route: &RouteStatus, rule: &RuleStatus) -> bool {
+    let is_idle = rule.branches.iter().all(|it| it.requests == 0 && it.picked == 0);
+    rule.rule.is_none() && route.rules.len() > 1 && is_idle
+}
+
 fn owned((route, rule, from): RuleKey<'_>) -> OwnedKey {
     (route.to_owned(), rule, from.map(str::to_owned))
 }
@@ -207,6 +214,23 @@ mod tests {
             (view.seconds, view.totals(), view.rules[0].branches[0].rates),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn what_rules_leave_over_is_seen_once_there_is_some() {
+        let mut told = status(2000, vec![branch("v1", 1, 3, 0)]);
+        let rest = |requests| RuleStatus {
+            rule: None,
+            from: None,
+            branches: vec![branch("route", 1, requests, 0)],
+        };
+        told.routes[0].rules.push(rest(0));
+        assert_eq!(History::default().take(told.clone()).rules.len(), 1);
+        told.routes[0].rules[1] = rest(1);
+        assert_eq!(History::default().take(told.clone()).rules.len(), 2);
+        // A route without a split has nothing else to show.
+        told.routes[0].rules = vec![rest(0)];
+        assert_eq!(History::default().take(told).rules.len(), 1);
     }
 
     #[test]

@@ -38,14 +38,14 @@ fn screen() -> Screen {
 #[test]
 fn all_is_seen_on_eighty_columns() {
     let expected = [
-        "splitway top  http://127.0.0.1:9180  revision 7  1m00s counted",
+        "splitway top  http://127.0.0.1:9180  revision 7  counting for 1m00s",
         "100 req/s, 5.0 % errors  http_request_denied 4.0/s",
-        "route, branch              target share 95% range req/s err%   p50   p99 breaker",
+        "route, branch            target share 95% range req/s err%   p50   p99 breaker",
         "chat  Chat\\u{1b}[31m  /chat  rule 0",
-        "  v1                         50.0 50.0  47.0-53.0  50.0  0.0 1.5ms 2.0ms closed",
-        "  v2                         50.0 50.0  47.0-53.0  50.0 10.0 1.5ms 2.0ms half-open",
+        "  v1                       50.0 50.0  47.1-52.9  50.0  0.0 1.5ms 2.0ms closed",
+        "  v2                       50.0 50.0  47.1-52.9  50.0 10.0 1.5ms 2.0ms half-open",
         "models  /models  rule 0",
-        "  route                       100  100  64.6-100    0.0    -     -     - closed",
+        "  route                     100  100   64.6-100   0.0    -     -     - closed",
         "",
         "q quit  s sort: requests  / filter  arrows scroll",
     ];
@@ -54,11 +54,11 @@ fn all_is_seen_on_eighty_columns() {
 
 #[test]
 fn sixty_columns_are_enough_and_less_does_no_harm() {
-    let lines = seen(&mut screen(), 60, 6);
-    assert_eq!(lines[2], "route, br  target share 95% range req/s err%   p99 breaker");
-    assert_eq!(lines[5], "  v2         50.0 50.0  47.0-53.0  50.0 10.0 2.0ms half-open");
+    let lines = seen(&mut screen(), 60, 7);
+    assert_eq!(lines[2], "route, bra target share 95% range req/s err%   p99 breaker");
+    assert_eq!(lines[5], "  v2         50.0 50.0  47.1-52.9  50.0 10.0 2.0ms half-open");
     let wide = seen(&mut screen(), 120, 6);
-    assert!(wide[4].contains("===========|~..........."), "{}", wide[4]);
+    assert!(wide[4].contains(" ===========~|........... "), "{}", wide[4]);
     for (width, height) in [(0, 0), (1, 1), (5, 3), (20, 2), (30, 40), (200, 1)] {
         seen(&mut screen(), width, height);
     }
