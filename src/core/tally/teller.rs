@@ -134,7 +134,8 @@ impl Teller {
 
     /// What was counted and not told, as much of it as a message holds.
     fn more(&mut self, now: Totals) -> Option<Totals> {
-        // What went away and came back is another, which counts from nothing.
+        // What went away and came back is another, which counts from nothing. One that has more already than
+        // was told of the first cannot be told from it: so much of it is lost, and nothing told twice.
         self.told.lanes.retain(|place, told| {
             now.lanes.get(place).is_some_and(|counts| counts.requests() >= told.requests())
         });
