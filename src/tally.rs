@@ -28,7 +28,7 @@ pub(crate) fn tell_later(platform: &Rc<EdgePlatform>) {
     let Some(snapshot) = store::current() else { return };
     let wait = TELLER.with_borrow_mut(|teller| {
         let teller = teller.get_or_insert_with(|| begin(platform)).as_mut();
-        teller.and_then(|teller| teller.plan(&snapshot, now(), platform.draw()))
+        teller.and_then(|teller| teller.plan(&snapshot, now(), || platform.draw()))
     });
     let Some(wait) = wait else { return };
     let behind = Rc::clone(platform);

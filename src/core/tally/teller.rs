@@ -72,13 +72,18 @@ impl Teller {
     /// After how long a request that was answered at `now` should have the isolate tell, if it should.
     /// `chance` spreads isolates that begin at once. A document that somebody put into KV by hand is not
     /// what the coordinator has, so there is nothing to tell of it.
-    pub fn plan(&mut self, snapshot: &Snapshot, now: Timestamp, chance: u64) -> Option<Duration> {
+    pub fn plan(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Timestamp,
+        chance: impl FnOnce() -> u64,
+    ) -> Option<Duration> {
         if snapshot.published().is_none() || now < self.reserved_until {
             return None;
         }
         let spread = self.pause().min(WAIT_MAX) / 2;
         let millis = u64::try_from(spread.as_millis()).unwrap_or_default();
-        let wait = spread + Duration::from_millis(chance % millis.saturating_add(1));
+        let wait = spread + Duration::from_millis(chance() % millis.saturating_add(1));
         let wait = wait.max(self.next_at.since(now));
         if wait > WAIT_MAX {
             return None;

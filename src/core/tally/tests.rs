@@ -293,25 +293,25 @@ fn an_isolate_and_the_object_begin_anew_without_a_loss_of_what_was_answered() {
 fn an_isolate_tells_a_while_after_a_request_and_once_in_a_pause() {
     let snapshot = document(SPLIT);
     let mut teller = Teller::new("1", None);
-    let wait = teller.plan(&snapshot, at(100), 2000).expect("nobody tells");
+    let wait = teller.plan(&snapshot, at(100), || 2000).expect("nobody tells");
     assert_eq!(wait, Duration::from_secs(7));
     for secs in 100..112 {
-        assert_eq!(teller.plan(&snapshot, at(secs), 0), None, "somebody is about to");
+        assert_eq!(teller.plan(&snapshot, at(secs), || 0), None, "somebody is about to");
     }
     // Whoever was about to was ended.
-    assert!(teller.plan(&snapshot, at(112), 0).is_some());
+    assert!(teller.plan(&snapshot, at(112), || 0).is_some());
     answer(&snapshot, "r", "v1", 200);
     assert!(teller.message(&snapshot, at(117)).is_some());
-    assert_eq!(teller.plan(&snapshot, at(117), 0), Some(Duration::from_secs(10)));
+    assert_eq!(teller.plan(&snapshot, at(117), || 0), Some(Duration::from_secs(10)));
     let mut others: Vec<Teller> = (0..64).map(|_| Teller::new("x", None)).collect();
     let waits = others.iter_mut().enumerate().map(|(number, teller)| {
-        teller.plan(&snapshot, at(0), (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        teller.plan(&snapshot, at(0), || (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     });
     let waits: BTreeSet<u128> = waits.map(|it| it.expect("a wait").as_millis() / 1000).collect();
     assert!(waits.iter().all(|secs| (5..=10).contains(secs)) && waits.len() >= 5, "{waits:?}");
     let by_hand = json!({"routes": [{"uri": "/", "upstream": {"nodes": {"a:80": 1}}}]});
     let by_hand = compile_json(&by_hand.to_string(), 0, &mut Report::default()).expect("sound");
-    assert_eq!(Teller::new("1", None).plan(&by_hand, at(0), 0), None, "no ledger has it");
+    assert_eq!(Teller::new("1", None).plan(&by_hand, at(0), || 0), None, "no ledger has it");
 }
 
 #[test]
@@ -321,20 +321,20 @@ fn failures_and_many_isolates_make_pauses_longer() {
     answer(&snapshot, "r", "v1", 200);
     let number = teller.message(&snapshot, at(0)).expect("counted").number;
     teller.answered(number, None, at(0));
-    assert_eq!(teller.plan(&snapshot, at(9), 0), None);
-    assert_eq!(teller.plan(&snapshot, at(12), 0), Some(Duration::from_secs(8)));
+    assert_eq!(teller.plan(&snapshot, at(9), || 0), None);
+    assert_eq!(teller.plan(&snapshot, at(12), || 0), Some(Duration::from_secs(8)));
     for _ in 0..40 {
         teller.message(&snapshot, at(20));
         teller.answered(number, None, at(20));
     }
-    assert_eq!(teller.plan(&snapshot, at(300), 0), None);
-    assert!(teller.plan(&snapshot, at(315), 0).is_some());
+    assert_eq!(teller.plan(&snapshot, at(300), || 0), None);
+    assert!(teller.plan(&snapshot, at(315), || 0).is_some());
     teller.message(&snapshot, at(320));
     teller.answered(number, Some(Receipt { pause_ms: 50_000 }), at(320));
     answer(&snapshot, "r", "v1", 200);
     assert!(teller.message(&snapshot, at(330)).is_some());
-    assert_eq!(teller.plan(&snapshot, at(369), 0), None);
-    assert!(teller.plan(&snapshot, at(371), 0).is_some());
+    assert_eq!(teller.plan(&snapshot, at(369), || 0), None);
+    assert!(teller.plan(&snapshot, at(371), || 0).is_some());
     // The coordinator asks for that by how many there are.
     let (sql, mut tally) = (Database::default(), Tally::default());
     let tells = |tally: &mut Tally, isolate: u64| {
