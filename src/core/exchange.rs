@@ -121,6 +121,7 @@ pub struct Exchange<'a> {
 }
 
 /// Why a request goes nowhere.
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time, on the stack")]
 enum Stop<'a> {
     Problem(Problem),
     /// The route has an answer of its own for it.
@@ -207,6 +208,16 @@ impl<'a> Exchange<'a> {
     /// An exchange that ends with `problem` before anything is decided.
     pub fn failed(snapshot: Option<&'a Snapshot>, problem: Problem) -> Self {
         Self { snapshot, decision: Err(problem), own: None }
+    }
+
+    /// An exchange that ends with `problem` however far the request has come.
+    pub fn stopped(
+        snapshot: Option<&'a Snapshot>,
+        visit: &mut Visit<'a>,
+        problem: Problem,
+    ) -> Self {
+        let own = visit.entered.take().map(|entered| entered.own(problem.answer(), Some(problem)));
+        Self { own, ..Self::failed(snapshot, problem) }
     }
 
     /// How long the request waits before it goes on.
@@ -530,6 +541,14 @@ fn broken(breaker: &ApiBreaker, facts: &Facts<'_>) -> (Problem, Answer) {
     (problem, answer)
 }
 
+/// The answer to a request that no branch has room for.
+fn full(none: NoRoom) -> Answer {
+    let mut answer = Problem::Limited.answer();
+    let secs = none.wait_ms.div_ceil(1000).max(1).to_string();
+    answer.headers.push(("retry-after".into(), secs));
+    answer
+}
+
 /// Whether the body is a stream of events that can be read as it is.
 fn is_event_stream(response: &impl ResponseHead) -> bool {
     let is_type = |value: Cow<'_, str>| {
@@ -538,16 +557,6 @@ fn is_event_stream(response: &impl ResponseHead) -> bool {
     };
     response.header("content-type").is_some_and(is_type)
         && response.header("content-encoding").is_none()
-}
-
-impl Stop<'_> {
-    /// The same, after guards that change this in whatever is answered.
-    fn answered(self, response: Edits) -> Self {
-        match self {
-            Self::Answer(own) => Self::Answer(Own { response, ..own }),
-            Self::Problem(_) => self,
-        }
-    }
 }
 
 /// Which way a request goes.
@@ -577,7 +586,7 @@ impl<'a> Decision<'a> {
                 visit.entered = Some(entered);
                 Err(Needs::Body)
             }
-            Ok(Err(stop)) => Ok(Err(stop.answered(entered.response))),
+            Ok(Err(stop)) => Ok(Err(entered.stop(stop))),
             Ok(Ok(Way { breakers, draft, rule, mut picked, mirror })) => {
                 let course = Course::new(rule, &mut picked);
                 let (method, response) = (draft.method.clone(), Edits::default());
@@ -618,9 +627,7 @@ impl<'a> Decision<'a> {
         }
         if let Some(open) = breakers.iter().find(|breaker| breaker.is_open(means.now)) {
             let (problem, answer) = broken(open, &facts);
-            let (problem, response) = (Some(problem), Edits::default());
-            let (caller, id) = (entered.caller, entered.request_id().map(Into::into));
-            return Ok(Err(Stop::Answer(Own { route, caller, id, answer, problem, response })));
+            return Ok(Err(Stop::Answer(entered.own(answer, Some(problem)))));
         }
         let rule = route.split.rule(&facts, &mut |section, rule| {
             observer.rule_passed_over(section, rule, &facts);
@@ -632,13 +639,8 @@ impl<'a> Decision<'a> {
         let picked = match rule.pick(&facts, &route.id, means) {
             Ok(picked) => picked,
             Err(Unpicked::NeedsBody) => return Err(NeedsBody),
-            Err(Unpicked::NoRoom(NoRoom { wait_ms })) => {
-                let (problem, response) = (Some(Problem::Limited), Edits::default());
-                let mut answer = Problem::Limited.answer();
-                let secs = wait_ms.div_ceil(1000).max(1).to_string();
-                answer.headers.push(("retry-after".into(), secs));
-                let (caller, id) = (entered.caller, entered.request_id().map(Into::into));
-                let own = Own { route, caller, id, answer, problem, response };
+            Err(Unpicked::NoRoom(none)) => {
+                let own = entered.own(full(none), Some(Problem::Limited));
                 return Ok(Err(Stop::Answer(own)));
             }
         };

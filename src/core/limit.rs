@@ -1,4 +1,11 @@
 //! Limits: how many requests may pass, counted by whoever is told to be one by a key.
+//!
+//! What is kept of a key is one word (`state`), from which and the time follows what becomes of another request:
+//! of so many in a window (`count`), so many a second (`rate`) or so many at once (`conn`). The words stand
+//! in one table of bounded size (`counters`). A limit as a document has it (`wire`) is a `quota`, of whoever a
+//! `key` says; a branch has its own (`branch`).
+//!
+//! A shared limit is counted by a store (`account`), of which a process holds a part at a time (`lease`).
 
 pub mod account;
 mod branch;

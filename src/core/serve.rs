@@ -53,10 +53,7 @@ pub async fn serve<P: Platform>(
     let snapshot = platform.snapshot().await;
     let snapshot = snapshot.as_deref();
     let mut upload = Upload::Coming(body);
-    let mut exchange = match decide(platform, snapshot, head, &mut upload).await {
-        Ok(exchange) => exchange,
-        Err(problem) => Exchange::failed(snapshot, problem),
-    };
+    let mut exchange = decide(platform, snapshot, head, &mut upload).await;
     let mut reply = match exchange.own_answer() {
         Some((answer, problem)) => Reply::Own(answer, problem),
         None => match walk(platform, &mut exchange, head, &mut upload).await {
@@ -226,15 +223,20 @@ async fn decide<'a, P: Platform>(
     snapshot: Option<&'a Snapshot>,
     head: &'a P::Head,
     upload: &mut Upload<P::Body>,
-) -> Result<Exchange<'a>, Problem> {
+) -> Exchange<'a> {
     let mut visit = Visit::default();
     loop {
         let needs = match decide_now(platform, &mut visit, snapshot, head, upload.known()) {
-            Ok(exchange) => return Ok(exchange),
+            Ok(exchange) => return exchange,
             Err(needs) => needs,
         };
         match needs {
-            Needs::Body => upload.read(platform, snapshot.map_or(0, Snapshot::body_max)).await?,
+            Needs::Body => {
+                let max = snapshot.map_or(0, Snapshot::body_max);
+                if let Err(unread) = upload.read(platform, max).await {
+                    return Exchange::stopped(snapshot, &mut visit, unread.into());
+                }
+            }
             Needs::Effect(effect) => visit.bring(perform(platform, effect).await),
         }
     }

@@ -45,7 +45,9 @@ pub(crate) use lanes::Placed;
 pub(crate) use mirror::{Mirror, Permit};
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked, Unpicked};
-pub(crate) use room::{Full, NoRoom, Room};
+#[cfg(test)]
+pub(crate) use room::Full;
+pub(crate) use room::{NoRoom, Room};
 use rule::RuleWire;
 
 /// The name of the branch that is the route's own upstream, where nothing is split.

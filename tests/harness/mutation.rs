@@ -79,6 +79,22 @@ pub fn sound() -> Value {
                     "timing_allow_origins_by_regex": ["^https://b"], "_meta": {"disable": false},
                 },
                 "traffic-split": {"rules": [{"weight": 1}]},
+                "limit-count": {
+                    "count": 2, "time_window": 60, "window_type": "sliding", "key": "$uri $host",
+                    "key_type": "var_combination", "group": "g", "rejected_code": 429, "rejected_msg": "m",
+                    "policy": "shared", "allow_degradation": true, "show_limit_quota_header": false,
+                    "_meta": {"disable": false},
+                },
+                "limit-req": {
+                    "rate": 1.5, "burst": 2, "nodelay": true, "key": "host", "key_type": "var",
+                    "rejected_code": 429, "rejected_msg": "m", "policy": "shared",
+                    "allow_degradation": false, "_meta": {"disable": false},
+                },
+                "limit-conn": {
+                    "conn": 2, "burst": 1, "default_conn_delay": 0.1, "only_use_default_delay": true,
+                    "key": "all", "key_type": "constant", "rejected_code": 503, "rejected_msg": "m",
+                    "policy": "local", "allow_degradation": false, "_meta": {"disable": false},
+                },
                 "api-breaker": {
                     "break_response_code": 503, "break_response_body": "b", "max_breaker_sec": 3,
                     "break_response_headers": [{"key": "a", "value": "$uri"}],
@@ -196,9 +212,13 @@ fn listed() -> Value {
 /// Branches with all that they may change.
 fn branches() -> Value {
     json!([
-        {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1?x=y"}},
+        {"name": "v1", "weight": 95, "rewrite": {"uri": "/v1?x=y"}, "limit": {
+            "count": 9, "time_window": 60, "window_type": "fixed", "key": "host", "key_type": "var",
+            "policy": "local",
+        }},
         {"weight": 5, "upstream": {"nodes": [{"host": "a", "port": 1, "weight": 1}]},
-         "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]}},
+         "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]},
+         "limit": {"rate": 2.5, "burst": 1}},
         {"upstream_id": "provider", "weight": 0, "rewrite": {
             "regex_uri": ["^/(a|b)/(.*)$", "/$1?rest=$2", "/c", "/${arg_a ?? d}"],
             "host": "h:1", "method": "PUT", "query": {"set": {"a": ["b", 1]}, "remove": ["c"]},
@@ -219,7 +239,7 @@ fn rule_form() -> Value {
             "weight": 50, "rewrite": {"uri": "/v1"}, "upstream": {"type": "least_conn", "nodes": {"[::1]:80": 1}},
             "on_failure": {}, "breaker": {"failures": 3}, "mirror": {"branch": "two"},
         },
-        {"weight": 50, "rewrite": {"uri": "/v2"}, "name": "two"},
+        {"weight": 50, "rewrite": {"uri": "/v2"}, "name": "two", "limit": {"conn": 3}},
     ])
 }
 

@@ -81,7 +81,7 @@ fn no_more_pass_on_many_servers_than_on_one() {
     let origin = origin();
     let count = json!({"count": MAY, "time_window": 3600});
     let sliding = json!({"count": MAY, "time_window": 3600, "window_type": "sliding"});
-    let rate = json!({"rate": 0.001, "burst": MAY - 1, "nodelay": true, "key": "remote_addr"});
+    let rate = json!({"rate": 0.01, "burst": MAY - 1, "nodelay": true, "key": "remote_addr"});
     let mut table = format!("limit                policy  servers  more than N = {MAY}\n");
     for (title, name, plugin) in [
         ("limit-count fixed", "limit-count", count),

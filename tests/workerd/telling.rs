@@ -93,7 +93,8 @@ fn a_share_is_told_of_and_all_that_fails() {
         let status = if request.target.ends_with("/failed") { 500 } else { 200 };
         Reply::status(status).body("here").into()
     }));
-    let worker = start(&origin, &json!({"SPLITWAY_LOG": "0.25"}), None);
+    let vars = json!({"SPLITWAY_LOG": "0.25", "SPLITWAY_LOG_SLOW_SECONDS": "0"});
+    let worker = start(&origin, &vars, None);
     for number in 0..40 {
         let path = if number % 10 == 0 { "/here/failed" } else { "/here/fine" };
         wire::call(worker.address(), &Call::get(path));

@@ -26,7 +26,7 @@ fn limiter(url: &str, timeout_ms: u64) -> Limiter {
         redis: Some(url.parse().unwrap()),
         redis_timeout: Duration::from_millis(timeout_ms),
     };
-    let (log, _) = Log::start(io::sink(), false).unwrap();
+    let (log, _) = Log::start(io::sink()).unwrap();
     Counting::new(&options, &log).unwrap().limiter()
 }
 
@@ -196,7 +196,7 @@ fn tls_is_spoken_with_one_that_is_trusted() {
     let root_cert = Some(made.cert.pem().into_bytes());
     let trusting = ::redis::TlsCertificates { client_tls: None, root_cert };
     let client = Client::build_with_tls(url.as_str(), trusting).unwrap();
-    let (log, _) = Log::start(io::sink(), false).unwrap();
+    let (log, _) = Log::start(io::sink()).unwrap();
     let redis = Redis::new(client, Duration::from_secs(10), Arc::new(Gate::new(log)));
     runtime().block_on(async {
         let toll = toll("k", &fixed(9, 60_000), 1);
@@ -269,10 +269,8 @@ fn passed(url: Option<&str>, nodes: usize, count: u64) -> u64 {
     let node = |_| {
         let (url, barrier) = (url.map(str::to_owned), Arc::clone(&barrier));
         thread::spawn(move || {
-            let alone = Counting::new(
-                &LimiterOptions::default(),
-                &Log::start(io::sink(), false).unwrap().0,
-            );
+            let alone =
+                Counting::new(&LimiterOptions::default(), &Log::start(io::sink()).unwrap().0);
             let limiter = url.map_or_else(|| alone.unwrap().limiter(), |url| limiter(&url, 10_000));
             let (mut left, mut want, mut passed) = (0, 1, 0);
             barrier.wait();

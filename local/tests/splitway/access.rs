@@ -205,8 +205,13 @@ fn a_share_is_exact_and_what_fails_or_is_slow_is_all_there() {
     serving.end();
     let told = lines(&log, 39);
     let of = |path: &str| told.iter().filter(|line| line["path"] == path).collect::<Vec<_>>();
-    assert_eq!((of("/failed").len(), of("/slow").len(), of("/").len()), (10, 10, 19));
-    assert!(of("/").iter().all(|line| line["sample"] == 0.05));
+    assert_eq!((of("/failed").len(), of("/slow").len()), (10, 10));
+    // On a machine that is busy others may be slow, too.
+    let (sampled, slow): (Vec<&Value>, Vec<&Value>) =
+        of("/").into_iter().partition(|line| line["sample"] == 0.05);
+    assert!(slow.iter().all(|line| line["duration_ms"].as_u64() >= Some(50)), "{slow:?}");
+    let share = (380 - slow.len()) / 20;
+    assert!((share..=share + 1).contains(&sampled.len()), "{} of {share}", sampled.len());
     assert!(of("/slow").iter().all(|line| line.get("sample").is_none()));
 }
 

@@ -8,7 +8,7 @@ use crate::facts::{Body, Caller, Draft, Facts, Matched};
 use crate::guard::{Asked, Found, Needs, Passage, Verdict};
 use crate::head::{Edits, Head};
 use crate::limit::Hold;
-use crate::problem::Problem;
+use crate::problem::{Answer, Problem};
 use crate::snapshot::{Route, Snapshot};
 use crate::split::Means;
 use crate::time::Timestamp;
@@ -171,18 +171,35 @@ impl<'a> Entered<'a> {
                     if problem.is_some() {
                         note(false);
                     }
-                    let mut response = std::mem::take(&mut self.response);
                     // What it says itself is right: of two limits, the one that refuses is told of.
                     let says = |name: &str| answer.headers.iter().any(|(own, _)| own == name);
-                    response.set.retain(|(name, _)| !says(name));
-                    let (caller, id) = (self.caller, self.request_id().map(Into::into));
-                    let own = Own { route, caller, id, answer, problem, response };
-                    return Ok(Err(Stop::Answer(own)));
+                    self.response.set.retain(|(name, _)| !says(name));
+                    return Ok(Err(Stop::Answer(self.own(answer, problem))));
                 }
             }
             self.passed += 1;
         }
         Ok(Ok(()))
+    }
+
+    /// What the route answers by itself.
+    pub(super) fn own(&self, answer: Answer, problem: Option<Problem>) -> Own<'a> {
+        Own {
+            route: self.route,
+            caller: self.caller,
+            id: self.request_id().map(Into::into),
+            answer,
+            problem,
+            response: self.response.clone(),
+        }
+    }
+
+    /// Why the request goes nowhere, as the route says it.
+    pub(super) fn stop(&self, stop: Stop<'a>) -> Stop<'a> {
+        match stop {
+            Stop::Problem(problem) => Stop::Answer(self.own(problem.answer(), Some(problem))),
+            Stop::Answer(_) => stop,
+        }
     }
 
     /// Makes the changes of a guard that was passed.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Asked, Effect, Found, Passage, Verdict};
 use crate::head::Edits;
-use crate::limit::{Bound, Draw, Limit, Policy, Reading};
+use crate::limit::{Bound, Draw, Grant, Limit, Policy, Reading};
 use crate::problem::{Answer, Problem};
 
 /// The type of the bodies that APISIX writes.
@@ -45,7 +45,10 @@ impl Limit {
             Some(Found::Granted(came)) => {
                 counters.note_store(came.is_ok(), means.now);
                 match came {
-                    Ok(grant) => Ok(spot.fund(grant, asked.needed_at, means.now)),
+                    Ok(grant) => {
+                        let grant = Grant { pause_ms: self.pause_ms(grant), ..*grant };
+                        Ok(spot.fund(&grant, asked.needed_at, means.now))
+                    }
                     Err(_) => Err(self.degraded()),
                 }
             }

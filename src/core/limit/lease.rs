@@ -146,6 +146,14 @@ impl Limit {
         Spot { counters, lease, rest }
     }
 
+    /// How many milliseconds a request waits that was granted this.
+    pub(crate) fn pause_ms(&self, grant: &Grant) -> u64 {
+        match &self.quota.bound {
+            Bound::Rate(rate) if rate.is_nodelay() => 0,
+            Bound::Rate(_) | Bound::Count(_) | Bound::Conn(_) => grant.pause_ms,
+        }
+    }
+
     /// What the store is asked for, or nothing where it cannot be.
     pub(crate) fn toll(&self, key: &str, want: u32) -> Option<Toll> {
         let terms = self.quota.bound.terms()?;

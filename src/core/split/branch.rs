@@ -354,9 +354,11 @@ pub(super) fn warn_of_branches(branches: &[BranchWire], at: At<'_>, report: &mut
     for (index, branch) in branches.iter().enumerate() {
         let at = at.index(index);
         let has_headers = branch.headers.is_some() || branch.response_headers.is_some();
-        let has_own = branch.rewrite.is_some() || branch.limit.is_some() || has_headers;
-        if branch.name.is_some() || has_own {
-            report.warn(at, "APISIX ignores `name`, `rewrite`, `headers` and `limit` of a branch");
+        if branch.name.is_some() || branch.rewrite.is_some() || has_headers {
+            report.warn(at, "APISIX ignores `name`, `rewrite` and `headers` of a branch");
+        }
+        if branch.limit.is_some() {
+            report.warn(at.key("limit"), "APISIX ignores this");
         }
         let again = branches.iter().take(index).any(|earlier| earlier.is_same_target(branch));
         if again {
