@@ -175,7 +175,9 @@ impl Tally {
             self.retain(snapshot);
         }
         self.forget(now);
-        let common = Totals { lanes: BTreeMap::new(), ..self.sum.clone() };
+        let Totals { since_ms, requests, .. } = self.sum;
+        let (problems, lanes) = (self.sum.problems.clone(), BTreeMap::new());
+        let common = Totals { since_ms, requests, lanes, problems };
         let values = [text(&common), text(&self.isolates)];
         sql.atomically(&mut || {
             sql.query(
