@@ -36,6 +36,11 @@ impl EdgePlatform {
         &self.context
     }
 
+    /// The bindings and settings of the deployment.
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
     pub(crate) fn new(env: Env, context: Context) -> Self {
         Self { env, context }
     }
