@@ -55,10 +55,13 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         platform.context().wait_until(async move { shadow(&*behind, &head, copy).await });
     }
     tally::tell_later(&platform);
-    match served.reply {
-        Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
+    let given = match served.reply {
+        Reply::Relay(response, relay) => response.relay(&relay).map_err(Into::into),
         Reply::Own(answer, _) => give(&answer),
-    }
+    };
+    // The runtime relays the body, and nobody here hears of its end.
+    platform.tell_ends();
+    given
 }
 
 /// How long the body of an answer is to be, where that is said.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{Client, RedisError};
-use splitway_core::limit::{Grant, Toll};
+use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::problem::Failure;
 
 use self::gate::Gate;
@@ -38,6 +38,24 @@ impl Limiter {
             Self::Process(process) => Ok(process.toll(toll, telemetry::now())),
             Self::Redis(redis) => redis.toll(toll).await,
         }
+    }
+}
+
+/// Tells the store of requests that are over.
+#[derive(Debug)]
+pub(crate) struct Doorman(pub(crate) Arc<Limiter>);
+
+impl Porter for Doorman {
+    fn leave(&self, toll: Toll) {
+        if let Limiter::Process(process) = &*self.0 {
+            process.toll(&toll, telemetry::now());
+            return;
+        }
+        // Where the runtime is gone, time frees the place.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let limiter = Arc::clone(&self.0);
+        // If it cannot be reached, it has said so.
+        runtime.spawn(async move { limiter.toll(&toll).await });
     }
 }
 
