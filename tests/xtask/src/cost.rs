@@ -58,7 +58,7 @@ pub(crate) fn print(kit: &Kit, rounds: usize) -> Outcome {
     let log = folder.join("access.log");
     let plain = Server::native(kit, &config, &[])?;
     let logging = Server::native(kit, &config, &["--access-log", &log.to_string_lossy()])?;
-    let tracing = ["--otlp-endpoint", &collector, "--trace-sample", "0.01"];
+    let tracing = ["--otlp", &collector, "--trace-sample", "0.01"];
     let tracing = Server::native(kit, &config, &tracing)?;
     let others = [(LOG, &logging), (TRACES, &tracing)];
     let (bare, mut native) = measure(&plain, &others, &load, rounds)?;
