@@ -12,6 +12,9 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 /// How long anything may take; far more than it ever takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is written when a command is gone.
+const END: &[u8] = b"(the end)";
+
 /// A terminal with a command at it.
 pub(crate) struct Seat {
     master: File,
@@ -94,13 +97,16 @@ impl Seat {
     /// Waits for the end, and for the terminal to be as it was; the exit code, and all that came out.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
+        // What is read up to here is all of it.
+        self.slave.write_all(END).unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
             let seen = self.seen.lock().unwrap();
+            let is_all = seen.bytes.ends_with(END);
             let modes = tcgetattr(&self.slave).unwrap().local_modes;
             let is_cooked =
                 modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
-            if is_cooked && !seen.is_other_screen && !seen.is_cursor_hidden {
+            if is_all && is_cooked && !seen.is_other_screen && !seen.is_cursor_hidden {
                 return (code, String::from_utf8_lossy(&seen.bytes).into_owned());
             }
             let text = String::from_utf8_lossy(&seen.bytes);

@@ -219,4 +219,5 @@ fn draw_line(
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a panic is how tests fail")]
 mod tests;

@@ -165,6 +165,7 @@ fn owned((route, rule, from): RuleKey<'_>) -> OwnedKey {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a panic is how tests fail")]
 mod tests {
     use super::*;
     use crate::command::top::samples::{branch, status};

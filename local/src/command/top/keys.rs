@@ -16,6 +16,7 @@ pub(super) enum Next {
 
 impl Screen {
     /// Does what a key is for.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is, is chosen from")]
     pub(super) fn press(&mut self, key: KeyEvent) -> Next {
         if key.kind == KeyEventKind::Release {
             return Next::GoOn;
@@ -28,13 +29,14 @@ impl Screen {
                 Next::GoOn
             }
             KeyCode::Char('q') | KeyCode::Esc => Next::Quit,
-            code => {
-                self.choose(code);
+            _ => {
+                self.choose(key.code);
                 Next::GoOn
             }
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most keys do nothing")]
     fn choose(&mut self, code: KeyCode) {
         let page = self.page.max(1);
         match code {
@@ -56,6 +58,7 @@ impl Screen {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most keys do nothing")]
     fn edit(&mut self, code: KeyCode, is_control: bool) {
         match code {
             KeyCode::Enter => self.is_typing = false,

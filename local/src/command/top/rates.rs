@@ -105,6 +105,7 @@ fn branches(status: &Status) -> impl Iterator<Item = (BranchKey<'_>, &BranchStat
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a panic is how tests fail")]
 mod tests {
     use super::*;
     use crate::command::top::samples::{branch, status};

@@ -70,6 +70,7 @@ fn row(group: &Group, line: &Line) -> [String; 11] {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a panic is how tests fail")]
 mod tests {
     use super::*;
     use crate::command::top::history::History;

@@ -168,6 +168,7 @@ impl Line {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a panic is how tests fail")]
 mod tests {
     use super::*;
     use crate::command::top::history::History;
