@@ -239,7 +239,7 @@ impl Coordinator {
         let storage = SqlStorage::open(database, &drawn()?)?;
         let publisher = Publisher::restore(storage.sql())?;
         let register = Register::restore(storage.sql())?;
-        let tally = Tally::restore(storage.sql())?;
+        let tally = Tally::restore(storage.sql(), now())?;
         // Without a key the door is shut; nobody knows the one that is drawn.
         let own = KeyHash::of(&admin::key(&self.env).map_or_else(drawn, Ok)?);
         let access = Access::new(own, self.door.networks().to_vec());

@@ -118,8 +118,8 @@ const TABLES: [&str; 2] = [
 
 impl Tally {
     /// What the database remembers; makes the tables where there are none. What another version wrote in
-    /// another way is forgotten.
-    pub fn restore(sql: &impl Sql) -> Result<Self, StorageError> {
+    /// another way is forgotten. Where there is nothing yet, it begins at `now`.
+    pub fn restore(sql: &impl Sql, now: Timestamp) -> Result<Self, StorageError> {
         TABLES.iter().try_for_each(|table| sql.query(table, &[]).map(drop))?;
         let mut tally = Self::default();
         let rows = sql.query("SELECT common, isolates FROM tally", &[])?;
@@ -134,6 +134,7 @@ impl Tally {
                 tally.sum.lanes.insert(place, counts);
             }
         }
+        tally.sum.since_ms.get_or_insert(now.as_millis());
         Ok(tally)
     }
 
@@ -152,6 +153,8 @@ impl Tally {
                 room = room.saturating_sub(usize::from(!is_known));
                 is_known || room > 0
             });
+            // Viewers take another beginning for other counts, so it is not that of the first isolate.
+            message.more.since_ms = self.sum.since_ms;
             self.sum.add(&message.more);
             self.dirty.extend(message.more.lanes.into_keys());
             let isolate = Isolate { number: message.number, at_ms: now.as_millis() };

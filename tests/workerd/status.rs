@@ -56,10 +56,12 @@ impl Control for Local {
 /// Route `r` under `/r`, of which `v2` gets 5 of 100 and answers 503.
 fn put_split(control: &impl Control, v1: &Origin, v2: &Origin) {
     let branch = |name: &str, weight: u32, origin: &Origin| json!({"name": name, "weight": weight, "upstream": upstream(origin)});
-    let rules = json!([{"weighted_upstreams": [branch("v1", 95, v1), branch("v2", 5, v2)]}]);
-    let route = json!({"uri": "/r", "name": "the route", "plugins": {
-        "traffic-split": {"rules": rules}, "api-breaker": {"break_response_code": 502},
-    }, "upstream": upstream(v1)});
+    let branches = [branch("v1", 95, v1), branch("v2", 5, v2)];
+    let rules = json!([{"weighted_upstreams": branches, "breaker": {"failures": 50}}]);
+    let plugins = json!({"traffic-split": {"rules": rules}});
+    let route = json!({
+        "uri": "/r", "name": "the route", "plugins": plugins, "upstream": upstream(v1),
+    });
     let answer = control.say("PUT /routes/r", &route);
     assert_eq!(answer.status, 201, "{}", answer.text());
 }
@@ -109,7 +111,7 @@ fn timeless(mut status: Value) -> Value {
 
 #[test]
 fn it_tells_what_a_local_server_would() {
-    let (v1, v2) = (answering(), Origin::on_loopback(Reply::status(503).into()));
+    let (v1, v2) = (answering(), Origin::on_loopback(Reply::status(503).body("no").into()));
     let edge = quick(&json!({}));
     let local = Local::new();
     put_split(&edge, &v1, &v2);

@@ -59,10 +59,10 @@ fn document(routes: &[(&str, &[(&str, u32)])]) -> Snapshot {
     let route = |(id, branches): &(&str, &[(&str, u32)])| {
         let branch = |(name, weight): &(&str, u32)| json!({"name": name, "weight": weight});
         let branches: Vec<Value> = branches.iter().map(branch).collect();
-        let rules = json!([{"weighted_upstreams": branches}]);
+        let rules = json!([{"weighted_upstreams": branches, "breaker": {"failures": 3}}]);
         json!({
             "id": id, "uri": format!("/{id}"), "upstream": {"nodes": {"a:80": 1}},
-            "plugins": {"traffic-split": {"rules": rules}, "api-breaker": {"break_response_code": 502}},
+            "plugins": {"traffic-split": {"rules": rules}},
         })
     };
     let routes: Vec<Value> = routes.iter().map(route).collect();
@@ -118,6 +118,11 @@ fn told(snapshot: &Snapshot, tally: &Tally) -> Status {
     status(snapshot, tally.totals(), Scope::Edge, at(100_000))
 }
 
+/// What was counted; isolates do not say when they began.
+fn beginless(snapshot: &Snapshot) -> Totals {
+    Totals { since_ms: None, ..Totals::of_snapshot(snapshot) }
+}
+
 /// The requests of the branches of the first route.
 fn requests(snapshot: &Snapshot, tally: &Tally) -> Vec<u64> {
     let told = told(snapshot, tally);
@@ -139,13 +144,15 @@ fn what_isolates_tell_adds_up_to_what_one_process_would_have_counted() {
         tell(&mut first, &one, &mut tally, 10 * round);
         tell(&mut second, &other, &mut tally, 10 * round + 5);
     }
-    assert_eq!(tally.totals(), &Totals::of_snapshot(&all));
+    assert_eq!(tally.totals(), &beginless(&all));
     let told = told(&all, &tally);
     let branches = &told.routes[0].rules[0].branches;
     assert_eq!((told.scope, branches[0].picked, branches[1].picked), (Scope::Edge, 475, 25));
     assert_eq!((branches[1].share, branches[1].errors), (Some(0.05), 5));
     // Those of the coordinator saw no request; those of isolates are not told.
     assert_eq!(branches[0].breaker, BreakerStatus::None);
+    let own = status(&all, tally.totals(), Scope::Process, at(1));
+    assert_eq!(own.routes[0].rules[0].branches[0].breaker, BreakerStatus::Closed);
 }
 
 #[test]
@@ -185,7 +192,7 @@ fn any_losses_and_ends_of_the_object_end_in_the_exact_sums() {
     };
     for _ in 0..50 {
         let sql = Database::default();
-        let mut tally = Tally::restore(&sql).expect("it is in memory");
+        let mut tally = Tally::restore(&sql, at(1)).expect("it is in memory");
         let mut isolates: Vec<_> =
             ["a", "b", "c"].map(|name| (document(SPLIT), Teller::new(name, None))).into();
         let (mut v1, mut v2) = (0, 0);
@@ -208,7 +215,7 @@ fn any_losses_and_ends_of_the_object_end_in_the_exact_sums() {
                     sql.is_full.set(!is_last && chance(6) == 0);
                     // The object ends before it has written.
                     if !is_last && chance(10) == 0 {
-                        tally = Tally::restore(&sql).expect("it is in memory");
+                        tally = Tally::restore(&sql, at(1)).expect("it is in memory");
                         teller.answered(number, None, at(secs));
                         continue;
                     }
@@ -220,9 +227,10 @@ fn any_losses_and_ends_of_the_object_end_in_the_exact_sums() {
                 }
             }
         }
-        let read = Tally::restore(&sql).expect("it is in memory");
+        let read = Tally::restore(&sql, at(1)).expect("it is in memory");
         for tally in [&tally, &read] {
             assert_eq!(requests(&isolates[0].0, tally), [v1, v2]);
+            assert_eq!(tally.totals().since_ms, Some(1000));
             assert_eq!(tally.totals().requests, v1 + v2);
         }
     }
@@ -231,7 +239,7 @@ fn any_losses_and_ends_of_the_object_end_in_the_exact_sums() {
 #[test]
 fn what_the_configuration_has_no_more_is_forgotten_and_comes_back_from_nothing() {
     let sql = Database::default();
-    let mut tally = Tally::restore(&sql).expect("it is in memory");
+    let mut tally = Tally::restore(&sql, at(1)).expect("it is in memory");
     let mut teller = Teller::new("1", None);
     let first = document(&[("r", &[("v1", 95), ("v2", 5)]), ("s", &[("w", 1)])]);
     for _ in 0..9 {
@@ -266,7 +274,7 @@ fn what_the_configuration_has_no_more_is_forgotten_and_comes_back_from_nothing()
 #[test]
 fn an_isolate_and_the_object_begin_anew_without_a_loss_of_what_was_answered() {
     let sql = Database::default();
-    let mut tally = Tally::restore(&sql).expect("it is in memory");
+    let mut tally = Tally::restore(&sql, at(1)).expect("it is in memory");
     for (life, name) in ["1", "2", "3"].into_iter().enumerate() {
         let (snapshot, mut teller) = (document(SPLIT), Teller::new(name, None));
         (0..4).for_each(|_| answer(&snapshot, "r", "v1", 200));
@@ -275,7 +283,7 @@ fn an_isolate_and_the_object_begin_anew_without_a_loss_of_what_was_answered() {
         let writes = sql.writes.get();
         tally.keep(Some(&snapshot), at(11), &sql).expect("it is in memory");
         assert_eq!(sql.writes.get(), writes, "nothing new is not written");
-        tally = Tally::restore(&sql).expect("it is in memory");
+        tally = Tally::restore(&sql, at(1)).expect("it is in memory");
         assert_eq!(requests(&snapshot, &tally), [4 * (life as u64 + 1), 0]);
     }
     assert_eq!(tally.isolates.len(), 3);
@@ -285,7 +293,7 @@ fn an_isolate_and_the_object_begin_anew_without_a_loss_of_what_was_answered() {
     assert_eq!(tally.isolates.len(), 0);
     // What another version wrote is forgotten, and no more than that.
     *sql.one.borrow_mut() = vec![vec![Cell::Text("?".to_owned()), Cell::Text("{}".to_owned())]];
-    let tally = Tally::restore(&sql).expect("it is in memory");
+    let tally = Tally::restore(&sql, at(1)).expect("it is in memory");
     assert_eq!((tally.sum.requests, tally.sum.lanes.len()), (0, 1));
 }
 
@@ -364,5 +372,5 @@ fn a_message_is_bounded_and_the_next_tells_of_the_rest() {
         assert_eq!(tally.totals().lanes.len(), known, "others first");
     }
     (4..8).for_each(|round| tell(&mut teller, &snapshot, &mut tally, 10 * round));
-    assert_eq!(tally.totals(), &Totals::of_snapshot(&snapshot));
+    assert_eq!(tally.totals(), &beginless(&snapshot));
 }
