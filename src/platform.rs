@@ -53,6 +53,11 @@ impl EdgePlatform {
         &self.context
     }
 
+    /// The bindings and settings of the deployment.
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
     /// Has the store of shared limits told of what has ended until now, behind the answer.
     pub(crate) fn tell_ends(&self) {
         let ends = self.ends.take();

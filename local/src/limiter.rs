@@ -63,7 +63,7 @@ impl Porter for Doorman {
 #[derive(Clone)]
 pub(crate) enum Counting {
     Process(Arc<Process>),
-    Redis { client: Client, timeout: Duration, gate: Arc<Gate> },
+    Redis { client: Box<Client>, timeout: Duration, gate: Arc<Gate> },
 }
 
 impl Counting {
@@ -72,7 +72,7 @@ impl Counting {
         let Some(address) = &options.redis else {
             return Ok(Self::Process(Arc::new(Process::new())));
         };
-        let (client, gate) = (address.client()?, Arc::new(Gate::new(log.clone())));
+        let (client, gate) = (Box::new(address.client()?), Arc::new(Gate::new(log.clone())));
         Ok(Self::Redis { client, timeout: options.redis_timeout, gate })
     }
 
@@ -81,7 +81,7 @@ impl Counting {
         match self {
             Self::Process(process) => Limiter::Process(Arc::clone(process)),
             Self::Redis { client, timeout, gate } => {
-                let redis = Redis::new(client.clone(), *timeout, Arc::clone(gate));
+                let redis = Redis::new((**client).clone(), *timeout, Arc::clone(gate));
                 Limiter::Redis(Box::new(redis))
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A guard is a plugin. It looks at a request and lets it pass, with changes, or answers it. What it cannot
 //! decide at once it [`Needs`]: it is then asked once more, with what was needed, and those before it are
-//! not. They stand in one order ([`GUARDS`]), first those of the global rules, then those of the route.
+//! not. They stand in one order (`GUARDS`), first those of the global rules, then those of the route.
 //! Where a consumer that was recognised has a guard of its own, it stands in for the route's of the same
 //! name.
 

@@ -176,10 +176,10 @@ impl Memory<'_> {
         while let Act::Late(_, then) = act {
             act = *then;
         }
-        match act {
-            Act::Answer(Reply { status: 200, body: ReplyBody::Whole(body), .. }) => Ok(body),
-            _ => Err(Failure::DestinationUnavailable),
-        }
+        let Act::Answer(Reply { status: 200, body: ReplyBody::Whole(body), .. }) = act else {
+            return Err(Failure::DestinationUnavailable);
+        };
+        Ok(body)
     }
 }
 

@@ -268,6 +268,33 @@ pub(crate) fn a_full_branch_leaves_the_rest_to_the_others(target: &mut impl Targ
     assert_eq!((v1.count(), v2.count()), (90, 10));
 }
 
+/// The same where all nodes together count what the version takes; of those that fail over to it, too.
+pub(crate) fn a_branch_that_is_full_for_all_leaves_the_rest_to_the_others(
+    target: &mut impl Target,
+) {
+    let (v1, v2) = (target.origin(Reply::ok("1")), target.origin(Reply::ok("2")));
+    let limit = json!({"count": 10, "time_window": 3600, "policy": "shared"});
+    target.start(&limited(&[("v1", 50, &v1, Value::Null), ("v2", 50, &v2, limit)]));
+
+    assert_eq!(statuses(target, &Call::get("/x"), 100), [200; 100]);
+    assert_eq!((v1.count(), v2.count()), (90, 10));
+
+    let (bad, spare) = (target.origin(Reply::new(502)), target.origin(Reply::ok("2")));
+    let limit = json!({"count": 3, "time_window": 3600, "policy": "shared"});
+    let branches = [("bad", 1, &bad, Value::Null), ("spare", 0, &spare, limit)];
+    let branches = branches.map(|(name, weight, origin, limit)| {
+        let mut branch = json!({"name": name, "weight": weight, "upstream": upstream(origin)});
+        if !limit.is_null() {
+            branch["limit"] = limit;
+        }
+        branch
+    });
+    let on_failure = json!({"to": "spare", "when": ["5xx"]});
+    target.start(&split(&[json!({"weighted_upstreams": branches, "on_failure": on_failure})]));
+    assert_eq!(statuses(target, &Call::get("/x"), 6), [200, 200, 200, 502, 502, 502]);
+    assert_eq!((bad.count(), spare.count()), (6, 3));
+}
+
 /// With all of them full a client is told when there is room again.
 pub(crate) fn with_all_branches_full_it_is_a_503_problem(target: &mut impl Target) {
     let (v1, v2) = (target.origin(Reply::ok("1")), target.origin(Reply::ok("2")));

@@ -351,6 +351,7 @@ macro_rules! scenarios {
                 a_request_passes_all_limits
                 counts_outlive_a_change
                 a_full_branch_leaves_the_rest_to_the_others
+                a_branch_that_is_full_for_all_leaves_the_rest_to_the_others
                 with_all_branches_full_it_is_a_503_problem
                 a_consumer_may_have_a_limit_of_its_own
                 forged_addresses_free_nobody

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use splitway_local::{LimiterOptions, ServeOptions, Server};
-use splitway_tests::document::upstream;
+use splitway_tests::document::{branches, upstream};
 use splitway_tests::message::Call;
 use splitway_tests::origin::Origin;
 use splitway_tests::redis::RedisServer;
@@ -159,6 +159,42 @@ fn no_more_are_under_way_on_many_servers_than_on_one() {
         table += &format!("limit-conn           {policy:6}  {nodes:7}  {:+}\n", passed - PLACES);
         let expected = if policy == "shared" { PLACES } else { nodes * PLACES };
         assert_eq!(passed, expected, "{table}");
+    }
+    drop(write!(io::stderr(), "{table}"));
+}
+
+#[test]
+fn a_branch_gets_no_more_on_many_servers_than_on_one() {
+    const REQUESTS: usize = 200;
+    const TAKES: usize = 50;
+    let mut table = format!("limit                policy  servers  more than N = {TAKES}\n");
+    for (policy, nodes) in ["shared", "local"].map(|it| [1, 2, 8].map(|n| (it, n))).concat() {
+        let (v1, v2, redis) = (origin(), origin(), RedisServer::start());
+        let limit = json!({"count": TAKES, "time_window": 3600, "policy": policy});
+        let document = branches(&[
+            json!({"name": "v1", "weight": 1, "upstream": upstream(&v1)}),
+            json!({"name": "v2", "weight": 1, "upstream": upstream(&v2), "limit": limit}),
+        ]);
+        let document: Value = serde_json::from_str(&document).unwrap();
+        let servers: Vec<Server> = (0..nodes).map(|_| server(&document, &redis, 4000)).collect();
+        thread::scope(|scope| {
+            for server in &servers {
+                scope.spawn(|| {
+                    let mut connection = Connection::open(server.listen_addr());
+                    for _ in 0..REQUESTS {
+                        assert_eq!(status(&mut connection, "/"), 200);
+                    }
+                });
+            }
+        });
+        let taken = v2.count();
+        assert_eq!(v1.count() + taken, nodes * REQUESTS);
+        let more = i64::try_from(taken).unwrap() - i64::try_from(TAKES).unwrap();
+        table += &format!("limit of a branch    {policy:6}  {nodes:7}  {more:+}\n");
+        match policy {
+            "shared" => assert!((TAKES * 8 / 10..=TAKES).contains(&taken), "{table}"),
+            _ => assert_eq!(taken, nodes * TAKES, "{table}"),
+        }
     }
     drop(write!(io::stderr(), "{table}"));
 }

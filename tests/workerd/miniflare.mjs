@@ -1,14 +1,14 @@
 // Runs the built Worker in workerd, for tests/workerd.
 //
 // Standard input, one JSON value a line: first what to start with, {"document", "vars",
-// "coordinator", "limiter", "kv", "folder", "leaving", "nodes", "analytics"}, of which each may be missing: a document for
+// "coordinator", "limiter", "kv", "folder", "leaving", "nodes", "analytics", "direct"}, of which each may be missing: a document for
 // KV, variables and secrets, whether the Durable Objects and KV are bound (all but the coordinator are, unless
 // said otherwise; "throws" and "hangs" bind one that does nothing else), and where all are kept; with "leaving"
 // there is a Worker in front that breaks a request off as its header X-Leave says: "when-told" by one with
 // "now", or "after-a-chunk" of the body; with "nodes" there are so many Workers more, all with the objects of
 // the first for shared limits, and one in front that hands a request to the one that its header X-Node says,
 // from 1 on; with "analytics" a dataset is bound, "stub" miniflare's own, which forgets every point,
-// "recorded" one that logs each as {"event": "point", "point"}. Then commands: {"put": document} into KV, {"get": true} what is in KV, {"cron": time} a cron
+// "recorded" one that logs each as {"event": "point", "point"}; with "direct" the Worker itself listens, without miniflare's own in front of it. Then commands: {"put": document} into KV, {"get": true} what is in KV, {"cron": time} a cron
 // trigger that was set for so many ms since the epoch, {"toll": toll} a request to the object of its key,
 // {"evict": key} the end of that object, {"rows": true} how many values all of these have stored. The end of
 // standard input ends everything.
@@ -47,7 +47,7 @@ const setting = (name) => new RegExp(`^${name} = (.*)$`, "m").exec(wrangler)?.[1
 
 const setup = await next();
 const { document, vars, coordinator = false, limiter = true, folder, leaving = false } = setup;
-const { kv: hasKv = true, nodes = 0, analytics } = setup;
+const { kv: hasKv = true, nodes = 0, analytics, direct = false } = setup;
 
 const broken = {
   name: "broken",
@@ -101,6 +101,7 @@ const splitway = {
   analyticsEngineDatasets: analytics === "stub" ? { SPLITWAY_ANALYTICS: { dataset: "splitway" } } : {},
   durableObjects: { ...objects[coordinator], ...limiters[limiter] },
   bindings: { SPLITWAY_REFRESH_SECONDS: "1", ...vars },
+  unsafeDirectSockets: direct ? [{}] : [],
 };
 const front = {
   name: "front",
@@ -164,7 +165,8 @@ const miniflare = new Miniflare(
   }),
 );
 
-const url = await miniflare.ready;
+const ready = await miniflare.ready;
+const url = direct ? await miniflare.unsafeGetDirectURL("splitway") : ready;
 const kv = hasKv ? await miniflare.getKVNamespace("SPLITWAY", "splitway") : undefined;
 if (document !== undefined) await kv.put("config", document);
 say({ url });

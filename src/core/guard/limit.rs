@@ -44,6 +44,7 @@ impl Limit {
     }
 
     /// What becomes of a request of a shared limit, or what else there is to do.
+    #[expect(clippy::result_large_err, reason = "there is one of it at a time, on the stack")]
     fn shared<'a>(&self, asked: &Asked<'_, '_>, key: &str) -> Result<Reading, Verdict<'a>> {
         let (counters, means) = (asked.counters, asked.means);
         let spot = self.spot(counters, key, means.chance);

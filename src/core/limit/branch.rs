@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+#[cfg(feature = "schema")]
 use super::conn::CONN_MAX;
+#[cfg(feature = "schema")]
 use super::count::{COUNT_MAX, WINDOW_SECS_MAX};
 use super::counters::AWAY_MS;
 use super::hold::Hold;
 use super::key::{Key, KeyType};
 use super::lease::{Draw, Spot};
 use super::quota::{Bound, Policy, account, digest};
+#[cfg(feature = "schema")]
 use super::rate::RATE_MAX;
 use super::wire::{RATE_SHARED_MIN, WindowType, conn_bound, count_bound, rate_bound};
 use super::{Counters, Grant, Mark, Reading, Toll};

@@ -12,6 +12,7 @@
 
 mod browser;
 mod check;
+mod cost;
 mod debian;
 mod etcd;
 mod node;
@@ -45,6 +46,8 @@ Usage: cargo xtask <command>
   bench          print what each step of a request takes, in nanoseconds and, counted by
                  valgrind, in instructions
   bench-admin    print figures of the Admin API of the local server
+  cost [rounds]  print what each guard and recording cost in CPU per request, natively and in
+                 workerd, as ratios to the same road without (15 rounds, 10 minutes)
   pictures       take the pictures of the page anew that the README shows
   crash [rounds] end the local server that often, at any moment, and compare what it kept (500)
   soak [--seconds N]
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         (Some("ci"), true) => ci(),
         (Some("bench"), true) => check::bench(&root()),
         (Some("bench-admin"), true) => check::bench_admin(&root()),
+        (Some("cost"), _) => cost(&rest),
         (Some("pictures"), true) => pictures(),
         (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),
         (Some("soak"), _) => soak(&rest),
@@ -116,6 +120,17 @@ fn pictures() -> Outcome {
     let kit = setup::ready(&root())?;
     browser::ready()?;
     check::pictures(&kit)
+}
+
+fn cost(arguments: &[String]) -> Outcome {
+    let rounds = match arguments {
+        [] => Some(15),
+        [rounds] => rounds.parse().ok().filter(|rounds| *rounds > 0),
+        [..] => None,
+    };
+    let expected = || step::Failure::new("cost", "expected nothing, or a number of rounds");
+    let rounds = rounds.ok_or_else(expected)?;
+    cost::print(&setup::ready(&root())?, rounds)
 }
 
 fn soak(arguments: &[String]) -> Outcome {
