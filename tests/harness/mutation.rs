@@ -219,7 +219,7 @@ fn branches() -> Value {
         }},
         {"weight": 5, "upstream": {"nodes": [{"host": "a", "port": 1, "weight": 1}]},
          "headers": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]},
-         "limit": {"rate": 2.5, "burst": 1}},
+         "limit": {"rate": 2.5, "burst": 1, "policy": "shared", "allow_degradation": true}},
         {"upstream_id": "provider", "weight": 0, "rewrite": {
             "regex_uri": ["^/(a|b)/(.*)$", "/$1?rest=$2", "/c", "/${arg_a ?? d}"],
             "host": "h:1", "method": "PUT", "query": {"set": {"a": ["b", 1]}, "remove": ["c"]},
