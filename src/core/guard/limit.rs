@@ -24,21 +24,21 @@ impl Limit {
             Policy::Local => {
                 self.count(asked.counters, &key, (means.now, means.chance), means.is_trial)
             }
-            Policy::Shared if matches!(self.quota.bound, Bound::Conn(_)) => {
-                match self.enter(asked, &key) {
-                    Ok(entered) => entered,
-                    Err(verdict) => return verdict,
-                }
-            }
+            Policy::Shared if self.quota.counts_places() => return self.enter(asked, &key),
             Policy::Shared => match self.shared(asked, &key) {
                 Ok(reading) => (reading, None),
                 Err(verdict) => return verdict,
             },
         };
+        self.decide(&reading, hold)
+    }
+
+    /// What becomes of a request of which this is known.
+    fn decide<'a>(&self, reading: &Reading, hold: Option<Hold>) -> Verdict<'a> {
         if !reading.is_admitted {
-            return self.refuse(&reading);
+            return self.refuse(reading);
         }
-        let mut passage = Passage { hold, ..self.passage(&reading) };
+        let mut passage = Passage { hold, ..self.passage(reading) };
         passage.pause = Duration::from_millis(reading.pause_ms);
         Verdict::Passes(passage)
     }
@@ -75,32 +75,24 @@ impl Limit {
 
     /// What becomes of a request that wants a place in the store, or what else there is to do. Places may be
     /// free at any time, so that each request asks.
-    fn enter<'a>(
-        &self,
-        asked: &Asked<'_, '_>,
-        key: &str,
-    ) -> Result<(Reading, Option<Hold>), Verdict<'a>> {
+    fn enter<'a>(&self, asked: &Asked<'_, '_>, key: &str) -> Verdict<'a> {
         let (counters, means) = (asked.counters, asked.means);
-        match &asked.found {
-            Some(Found::Entered(grant, leaving)) => {
-                counters.note_store(true, means.now);
-                Ok(self.seat(grant, Some(leaving), means.now))
+        let (grant, leaving) = match &asked.found {
+            Some(Found::Entered(grant, leaving)) => (Ok(grant), Some(leaving)),
+            Some(Found::Granted(came)) => (came.as_ref(), None),
+            Some(Found::Done | Found::Verified(_)) | None => {
+                let may_ask = || means.is_trial || counters.may_ask(means.now);
+                return match self.entry(key, means.chance).filter(|_| may_ask()) {
+                    Some(_) if means.is_trial => Verdict::default(),
+                    Some(toll) => Verdict::Needs(Effect::Toll(toll)),
+                    None => self.degraded(),
+                };
             }
-            Some(Found::Granted(came)) => {
-                counters.note_store(came.is_ok(), means.now);
-                came.map(|grant| self.seat(&grant, None, means.now)).map_err(|_| self.degraded())
-            }
-            Some(Found::Done | Found::Verified(_)) | None if means.is_trial => {
-                Err(Verdict::default())
-            }
-            Some(Found::Done | Found::Verified(_)) | None if !counters.may_ask(means.now) => {
-                Err(self.degraded())
-            }
-            Some(Found::Done | Found::Verified(_)) | None => match self.entry(key, means.chance) {
-                Some(toll) => Err(Verdict::Needs(Effect::Toll(toll))),
-                None => Err(self.degraded()),
-            },
-        }
+        };
+        counters.note_store(grant.is_ok(), means.now);
+        let Ok(grant) = grant else { return self.degraded() };
+        let (reading, hold) = self.seat(grant, leaving, means.now);
+        self.decide(&reading, hold)
     }
 
     /// What becomes of a request while the store is away.

@@ -80,6 +80,13 @@ impl Bound {
     }
 }
 
+impl Quota {
+    /// Whether it is places among those under way that are counted.
+    pub(crate) fn counts_places(&self) -> bool {
+        matches!(self.bound, Bound::Conn(_))
+    }
+}
+
 impl Limit {
     /// What is told to `plugin` of `holder`, or of a group wherever it stands. Who is told other terms begins
     /// to count anew.

@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 
 use serde_json::{Value, json};
 
@@ -219,12 +220,12 @@ fn while_the_store_is_away_it_is_as_told() {
 }
 
 /// Who has been told what is over.
-#[derive(Debug, Default)]
-struct Told(Mutex<Vec<Toll>>);
+#[derive(Debug)]
+struct Told(Sender<Toll>);
 
 impl Porter for Told {
     fn leave(&self, toll: Toll) {
-        self.0.lock().unwrap().push(toll);
+        self.0.send(toll).unwrap();
     }
 }
 
@@ -233,7 +234,8 @@ fn a_shared_place_is_given_back_once() {
     let conn = json!({"conn": 1, "burst": 1, "default_conn_delay": 0.4, "key": "remote_addr",
         "policy": "shared"});
     let (snapshot, head) = (guarded(&json!({"limit-conn": conn})), Fake::new("GET", "/"));
-    let (mut account, told) = (Account::default(), Arc::new(Told::default()));
+    let (sender, left) = channel();
+    let (mut account, told) = (Account::default(), Arc::new(Told(sender)));
     let drawn = Cell::new(0);
     let chance = || drawn.replace(drawn.get() + 1);
     let inquiry = Inquiry { snapshot: Some(&snapshot), head: &head };
@@ -262,7 +264,6 @@ fn a_shared_place_is_given_back_once() {
             }
         }
     };
-    let count = || told.0.lock().unwrap().len();
     let status = |it: &Exchange<'_>| it.own_answer().map_or(200, |(answer, _)| answer.status);
     let first = request(&mut account, false, 0);
     let second = request(&mut account, false, 0);
@@ -270,23 +271,22 @@ fn a_shared_place_is_given_back_once() {
     let third = request(&mut account, false, 0);
     assert_eq!([&first, &second, &third].map(status), [200, 200, 503]);
     drop(third);
-    assert_eq!(count(), 0, "who got no place gives none back");
+    assert_eq!(left.try_iter().count(), 0, "who got no place gives none back");
     drop(first);
-    assert_eq!(count(), 1);
-    let gone = told.0.lock().unwrap().remove(0);
-    account.take(&gone, Timestamp::from_millis(5));
+    let gone: Vec<Toll> = left.try_iter().collect();
+    assert_eq!(gone.len(), 1);
+    account.take(&gone[0], Timestamp::from_millis(5));
     let fourth = request(&mut account, false, 10);
     assert_eq!(status(&fourth), 200);
     drop((second, fourth));
-    let ids: BTreeSet<String> =
-        told.0.lock().unwrap().drain(..).map(|it| format!("{it:?}")).collect();
+    let ids: BTreeSet<String> = left.try_iter().map(|it| format!("{it:?}")).collect();
     assert_eq!(ids.len(), 2, "{ids:?}");
 
     // Nobody knows whether that one got as far as the store.
     assert_eq!(status(&request(&mut account, true, 20)), 500);
-    assert_eq!(count(), 1);
+    assert_eq!(left.try_iter().count(), 1);
     assert_eq!(status(&request(&mut account, true, 30)), 500);
-    assert_eq!(count(), 1, "it is asked once a second");
+    assert_eq!(left.try_iter().count(), 0, "it is asked once a second");
     assert_eq!(status(&request(&mut Account::default(), false, 1_100)), 200, "it recovers");
 }
 
