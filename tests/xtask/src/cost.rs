@@ -78,7 +78,7 @@ fn natively(kit: &Kit, origin: SocketAddr, load: &Path, rounds: usize) -> Outcom
     let options = ["--otlp", &collector, "--trace-sample", "0.01"];
     let tracing = Server::native(kit, &config, &options)?;
     let measured = measure(&plain, &[(LOG, &logging), (TRACES, &tracing)], load, rounds);
-    // Some hundred MB.
+    // It has a line for every request.
     let _ = fs::remove_file(log);
     measured
 }
