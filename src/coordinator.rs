@@ -17,8 +17,11 @@ use splitway_core::register::Register;
 use splitway_core::rounds::{Round, Told, line};
 use splitway_core::seal::Secret;
 use splitway_core::serve::within;
+use splitway_core::snapshot::Snapshot;
 use splitway_core::sql::SqlStorage;
+use splitway_core::status::{Scope, Status, status};
 use splitway_core::storage::{DOCUMENT_MAX_AT_EDGE, Retention, StorageError};
+use splitway_core::tally::{HOLD, MESSAGE_MAX, Message, Receipt, Tally};
 use splitway_core::{document, head::Head};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -48,6 +51,10 @@ const NEWS_URL: &str = "https://coordinator.internal/news";
 /// Where rounds of probes ask what is known of nodes, and report what they found out.
 const ROUND: &str = "/round";
 const ROUND_URL: &str = "https://coordinator.internal/round";
+
+/// Where isolates tell what they counted.
+const COUNTS: &str = "/counts";
+const COUNTS_URL: &str = "https://coordinator.internal/counts";
 
 /// The most that it tells, in bytes: a document and how nodes are.
 const TOLD_MAX: usize = 2 * LENGTH_MAX;
@@ -90,6 +97,12 @@ pub(crate) async fn round(env: &Env, round: Option<&Round>) -> std::result::Resu
     serde_json::from_slice(&told).map_err(|error| error.to_string())
 }
 
+/// Tells what this isolate counted.
+pub(crate) async fn count(env: &Env, message: &str) -> std::result::Result<Receipt, String> {
+    let told = ask(env, COUNTS_URL, message).await?;
+    serde_json::from_slice(&told).map_err(|error| error.to_string())
+}
+
 async fn ask(env: &Env, url: &str, body: &str) -> std::result::Result<Vec<u8>, String> {
     let ask = async {
         let init = RequestInit::new();
@@ -123,6 +136,9 @@ struct Owner {
     ledgers: Ledgers<SqlStorage<Database>>,
     publisher: Publisher,
     register: Register,
+    tally: Tally,
+    /// The ledger compiled; as it last did, if it does not any more.
+    snapshot: Option<Box<Snapshot>>,
     /// The document as it is published, and its revision.
     text: Option<(u64, Rc<str>)>,
 }
@@ -134,6 +150,16 @@ impl Owner {
         if let Some(Err(error)) = is_changed.then(keep) {
             telemetry::ledger_unavailable(&error.to_string());
         }
+    }
+
+    /// Takes over what the ledger compiled to, if it changed.
+    fn serve(&mut self, snapshot: Option<Box<Snapshot>>) {
+        self.snapshot = snapshot.or_else(|| self.snapshot.take());
+    }
+
+    /// Has the database remember what isolates told.
+    fn keep_tally(&mut self) -> std::result::Result<(), StorageError> {
+        self.tally.keep(self.snapshot.as_deref(), now(), self.ledgers.storage().sql())
     }
 
     fn text(&mut self) -> Rc<str> {
@@ -163,6 +189,7 @@ impl DurableObject for Coordinator {
         let told = match head.path() {
             NEWS => self.tell_news(request, &head).await,
             ROUND => self.note_round(request).await,
+            COUNTS => self.note_counts(request).await,
             _ => {
                 let answer = answer(self, self.door.prefix(), &head, Clone::clone(request)).await;
                 give(&answer).map(Response::from)
@@ -177,7 +204,11 @@ impl DurableObject for Coordinator {
 
     async fn alarm(&self) -> Result<Response> {
         // An alarm that fails is repeated by the runtime.
-        let expired = self.with(|owner| owner.ledgers.expire(now()).answer);
+        let expired = self.with(|owner| {
+            let outcome = owner.ledgers.expire(now());
+            owner.serve(outcome.snapshot);
+            outcome.answer
+        });
         if let Err(refusal) = expired.map_err(|error| error.to_string())? {
             telemetry::unexpired(refusal);
         }
@@ -208,6 +239,7 @@ impl Coordinator {
         let storage = SqlStorage::open(database, &drawn()?)?;
         let publisher = Publisher::restore(storage.sql())?;
         let register = Register::restore(storage.sql())?;
+        let tally = Tally::restore(storage.sql(), now())?;
         // Without a key the door is shut; nobody knows the one that is drawn.
         let own = KeyHash::of(&admin::key(&self.env).map_or_else(drawn, Ok)?);
         let access = Access::new(own, self.door.networks().to_vec());
@@ -223,7 +255,8 @@ impl Coordinator {
         if snapshot.is_none() {
             telemetry::ledger_faulty(&report);
         }
-        Ok(Owner { ledgers, publisher, register, text: None })
+        let snapshot = snapshot.map(Box::new);
+        Ok(Owner { ledgers, publisher, register, tally, snapshot, text: None })
     }
 
     /// Writes what is due to KV. That it is under way, and how it went, is remembered.
@@ -299,6 +332,24 @@ impl Coordinator {
         }
     }
 
+    /// Notes what an isolate counted, and answers when it is written: with what others tell meanwhile,
+    /// whoever of them comes first.
+    async fn note_counts(&self, request: &web_sys::Request) -> Result<Response> {
+        let message = buffer(request.body(), MESSAGE_MAX).await.unwrap_or_default();
+        let Ok(message) = serde_json::from_slice::<Message>(&message) else {
+            return Ok(Response::empty()?.with_status(400));
+        };
+        let noted = self.with(|owner| owner.tally.note(message, now()));
+        Delay::from(HOLD).await;
+        match noted.and_then(|receipt| self.with(Owner::keep_tally)?.map(|()| receipt)) {
+            Ok(receipt) => Response::from_json(&receipt),
+            Err(error) => {
+                telemetry::ledger_unavailable(&error.to_string());
+                Ok(Response::empty()?.with_status(503))
+            }
+        }
+    }
+
     async fn note_round(&self, request: &web_sys::Request) -> Result<Response> {
         let round = buffer(request.body(), LENGTH_MAX).await.unwrap_or_default();
         let Ok(round) = serde_json::from_slice::<Option<Round>>(&round) else {
@@ -332,6 +383,14 @@ impl Control for Coordinator {
         self.secret.as_ref()
     }
 
+    async fn status(&self) -> Option<Status> {
+        let told = self.with(|owner| {
+            let snapshot = owner.snapshot.as_deref()?;
+            Some(status(snapshot, owner.tally.totals(), Scope::Edge, now()))
+        });
+        told.ok().flatten()
+    }
+
     async fn buffer(&self, request: web_sys::Request, limit: usize) -> Option<Vec<u8>> {
         buffer(request.body(), limit).await.ok()
     }
@@ -347,8 +406,9 @@ impl Control for Coordinator {
     ) -> std::result::Result<Done, Refusal> {
         let done = self.with(|owner| {
             let revision = owner.ledgers.ledger().revision();
-            let answer = owner.ledgers.handle(command, &by, now()).answer;
-            (answer, owner.ledgers.ledger().revision() != revision)
+            let outcome = owner.ledgers.handle(command, &by, now());
+            owner.serve(outcome.snapshot);
+            (outcome.answer, owner.ledgers.ledger().revision() != revision)
         });
         let (answer, is_changed) = done.map_err(unreadable)?;
         if is_changed {

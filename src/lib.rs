@@ -14,6 +14,7 @@ mod fetch;
 mod limiter;
 mod platform;
 mod store;
+mod tally;
 mod telemetry;
 mod upstream;
 mod verify;
@@ -53,10 +54,14 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         let copy = copy.at_most(COPY_MAX);
         platform.context().wait_until(async move { shadow(&*behind, &head, copy).await });
     }
-    match served.reply {
-        Reply::Relay(response, relay) => Ok(response.relay(&relay)?),
+    tally::tell_later(&platform);
+    let given = match served.reply {
+        Reply::Relay(response, relay) => response.relay(&relay).map_err(Into::into),
         Reply::Own(answer, _) => give(&answer),
-    }
+    };
+    // The runtime relays the body, and nobody here hears of its end.
+    platform.tell_ends();
+    given
 }
 
 /// How long the body of an answer is to be, where that is said.

@@ -3,7 +3,7 @@
 use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place};
-use splitway_core::limit::{Grant, Toll};
+use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
@@ -13,7 +13,7 @@ use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use worker::js_sys::{Array, Function, JSON, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -24,10 +24,27 @@ use worker::{Context, Date, Delay, Env};
 use crate::telemetry::{Entry, Voice};
 use crate::{fetch, limiter, store, telemetry, upstream, verify};
 
+/// What the store of shared limits is to be told of what one request has ended.
+#[derive(Debug, Default)]
+struct Ends(Mutex<Vec<Toll>>);
+
+impl Ends {
+    fn take(&self) -> Vec<Toll> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Porter for Ends {
+    fn leave(&self, toll: Toll) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(toll);
+    }
+}
+
 /// The runtime as one request sees it.
 pub(crate) struct EdgePlatform {
     env: Env,
     context: Context,
+    ends: Arc<Ends>,
 }
 
 impl EdgePlatform {
@@ -36,8 +53,28 @@ impl EdgePlatform {
         &self.context
     }
 
+    /// The bindings and settings of the deployment.
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// Has the store of shared limits told of what has ended until now, behind the answer.
+    pub(crate) fn tell_ends(&self) {
+        let ends = self.ends.take();
+        if ends.is_empty() {
+            return;
+        }
+        let env = self.env.clone();
+        self.context.wait_until(async move {
+            for toll in &ends {
+                // If it cannot be reached, that was said.
+                let _ = limiter::toll(&env, toll).await;
+            }
+        });
+    }
+
     pub(crate) fn new(env: Env, context: Context) -> Self {
-        Self { env, context }
+        Self { env, context, ends: Arc::default() }
     }
 }
 
@@ -209,6 +246,10 @@ impl Platform for EdgePlatform {
 
     async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
         limiter::toll(&self.env, toll).await
+    }
+
+    fn porter(&self) -> Arc<dyn Porter> {
+        Arc::clone(&self.ends) as _
     }
 
     fn record(&self, head: &EdgeHead, record: &Record<'_>) -> Entry {

@@ -58,6 +58,11 @@ pub(crate) async fn latest(env: &Env) -> Option<Arc<Snapshot>> {
     HELD.with_borrow(Held::snapshot)
 }
 
+/// What serves now, if anything does; nothing is read.
+pub(crate) fn current() -> Option<Arc<Snapshot>> {
+    HELD.with_borrow(Held::snapshot)
+}
+
 /// Whether isolates ask the coordinator what is new.
 pub(crate) fn is_asking(env: &Env) -> bool {
     pace(env).check.is_some()

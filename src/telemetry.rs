@@ -186,6 +186,11 @@ pub(crate) fn unchecked(error: &str) {
     console_warn!("{}", json!({"event": "coordinator_unreachable", "error": error}));
 }
 
+/// The coordinator did not take what was counted; it is told later.
+pub(crate) fn untold(error: &str) {
+    console_warn!("{}", json!({"event": "counts_not_told", "error": error}));
+}
+
 /// Shared limits cannot be asked for.
 pub(crate) fn limiter_unreachable(error: &str) {
     console_warn!("{}", json!({"event": "limits_store_lost", "detail": error}));

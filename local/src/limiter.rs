@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{Client, RedisError};
-use splitway_core::limit::{Grant, Toll};
+use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::problem::Failure;
 
 use self::gate::Gate;
@@ -41,11 +41,29 @@ impl Limiter {
     }
 }
 
+/// Tells the store of requests that are over.
+#[derive(Debug)]
+pub(crate) struct Doorman(pub(crate) Arc<Limiter>);
+
+impl Porter for Doorman {
+    fn leave(&self, toll: Toll) {
+        if let Limiter::Process(process) = &*self.0 {
+            process.toll(&toll, telemetry::now());
+            return;
+        }
+        // Where the runtime is gone, time frees the place.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let limiter = Arc::clone(&self.0);
+        // If it cannot be reached, it has said so.
+        runtime.spawn(async move { limiter.toll(&toll).await });
+    }
+}
+
 /// The store, from which each thread gets a [`Limiter`].
 #[derive(Clone)]
 pub(crate) enum Counting {
     Process(Arc<Process>),
-    Redis { client: Client, timeout: Duration, gate: Arc<Gate> },
+    Redis { client: Box<Client>, timeout: Duration, gate: Arc<Gate> },
 }
 
 impl Counting {
@@ -54,7 +72,7 @@ impl Counting {
         let Some(address) = &options.redis else {
             return Ok(Self::Process(Arc::new(Process::new())));
         };
-        let (client, gate) = (address.client()?, Arc::new(Gate::new(log.clone())));
+        let (client, gate) = (Box::new(address.client()?), Arc::new(Gate::new(log.clone())));
         Ok(Self::Redis { client, timeout: options.redis_timeout, gate })
     }
 
@@ -63,7 +81,7 @@ impl Counting {
         match self {
             Self::Process(process) => Limiter::Process(Arc::clone(process)),
             Self::Redis { client, timeout, gate } => {
-                let redis = Redis::new(client.clone(), *timeout, Arc::clone(gate));
+                let redis = Redis::new((**client).clone(), *timeout, Arc::clone(gate));
                 Limiter::Redis(Box::new(redis))
             }
         }

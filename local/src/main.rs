@@ -43,6 +43,9 @@ enum Command {
     Explain(Box<command::explain::Arguments>),
     /// Show how the nodes are that a server sends requests to: what checks found, what is under way
     Health(command::health::Arguments),
+    /// Watch how branches fare: shares against targets, requests, errors and times, as it happens
+    #[command(after_help = command::top::AFTER_HELP)]
+    Top(command::top::Arguments),
     /// Make a document the configuration of a server, after a look at what that changes
     #[command(after_help = AFTER_HELP)]
     Push(command::push::Arguments),
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => command::diff::run(&arguments),
         Command::Explain(arguments) => command::explain::run(&arguments),
         Command::Health(arguments) => command::health::run(&arguments),
+        Command::Top(arguments) => command::top::run(&arguments),
         Command::Push(arguments) => command::push::run(&arguments),
         Command::Revisions(arguments) => command::revisions::run(&arguments),
         Command::Rollback(arguments) => command::rollback::run(&arguments),

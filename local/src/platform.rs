@@ -13,7 +13,7 @@ use hyper::body::Body as _;
 use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place, ResponseHead, normalise_target};
-use splitway_core::limit::{Grant, Toll};
+use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::{Failure, Problem};
 use splitway_core::seal::Secret;
@@ -25,7 +25,7 @@ use splitway_core::time::Timestamp;
 use crate::access::{AccessLog, Entry};
 use crate::door::Door;
 use crate::front::{self, Fronts};
-use crate::limiter::Limiter;
+use crate::limiter::{Doorman, Limiter};
 use crate::listen::{ClientBody, Progress, TooLong};
 use crate::message::{self, joined};
 use crate::store::Store;
@@ -44,7 +44,7 @@ pub(crate) struct Effects {
     pub(crate) tracer: Option<Arc<Tracer>>,
     pub(crate) fronts: Arc<Fronts>,
     pub(crate) secret: Option<Secret>,
-    pub(crate) limiter: Limiter,
+    pub(crate) limiter: Arc<Limiter>,
 }
 
 impl Platform for Effects {
@@ -135,6 +135,10 @@ impl Platform for Effects {
 
     async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
         self.limiter.toll(toll).await
+    }
+
+    fn porter(&self) -> Arc<dyn Porter> {
+        Arc::new(Doorman(Arc::clone(&self.limiter)))
     }
 
     fn record(&self, head: &RequestHead, record: &Record<'_>) -> Entry {

@@ -544,7 +544,7 @@ impl Start {
                     tracer,
                     fronts,
                     secret,
-                    limiter,
+                    limiter: Arc::new(limiter),
                 };
                 let effects = Arc::new(effects);
                 let host = Host::new(Traffic { effects, door }, limits, certificate);

@@ -2,7 +2,7 @@
 //!
 //! A guard is a plugin. It looks at a request and lets it pass, with changes, or answers it. What it cannot
 //! decide at once it [`Needs`]: it is then asked once more, with what was needed, and those before it are
-//! not. They stand in one order ([`GUARDS`]), first those of the global rules, then those of the route.
+//! not. They stand in one order (`GUARDS`), first those of the global rules, then those of the route.
 //! Where a consumer that was recognised has a guard of its own, it stands in for the route's of the same
 //! name.
 
@@ -28,7 +28,7 @@ use crate::facts::Facts;
 use crate::fault::{At, Report};
 use crate::head::Edits;
 use crate::limit::{
-    self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Limit,
+    self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Leaving, Limit,
     LimitConnWire, LimitCountWire, LimitReqWire, Policy, Toll,
 };
 use crate::problem::{Answer, Failure, Problem};
@@ -101,6 +101,8 @@ pub enum Found {
     Verified(bool),
     /// What the store gave.
     Granted(Result<Grant, Failure>),
+    /// The place that the store gave, and its end.
+    Entered(Grant, Arc<Leaving>),
 }
 
 /// What a guard is told. One that looks into the body counts nothing before it has it: it is asked again.

@@ -48,6 +48,7 @@
 //!   the coordinator's [`register`] keeps what they find for all isolates.
 //! - What came of all that is counted once for each request, when it is answered ([`meter`]), by branch,
 //!   node and consumer; [`status`] tells it by names. No label and no name comes from a client.
+//!   At the edge isolates tell the coordinator, which adds it up ([`tally`]).
 //! - [`explain`] walks the same road with somebody who looks on: no turn is taken and nothing is sent.
 //!
 //! ## The road of a change
@@ -143,6 +144,7 @@ pub mod patch;
 pub mod storage;
 pub mod sql;
 pub mod register;
+pub mod tally;
 pub mod publish;
 pub mod access;
 pub mod coordinator;

@@ -12,7 +12,7 @@
 //! - what no route takes.
 //!
 //! To count is a few atomic additions, without a lock, and without an allocation but the first for a
-//! lane, or for a node and a consumer in it ([`table`]). At most [`PLACES_MAX`] of each are told apart;
+//! lane, or for a node and a consumer in it (`table`). At most [`PLACES_MAX`] of each are told apart;
 //! what is beyond is counted in one place together, and [`Meters::overflow`] says how often that was.
 
 mod histogram;

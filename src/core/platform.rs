@@ -9,7 +9,7 @@ use crate::checkup::UpstreamHealth;
 use crate::coordinator::{Command, Done, Refusal};
 use crate::exchange::Attempt;
 use crate::head::{Head, ResponseHead};
-use crate::limit::{Grant, Toll};
+use crate::limit::{Grant, Porter, Toll};
 use crate::problem::{Failure, Problem};
 use crate::seal::Secret;
 use crate::signature::Check;
@@ -113,6 +113,9 @@ pub trait Platform {
 
     /// Asks the store of shared limits.
     async fn toll(&self, toll: &Toll) -> Result<Grant, Failure>;
+
+    /// Who tells that store that requests are over, when this one is gone.
+    fn porter(&self) -> Arc<dyn Porter>;
 
     /// Notes a request of this head, for which there is an answer. Must not wait. What it brings is with
     /// whoever relays the answer until that is at its end.

@@ -3,6 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::exchange::{Exchange, Inquiry, Relay, Shadow, Visit};
 use crate::facts::Body;
 use crate::guard::{Effect, Found, Needs};
 use crate::head::ResponseHead;
+use crate::limit::{Leaving, Toll};
 use crate::opening::{OPENING_MAX, Opening, Verdict};
 use crate::platform::{Platform, Unread};
 use crate::problem::{Answer, Failure, Problem};
@@ -255,8 +257,6 @@ fn decide_now<'a, P: Platform>(
 
 /// Does what a guard asks for.
 async fn perform<P: Platform>(platform: &P, effect: Effect) -> Found {
-    const LATE: Failure = Failure::HttpResponseTimeout;
-    let deadline = platform.sleep(EFFECT_TIMEOUT);
     match effect {
         Effect::Fetch(errand) => {
             platform.fetch(errand);
@@ -267,11 +267,26 @@ async fn perform<P: Platform>(platform: &P, effect: Effect) -> Found {
             Found::Done
         }
         Effect::Verify(check) => {
+            let deadline = platform.sleep(EFFECT_TIMEOUT);
             Found::Verified(within(platform.verify(&check), deadline).await.unwrap_or(false))
         }
-        Effect::Toll(toll) => {
-            Found::Granted(within(platform.toll(&toll), deadline).await.unwrap_or(Err(LATE)))
+        Effect::Toll(toll) => ask(platform, &toll).await,
+    }
+}
+
+/// Asks the store of shared limits.
+async fn ask<P: Platform>(platform: &P, toll: &Toll) -> Found {
+    let leaving = Leaving::of(toll, || platform.porter());
+    let asking = within(platform.toll(toll), platform.sleep(EFFECT_TIMEOUT));
+    let came = asking.await.unwrap_or(Err(Failure::HttpResponseTimeout));
+    match (came, leaving) {
+        (Ok(grant), Some(leaving)) if grant.granted > 0 => Found::Entered(grant, Arc::new(leaving)),
+        (Ok(grant), leaving) => {
+            leaving.into_iter().for_each(Leaving::forget);
+            Found::Granted(Ok(grant))
         }
+        // It may have come as far as that: what is to be told then is told when this is dropped.
+        (Err(failure), _) => Found::Granted(Err(failure)),
     }
 }
 

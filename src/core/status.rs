@@ -20,7 +20,7 @@ pub use self::totals::{Place, Totals};
 use crate::breaker::Phase;
 use crate::meter::{LaneCounts, Reason};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::Placed;
+use crate::split::{Branch, Placed};
 use crate::time::Timestamp;
 
 /// Whose counts they are.
@@ -110,7 +110,8 @@ pub struct BranchStatus {
     /// How many requests had it after how long: longer than the bound before, at most their own in
     /// milliseconds, which the last has none of. Those without requests are left out.
     pub buckets: Vec<(Option<u32>, u64)>,
-    /// What its breaker lets through.
+    /// What its breaker lets through. Isolates each have their own, of which nobody tells: where the counts
+    /// are those of all of them, there is none.
     pub breaker: BreakerStatus,
 }
 
@@ -157,13 +158,17 @@ const SILENT_MAX: usize = 20_000;
 
 /// How all branches of a configuration fare by what was counted.
 pub fn status(snapshot: &Snapshot, totals: &Totals, scope: Scope, now: Timestamp) -> Status {
+    let phase = |branch: &Branch| match scope {
+        Scope::Process => branch.breaker.as_ref().map(|breaker| breaker.phase(now)).into(),
+        Scope::Edge => BreakerStatus::None,
+    };
     let mut silent_left = SILENT_MAX;
     let both = snapshot.routes().iter().zip(snapshot.conditions());
     let routes = both.map(|(route, conditions)| RouteStatus {
         id: route.id.to_string(),
         name: route.name().map(str::to_owned),
         uris: conditions.uris.clone(),
-        rules: rules(route, totals, now, &mut silent_left),
+        rules: rules(route, totals, phase, &mut silent_left),
     });
     Status {
         revision: snapshot.revision().to_string(),
@@ -178,7 +183,7 @@ pub fn status(snapshot: &Snapshot, totals: &Totals, scope: Scope, now: Timestamp
 fn rules(
     route: &Route,
     totals: &Totals,
-    now: Timestamp,
+    phase: impl Fn(&Branch) -> BreakerStatus,
     silent_left: &mut usize,
 ) -> Vec<RuleStatus> {
     let is_known = totals.knows(&route.id);
@@ -202,7 +207,7 @@ fn rules(
         rules.push(RuleStatus {
             rule: first.rule.number,
             from: first.holder().map(str::to_owned),
-            branches: told(&branches, &counted, now),
+            branches: told(&branches, &counted, &phase),
         });
     }
     rules
@@ -211,7 +216,7 @@ fn rules(
 fn told(
     branches: &[Placed<'_>],
     counted: &[Option<&LaneCounts>],
-    now: Timestamp,
+    phase: impl Fn(&Branch) -> BreakerStatus,
 ) -> Vec<BranchStatus> {
     let weights: u64 = branches.iter().map(|placed| u64::from(placed.branch.weight.0)).sum();
     let picked: u64 = counted.iter().flatten().map(|counts| counts.picked()).sum();
@@ -236,7 +241,7 @@ fn told(
             p50_ms: counts.until_head.quantile(0.5),
             p99_ms: counts.until_head.quantile(0.99),
             buckets: buckets.collect(),
-            breaker: branch.breaker.as_ref().map(|breaker| breaker.phase(now)).into(),
+            breaker: phase(branch),
         }
     })
     .collect()

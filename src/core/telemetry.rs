@@ -1,7 +1,7 @@
 //! What is worth telling about a request, and the names it is told by.
 //!
 //! A [`Record`] borrows all it has: nothing is copied, read or written for a request that is not told of
-//! ([`Telling`]). One that is becomes a line of JSON ([`line`], [`Begun`]) with the members that [`FIELDS`]
+//! ([`Telling`]). One that is becomes a line of JSON ([`line()`], [`Begun`]) with the members that [`FIELDS`]
 //! explains, the same at the edge and on a server. There are neither headers nor bodies nor queries in it,
 //! and so no keys and no tokens, unless somebody puts them into a path.
 

@@ -1,6 +1,6 @@
 //! The commands of the binary that talk to a server: pull, diff, push, revisions, rollback, key and
 //! explain; those that look at documents without one, in `simulate`, `traffic` and `explain`; and token,
-//! in `tokens`.
+//! in `tokens`; and top, which needs a terminal that remembers (`seat`), in `top`.
 //!
 //! What they do to a server is in `scenarios`, for any server at a base URL: the server and the
 //! Worker.
@@ -22,8 +22,10 @@ mod miniflare;
 mod process;
 mod requests;
 mod scenarios;
+mod seat;
 mod simulate;
 mod tokens;
+mod top;
 mod traffic;
 
 use std::path::Path;

@@ -37,8 +37,8 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         step: ("admin-api-045", 0),
         expect: r#"{"status": 200, "body_is": [
-            "real-ip", "client-control", "request-id", "cors", "basic-auth", "key-auth",
-            "ip-restriction", "limit-conn", "limit-count", "limit-req", "proxy-rewrite",
+            "real-ip", "client-control", "request-id", "cors", "basic-auth", "jwt-auth",
+            "key-auth", "ip-restriction", "limit-conn", "limit-count", "limit-req", "proxy-rewrite",
             "api-breaker", "traffic-split"
         ]}"#,
         why: "the plugins that there are here, ordered in the same way",

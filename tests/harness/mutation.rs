@@ -68,6 +68,7 @@ pub fn sound() -> Value {
                     "_meta": {"disable": false},
                 },
                 "client-control": {"max_body_size": 65536, "_meta": {"disable": false}},
+                "ip-restriction": {"whitelist": ["10.0.0.0/8"], "message": "no", "response_code": 404},
                 "request-id": {
                     "header_name": "x-request-id", "include_in_response": true, "algorithm": "range_id",
                     "range_id": {"length": 16, "char_set": "abcdef"}, "_meta": {"disable": false},

@@ -215,7 +215,7 @@ const walks = {
   async live() {
     return browse({ viewport: { width: 1200, height: 900 } }, async (page, told) => {
       await enter(page);
-      await page.getByText(/^Counted in this process since/).waitFor();
+      await page.getByText(/^Counted in (this process|all isolates) since/).waitFor();
       await card(page).getByText("nothing yet").first().waitFor();
       for (let n = 0; n < 40; n += 1) {
         const response = await fetch(`${traffic}/chat/x`);

@@ -13,7 +13,6 @@ mod exact;
 mod platform;
 mod response;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -21,7 +20,6 @@ use std::time::Duration;
 
 use serde_json::json;
 use splitway_core::fault::Report;
-use splitway_core::limit::account::Account;
 use splitway_core::seal::Secret;
 use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_tests::document::{routes, upstream};
@@ -32,7 +30,7 @@ use splitway_tests::target::{SECRET, Skip, Target};
 use splitway_tests::tls::Certificate;
 
 use clock::Clock;
-use platform::{Memory, Node, Nodes, Noted, PORT, Speech};
+use platform::{Accounts, Memory, Node, Nodes, Noted, PORT, Speech};
 
 splitway_tests::scenarios!(contract Native);
 
@@ -103,7 +101,7 @@ struct Native {
     refused: bool,
     records: Mutex<Vec<Noted>>,
     /// What shared limits have counted.
-    accounts: Mutex<BTreeMap<String, Account>>,
+    accounts: Arc<Accounts>,
     draws: AtomicU64,
     /// What the clock shows between requests.
     time: Mutex<Duration>,
@@ -183,7 +181,7 @@ impl Target for Native {
             snapshot: self.snapshot.clone(),
             clock: Clock::at(self.time()),
             records: &self.records,
-            accounts: &self.accounts,
+            accounts: Arc::clone(&self.accounts),
             draws: &self.draws,
             secret: Secret::new(SECRET).unwrap(),
         };

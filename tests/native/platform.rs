@@ -11,7 +11,7 @@ use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Edits, HOP_BY_HOP, Head, normalise_target};
 use splitway_core::limit::account::Account;
-use splitway_core::limit::{Grant, Toll};
+use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::node::Scheme;
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
@@ -56,6 +56,23 @@ pub(crate) enum Speech {
 /// The port that clients speak to, as far as they can speak to something in memory.
 pub(crate) const PORT: u16 = 8080;
 
+/// What shared limits have counted.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts(Mutex<BTreeMap<String, Account>>);
+
+impl Accounts {
+    fn take(&self, toll: &Toll, now: Timestamp) -> Grant {
+        self.0.lock().unwrap().entry(toll.key.clone()).or_default().take(toll, now)
+    }
+}
+
+impl Porter for Accounts {
+    /// The time is of no matter to those that leave.
+    fn leave(&self, toll: Toll) {
+        self.take(&toll, Timestamp::from_millis(0));
+    }
+}
+
 /// What one request needs of a runtime.
 pub(crate) struct Memory<'n> {
     pub(crate) nodes: &'n Nodes,
@@ -63,7 +80,7 @@ pub(crate) struct Memory<'n> {
     pub(crate) clock: Clock,
     pub(crate) records: &'n Mutex<Vec<Noted>>,
     /// What shared limits have counted.
-    pub(crate) accounts: &'n Mutex<BTreeMap<String, Account>>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) draws: &'n AtomicU64,
     pub(crate) secret: Secret,
 }
@@ -159,10 +176,10 @@ impl Memory<'_> {
         while let Act::Late(_, then) = act {
             act = *then;
         }
-        match act {
-            Act::Answer(Reply { status: 200, body: ReplyBody::Whole(body), .. }) => Ok(body),
-            _ => Err(Failure::DestinationUnavailable),
-        }
+        let Act::Answer(Reply { status: 200, body: ReplyBody::Whole(body), .. }) = act else {
+            return Err(Failure::DestinationUnavailable);
+        };
+        Ok(body)
     }
 }
 
@@ -271,8 +288,11 @@ impl Platform for Memory<'_> {
     }
 
     async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
-        let mut accounts = self.accounts.lock().unwrap();
-        Ok(accounts.entry(toll.key.clone()).or_default().take(toll, self.now()))
+        Ok(self.accounts.take(toll, self.now()))
+    }
+
+    fn porter(&self) -> Arc<dyn Porter> {
+        Arc::clone(&self.accounts) as _
     }
 
     fn record(&self, _: &Request, record: &Record<'_>) {

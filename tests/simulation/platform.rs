@@ -11,7 +11,7 @@ use std::time::Duration;
 use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, ResponseHead};
-use splitway_core::limit::{Grant, Toll};
+use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
 use splitway_core::seal::Secret;
@@ -268,6 +268,10 @@ impl Platform for Effects {
         Err(Failure::DestinationUnavailable)
     }
 
+    fn porter(&self) -> Arc<dyn Porter> {
+        Arc::new(Nobody)
+    }
+
     fn record(&self, _: &Request, record: &Record<'_>) {
         assert_eq!(record.original.is_some(), self.is_copy);
         if self.is_copy {
@@ -280,4 +284,12 @@ impl Platform for Effects {
             branch: record.branch.map(str::to_owned),
         });
     }
+}
+
+/// There is no store.
+#[derive(Debug)]
+struct Nobody;
+
+impl Porter for Nobody {
+    fn leave(&self, _: Toll) {}
 }

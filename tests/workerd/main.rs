@@ -16,6 +16,7 @@ mod miniflare;
 mod page;
 mod publishing;
 mod refresh;
+mod status;
 mod telling;
 
 use std::net::SocketAddr;

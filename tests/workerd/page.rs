@@ -1,6 +1,6 @@
 //! The page of the Worker.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use splitway_tests::control::{Control, KEY};
 use splitway_tests::document::everything_to;
 use splitway_tests::message::Call;
@@ -9,9 +9,12 @@ use splitway_tests::page::{PAGE, Place, check_files, walk};
 use crate::edge::{Edge, answering};
 
 fn walked(name: &str) {
-    let edge = Edge::new();
+    walked_through(&Edge::new(), name);
+}
+
+fn walked_through(edge: &Edge, name: &str) {
     let address = edge.miniflare.address();
-    walk(&edge, Place { admin: address, traffic: address, page: PAGE }, name);
+    walk(edge, Place { admin: address, traffic: address, page: PAGE }, name);
 }
 
 #[test]
@@ -54,6 +57,13 @@ fn by_the_mouse_weights_are_changed_and_rolled_back() {
 #[test]
 fn by_the_keyboard_on_a_phone_too() {
     walked("keyboard");
+}
+
+#[test]
+fn what_is_served_is_shown() {
+    let names = ["SPLITWAY_CHECK_SECONDS", "SPLITWAY_REFRESH_SECONDS", "SPLITWAY_STATUS_SECONDS"];
+    let vars: Value = names.into_iter().map(|name| (name, json!("1"))).collect();
+    walked_through(&Edge::with(&vars), "live");
 }
 
 #[test]

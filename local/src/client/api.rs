@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use splitway_core::checkup::UpstreamHealth;
 use splitway_core::explain::Explanation;
+use splitway_core::status::Status;
 
 use super::error::ClientError;
 use super::{Answer, Client, Question};
@@ -173,6 +174,11 @@ impl Client {
             upstreams: Vec<UpstreamHealth>,
         }
         self.read::<Health>(&self.get("/health")?).map(|health| health.upstreams)
+    }
+
+    /// How all branches fare: counts that only grow.
+    pub fn status(&self) -> Result<Status, ClientError> {
+        self.read(&self.get("/status")?)
     }
 
     /// All keys but the one that the server was started with.

@@ -29,6 +29,7 @@ mod secret;
 pub(crate) mod simulate;
 mod source;
 pub(crate) mod token;
+pub(crate) mod top;
 mod traffic;
 pub(crate) mod validate;
 

@@ -1,5 +1,7 @@
 //! The stores against each other and against their promises, on a real `redis-server`.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::io::{self, Write};
 use std::sync::{Arc, Barrier};
 use std::thread;

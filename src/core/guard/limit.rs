@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Asked, Effect, Found, Passage, Verdict};
 use crate::head::Edits;
-use crate::limit::{Bound, Draw, Grant, Limit, Policy, Reading};
+use crate::limit::{Bound, Draw, Grant, Hold, Limit, Policy, Reading};
 use crate::problem::{Answer, Problem};
 
 /// The type of the bodies that APISIX writes.
@@ -24,6 +24,12 @@ impl Limit {
             Policy::Local => {
                 self.count(asked.counters, &key, (means.now, means.chance), means.is_trial)
             }
+            Policy::Shared if matches!(self.quota.bound, Bound::Conn(_)) => {
+                match self.enter(asked, &key) {
+                    Ok(entered) => entered,
+                    Err(verdict) => return verdict,
+                }
+            }
             Policy::Shared => match self.shared(asked, &key) {
                 Ok(reading) => (reading, None),
                 Err(verdict) => return verdict,
@@ -38,6 +44,7 @@ impl Limit {
     }
 
     /// What becomes of a request of a shared limit, or what else there is to do.
+    #[expect(clippy::result_large_err, reason = "there is one of it at a time, on the stack")]
     fn shared<'a>(&self, asked: &Asked<'_, '_>, key: &str) -> Result<Reading, Verdict<'a>> {
         let (counters, means) = (asked.counters, asked.means);
         let spot = self.spot(counters, key, means.chance);
@@ -52,7 +59,7 @@ impl Limit {
                     Err(_) => Err(self.degraded()),
                 }
             }
-            Some(Found::Done | Found::Verified(_)) | None => {
+            Some(Found::Done | Found::Verified(_) | Found::Entered(..)) | None => {
                 match spot.draw(means.now, means.is_trial) {
                     Draw::Known(reading) => Ok(reading),
                     Draw::Asks(_) if means.is_trial => Err(Verdict::default()),
@@ -63,6 +70,36 @@ impl Limit {
                     },
                 }
             }
+        }
+    }
+
+    /// What becomes of a request that wants a place in the store, or what else there is to do. Places may be
+    /// free at any time, so that each request asks.
+    fn enter<'a>(
+        &self,
+        asked: &Asked<'_, '_>,
+        key: &str,
+    ) -> Result<(Reading, Option<Hold>), Verdict<'a>> {
+        let (counters, means) = (asked.counters, asked.means);
+        match &asked.found {
+            Some(Found::Entered(grant, leaving)) => {
+                counters.note_store(true, means.now);
+                Ok(self.seat(grant, Some(leaving), means.now))
+            }
+            Some(Found::Granted(came)) => {
+                counters.note_store(came.is_ok(), means.now);
+                came.map(|grant| self.seat(&grant, None, means.now)).map_err(|_| self.degraded())
+            }
+            Some(Found::Done | Found::Verified(_)) | None if means.is_trial => {
+                Err(Verdict::default())
+            }
+            Some(Found::Done | Found::Verified(_)) | None if !counters.may_ask(means.now) => {
+                Err(self.degraded())
+            }
+            Some(Found::Done | Found::Verified(_)) | None => match self.entry(key, means.chance) {
+                Some(toll) => Err(Verdict::Needs(Effect::Toll(toll))),
+                None => Err(self.degraded()),
+            },
         }
     }
 

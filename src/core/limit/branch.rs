@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+#[cfg(feature = "schema")]
 use super::conn::CONN_MAX;
+#[cfg(feature = "schema")]
 use super::count::{COUNT_MAX, WINDOW_SECS_MAX};
 use super::hold::Hold;
 use super::key::{Key, KeyType};
 use super::quota::{Bound, Policy};
+#[cfg(feature = "schema")]
 use super::rate::RATE_MAX;
 use super::wire::{WindowType, conn_bound, count_bound, rate_bound};
 use super::{Counters, Mark, Reading};

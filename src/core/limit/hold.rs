@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::conn::{Conn, Place};
 use super::counters::{Counters, Mark};
+use super::leaving::Leaving;
 use crate::time::Timestamp;
 
 /// How long a request is expected to take, in milliseconds: the mean of what was expected and of what the
@@ -16,13 +17,28 @@ pub(crate) struct Pace(Arc<AtomicU64>);
 /// A place among the requests that are under way, which is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Hold {
+    _seat: Seat,
+    /// When it goes on, and who wants to know how long it takes.
+    since: Timestamp,
+    pace: Option<Pace>,
+}
+
+/// Where the place is.
+#[derive(Debug)]
+enum Seat {
+    /// Among those of this process.
+    Here(#[expect(dead_code, reason = "it is held to be dropped")] Own),
+    /// In the store that all share.
+    There(#[expect(dead_code, reason = "it is held to be dropped")] Arc<Leaving>),
+}
+
+/// A place among those of this process, free when this is dropped.
+#[derive(Debug)]
+struct Own {
     counters: Arc<Counters>,
     mark: Mark,
     conn: Conn,
     place: Place,
-    /// When it goes on, and who wants to know how long it takes.
-    since: Timestamp,
-    pace: Option<Pace>,
 }
 
 impl Pace {
@@ -50,7 +66,16 @@ impl Hold {
         place: Place,
         (since, pace): (Timestamp, Option<&Pace>),
     ) -> Self {
-        Self { counters: Arc::clone(counters), mark, conn, place, since, pace: pace.cloned() }
+        let own = Own { counters: Arc::clone(counters), mark, conn, place };
+        Self { _seat: Seat::Here(own), since, pace: pace.cloned() }
+    }
+
+    /// A place in the store.
+    pub(super) fn shared(
+        leaving: &Arc<Leaving>,
+        (since, pace): (Timestamp, Option<&Pace>),
+    ) -> Self {
+        Self { _seat: Seat::There(Arc::clone(leaving)), since, pace: pace.cloned() }
     }
 
     /// Notes that the request is answered now.
@@ -61,7 +86,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for Own {
     fn drop(&mut self) {
         self.counters.amend(self.mark, |state| self.conn.leave(state, self.place.epoch));
     }

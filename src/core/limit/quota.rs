@@ -10,8 +10,9 @@ use super::conn::Conn;
 use super::count::Count;
 use super::hold::{Hold, Pace};
 use super::key::Key;
+use super::leaving::Leaving;
 use super::rate::Rate;
-use super::{Counters, Mark, Reading, State, Step, Terms};
+use super::{Counters, Grant, Mark, Reading, State, Step, Terms, Toll};
 use crate::meta::Meta;
 use crate::time::Timestamp;
 
@@ -26,6 +27,9 @@ pub(crate) enum Policy {
     /// In one store for all.
     Shared,
 }
+
+/// After how many milliseconds a place in the store is free even if nobody has said so.
+const PLACE_MS: u64 = 600_000;
 
 /// How much may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,12 +125,44 @@ impl Limit {
         }
         let reading = self.paced(counters.change(mark, now, |state| bound.step(state, now)));
         let since = now.plus(Duration::from_millis(reading.pause_ms));
-        let hold = reading.place.zip(bound.conn()).map(|(place, conn)| {
-            let learns = self.quota.pace.is_some_and(|(_, is_fixed)| !is_fixed);
-            let pace = self.pace.as_ref().filter(|_| learns);
-            Hold::new(counters, mark, conn, place, (since, pace))
-        });
+        let hold = reading
+            .place
+            .zip(bound.conn())
+            .map(|(place, conn)| Hold::new(counters, mark, conn, place, (since, self.learner())));
         (reading, hold)
+    }
+
+    /// What a request asks the store that wants a place there; nothing where places are not what is counted.
+    pub(crate) fn entry(&self, key: &str, chance: &dyn Fn() -> u64) -> Option<Toll> {
+        let Conn { conn, burst } = self.quota.bound.conn()?;
+        let delay_ms = self.pace.as_ref().map_or(0, Pace::as_millis).min(PLACE_MS);
+        let (id, hold_ms) = (format!("{:016x}", chance()), PLACE_MS);
+        let terms = Terms::Enter { conn: conn.into(), burst: burst.into(), delay_ms, id, hold_ms };
+        Some(Toll { key: self.account(key), terms, want: 1 })
+    }
+
+    /// What becomes of a request of which the store has said this, and the place that it has there.
+    pub(crate) fn seat(
+        &self,
+        grant: &Grant,
+        leaving: Option<&Arc<Leaving>>,
+        now: Timestamp,
+    ) -> (Reading, Option<Hold>) {
+        let reading = Reading {
+            is_admitted: grant.granted > 0,
+            remaining: u32::try_from(grant.remaining).unwrap_or(u32::MAX),
+            pause_ms: grant.pause_ms,
+            ..Reading::default()
+        };
+        let since = now.plus(Duration::from_millis(grant.pause_ms));
+        let leaving = leaving.filter(|_| reading.is_admitted);
+        (reading, leaving.map(|leaving| Hold::shared(leaving, (since, self.learner()))))
+    }
+
+    /// What learns how long requests take, unless that is told.
+    fn learner(&self) -> Option<&Pace> {
+        let learns = self.quota.pace.is_some_and(|(_, is_fixed)| !is_fixed);
+        self.pace.as_ref().filter(|_| learns)
     }
 
     /// With the pause that its place means.
@@ -144,7 +180,7 @@ impl Limit {
 }
 
 impl Bound {
-    /// What the store of shared limits is told; nothing of places, which are not shared.
+    /// What the store of shared limits is told of what is taken in batches; places are not.
     pub(super) fn terms(&self) -> Option<Terms> {
         Some(match self {
             Self::Count(count) => {

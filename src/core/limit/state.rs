@@ -49,7 +49,7 @@ impl Ticks {
 impl Moment {
     /// The moment that it is, or just was.
     pub(super) fn at(now: Timestamp) -> Self {
-        Self(now.as_millis() / TICK_MS & mask(UNTIL))
+        Self((now.as_millis() / TICK_MS) & mask(UNTIL))
     }
 
     /// The moment that it is, or is just coming: what is measured from there never ends too early.

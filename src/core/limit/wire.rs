@@ -184,10 +184,6 @@ impl LimitConnWire {
             allow_degradation: self.allow_degradation,
         };
         let mut quota = common.quota(conn, at, report);
-        if quota.policy == Policy::Shared {
-            let what = "places are counted by each process and isolate, not shared yet";
-            report.fault(at.key("policy"), what);
-        }
         let millis = (delay.clamp(0.0, DELAY_SECS_MAX) * 1000.0).round() as u64;
         quota.pace = Some((millis, self.only_use_default_delay.unwrap_or_default()));
         let meta = Meta::compile(self._meta, at, report);

@@ -62,6 +62,20 @@ impl Times {
         bounds.zip(self.counts.iter().copied().chain(std::iter::repeat(0)))
     }
 
+    /// Times by their buckets, with upper boundaries as [`buckets`](Self::buckets) tells them; how long they
+    /// were together is not known. What ends at a boundary that is none here counts to the next one.
+    pub fn of_buckets(buckets: &[(Option<u32>, u64)]) -> Self {
+        let mut counts = vec![0; BUCKETS];
+        for (bound, held) in buckets {
+            let place = bound
+                .map_or(BOUNDS_MS.len(), |bound| BOUNDS_MS.partition_point(|known| *known < bound));
+            if let Some(count) = counts.get_mut(place) {
+                *count = u64::saturating_add(*count, *held);
+            }
+        }
+        Self { counts, sum_ms: 0 }
+    }
+
     /// The time that a share of all took at most, in milliseconds: between the boundaries of its bucket
     /// as if those in it were spread evenly. Beyond the last boundary, that. Nothing of nothing.
     pub fn quantile(&self, share: f64) -> Option<f64> {
@@ -160,6 +174,20 @@ mod tests {
             }
         }
         assert_eq!(Histogram::default().times().quantile(0.5), None);
+    }
+
+    #[test]
+    fn times_can_be_told_by_their_buckets() {
+        let histogram = Histogram::default();
+        for millis in [0, 3, 3, 800, 70_000] {
+            histogram.note(Duration::from_millis(millis));
+        }
+        let times = histogram.times();
+        let told: Vec<_> = times.buckets().filter(|(_, held)| *held > 0).collect();
+        assert_eq!(Times::of_buckets(&told).counts, times.counts);
+        assert_eq!(Times::of_buckets(&[(Some(4), 1), (Some(90_000), 2)]).counts[3], 1);
+        assert_eq!(Times::of_buckets(&[(Some(4), 1), (Some(90_000), 2)]).counts[BUCKETS - 1], 2);
+        assert_eq!(Times::of_buckets(&[]).quantile(0.5), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Who passes a limit, and where those go for whom a branch has no room.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -8,6 +10,7 @@ use super::super::*;
 use crate::fault::Report;
 use crate::guard::{Effect, Found};
 use crate::limit::account::Account;
+use crate::limit::{Leaving, Porter, Toll};
 use crate::rewrite::fake::Fake;
 use crate::snapshot::compile_json;
 use crate::time::Timestamp;
@@ -213,6 +216,78 @@ fn while_the_store_is_away_it_is_as_told() {
         assert!(request(13_000, false).is_none(), "it recovers");
         assert_eq!(asked, 2, "once a second");
     }
+}
+
+/// Who has been told what is over.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<Toll>>);
+
+impl Porter for Told {
+    fn leave(&self, toll: Toll) {
+        self.0.lock().unwrap().push(toll);
+    }
+}
+
+#[test]
+fn a_shared_place_is_given_back_once() {
+    let conn = json!({"conn": 1, "burst": 1, "default_conn_delay": 0.4, "key": "remote_addr",
+        "policy": "shared"});
+    let (snapshot, head) = (guarded(&json!({"limit-conn": conn})), Fake::new("GET", "/"));
+    let (mut account, told) = (Account::default(), Arc::new(Told::default()));
+    let drawn = Cell::new(0);
+    let chance = || drawn.replace(drawn.get() + 1);
+    let inquiry = Inquiry { snapshot: Some(&snapshot), head: &head };
+    let request = |account: &mut Account, is_away: bool, now: u64| {
+        let means = Means { chance: &chance, ..means(now) };
+        let mut visit = Visit::default();
+        loop {
+            match Exchange::decide(&mut visit, inquiry, means, Body::Unread) {
+                Ok(decided) => return decided,
+                Err(Needs::Effect(Effect::Toll(toll))) if is_away => {
+                    drop(Leaving::of(&toll, || Arc::clone(&told) as _));
+                    visit.bring(Found::Granted(Err(Failure::ConnectionTimeout)));
+                }
+                Err(Needs::Effect(Effect::Toll(toll))) => {
+                    let leaving = Leaving::of(&toll, || Arc::clone(&told) as _).expect("it enters");
+                    let grant = account.take(&toll, means.now);
+                    visit.bring(match grant.granted {
+                        0 => {
+                            leaving.forget();
+                            Found::Granted(Ok(grant))
+                        }
+                        _ => Found::Entered(grant, Arc::new(leaving)),
+                    });
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    };
+    let count = || told.0.lock().unwrap().len();
+    let status = |it: &Exchange<'_>| it.own_answer().map_or(200, |(answer, _)| answer.status);
+    let first = request(&mut account, false, 0);
+    let second = request(&mut account, false, 0);
+    assert_eq!([first.pause(), second.pause()].map(|it| it.as_millis()), [0, 400]);
+    let third = request(&mut account, false, 0);
+    assert_eq!([&first, &second, &third].map(status), [200, 200, 503]);
+    drop(third);
+    assert_eq!(count(), 0, "who got no place gives none back");
+    drop(first);
+    assert_eq!(count(), 1);
+    let gone = told.0.lock().unwrap().remove(0);
+    account.take(&gone, Timestamp::from_millis(5));
+    let fourth = request(&mut account, false, 10);
+    assert_eq!(status(&fourth), 200);
+    drop((second, fourth));
+    let ids: BTreeSet<String> =
+        told.0.lock().unwrap().drain(..).map(|it| format!("{it:?}")).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
+
+    // Nobody knows whether that one got as far as the store.
+    assert_eq!(status(&request(&mut account, true, 20)), 500);
+    assert_eq!(count(), 1);
+    assert_eq!(status(&request(&mut account, true, 30)), 500);
+    assert_eq!(count(), 1, "it is asked once a second");
+    assert_eq!(status(&request(&mut Account::default(), false, 1_100)), 200, "it recovers");
 }
 
 #[test]
