@@ -11,6 +11,7 @@ mod server;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
@@ -46,30 +47,17 @@ type Row = (&'static str, [f64; 3]);
 pub(crate) fn print(kit: &Kit, rounds: usize) -> Outcome {
     let load = ready(kit)?;
     let recording = recording(kit);
+    // The origin, too, and whatever is started from here.
     pin(0, process::id());
     let origin = road::origin().map_err(failed)?;
-    let folder = load.with_file_name("");
-    let document = road::document(origin);
 
     say(&format!("natively, {rounds} rounds"));
-    let config = folder.join("roads.json");
-    fs::write(&config, &document).map_err(failed)?;
-    let collector = format!("http://{origin}");
-    let log = folder.join("access.log");
-    let plain = Server::native(kit, &config, &[])?;
-    let logging = Server::native(kit, &config, &["--access-log", &log.to_string_lossy()])?;
-    let tracing = ["--otlp", &collector, "--trace-sample", "0.01"];
-    let tracing = Server::native(kit, &config, &tracing)?;
-    let others = [(LOG, &logging), (TRACES, &tracing)];
-    let (bare, mut native) = measure(&plain, &others, &load, rounds)?;
-    // What is recorded is always recorded: how much longer deciding takes with it is known from the bench.
+    let (bare, mut native) = natively(kit, origin, &load, rounds)?;
     if let Some((once, again)) = recording {
         native.push((RECORDING, [1.0 + (again.ns - once.ns) / 1000.0 / bare; 3]));
     }
-    drop((plain, logging, tracing));
-    let _ = fs::remove_file(log);
-
     say(&format!("in workerd, {rounds} rounds"));
+    let document = road::document(origin);
     let quiet = Server::workerd(kit, &document, "off")?;
     let logging = Server::workerd(kit, &document, "all")?;
     let (bare_edge, edge) = measure(&quiet, &[(LOG, &logging)], &load, rounds)?;
@@ -78,6 +66,21 @@ pub(crate) fn print(kit: &Kit, rounds: usize) -> Outcome {
     let _ = writeln!(text, "\nbare: {bare:.1} us natively, {bare_edge:.1} us in workerd");
     text.push_str(&told(recording));
     io::stdout().write_all(text.as_bytes()).map_err(failed)
+}
+
+/// Measures the local server: one that tells of nothing, one that logs and one that traces.
+fn natively(kit: &Kit, origin: SocketAddr, load: &Path, rounds: usize) -> Outcome<(f64, Vec<Row>)> {
+    let (config, log) = (load.with_file_name("roads.json"), load.with_file_name("access.log"));
+    fs::write(&config, road::document(origin)).map_err(failed)?;
+    let plain = Server::native(kit, &config, &[])?;
+    let logging = Server::native(kit, &config, &["--access-log", &log.to_string_lossy()])?;
+    let collector = format!("http://{origin}");
+    let options = ["--otlp", &collector, "--trace-sample", "0.01"];
+    let tracing = Server::native(kit, &config, &options)?;
+    let measured = measure(&plain, &[(LOG, &logging), (TRACES, &tracing)], load, rounds);
+    // It has a line for every request.
+    let _ = fs::remove_file(log);
+    measured
 }
 
 /// Builds what is measured, and writes the script of the load.
