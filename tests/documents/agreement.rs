@@ -70,6 +70,12 @@ const REASONS: &[&str] = &[
     "expected 64 hexadecimal digits",
     // How much a limit can hold.
     "a burst takes longer than a day",
+    "expected one of `count` with",
+    "which `count` needs",
+    "has no meaning without `count`",
+    "has no meaning without `rate`",
+    "where it is shared",
+    "is counted by each process and isolate",
     // How probes are.
     "expected a header as `Name: value`",
     "what a probe asks for as `Host`",
