@@ -5,6 +5,8 @@
 //! Between two events the object may be evicted. Whatever is to be done later is therefore due at its
 //! alarm, which survives that, and everything the object knows is in its database.
 
+pub(crate) mod tally;
+
 use splitway_core::access::{Access, Caller, KeyHash};
 use splitway_core::admin::answer;
 use splitway_core::admin::door::Door;

@@ -14,7 +14,6 @@ mod fetch;
 mod limiter;
 mod platform;
 mod store;
-mod tally;
 mod telemetry;
 mod upstream;
 mod verify;
@@ -54,7 +53,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         let copy = copy.at_most(COPY_MAX);
         platform.context().wait_until(async move { shadow(&*behind, &head, copy).await });
     }
-    tally::tell_later(&platform);
+    coordinator::tally::tell_later(&platform);
     let given = match served.reply {
         Reply::Relay(response, relay) => response.relay(&relay).map_err(Into::into),
         Reply::Own(answer, _) => give(&answer),

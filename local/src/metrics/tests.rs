@@ -37,7 +37,7 @@ fn lines_with_the_same_labels_are_one_and_texts_are_escaped() {
          apisix_some{a=\"\\\"quoted\\\\\\n\"} 3\n# HELP up Up.\n# TYPE up gauge\nup 1\n";
     assert!(page.starts_with(expected), "{page}");
     assert!(page.contains("took_seconds_bucket{le=\"0.003\"} 3\n"), "{page}");
-    assert!(page.contains("took_seconds_sum 0.007\ntook_seconds_count 3\n"), "{page}");
+    assert!(page.contains("took_seconds_sum{} 0.007\ntook_seconds_count{} 3\n"), "{page}");
     assert!(page.ends_with("# TYPE this info\nthis_info{name=\"x\"} 1\n# EOF\n"), "{page}");
 }
 

@@ -19,8 +19,10 @@ fn prepared(script: &str, dir: &Path) -> Command {
     let program = splitway();
     command.args(["-c", &format!("{script} && exec \"$0\" \"$@\"")]).arg(program.get_program());
     for (name, value) in program.get_envs() {
-        assert!(value.is_none(), "the environment is only cleared");
-        command.env_remove(name);
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
     command.env("SPLITWAY_ADMIN_KEY", KEY).env("DIR", dir);
     command
