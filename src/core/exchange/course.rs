@@ -315,6 +315,15 @@ impl<'a> Course<'a> {
         Err(if self.is_forced { none } else { branches.wait(&self.room, now) })
     }
 
+    /// What a copy takes up in a branch, unless that has no room for it.
+    pub(super) fn take_for_copy(
+        &self,
+        branch: &Branch,
+        moment: (Timestamp, bool),
+    ) -> Option<Taken> {
+        self.rule.branches.take_at_once(branch, &self.room, moment)
+    }
+
     /// The place that it takes up, to be free when it is dropped.
     pub(super) fn take_hold(&mut self) -> Option<Hold> {
         self.hold.take()

@@ -365,6 +365,45 @@ fn a_rate_of_a_branch_is_not_waited_for() {
     assert_eq!(decide(&snapshot, &head, 500).pause(), Duration::ZERO);
 }
 
+/// The copies that many requests to another branch bring about.
+fn copies(snapshot: &Snapshot, head: &Fake, requests: usize, now: u64) -> Vec<Shadow> {
+    let copy = |_| {
+        let mut exchange = decide(snapshot, head, now);
+        exchange.attempt(head, Body::Whole(b""), means(now)).unwrap();
+        assert_eq!(exchange.branch(), Some("v1"));
+        exchange.shadow(head, b"", (200, Duration::ZERO), means(now))
+    };
+    (0..requests).filter_map(copy).collect()
+}
+
+#[test]
+fn copies_keep_to_the_limit_of_the_branch_that_they_go_to() {
+    let head = Fake::new("GET", "/");
+    let mirrored = |limit: Value, in_flight: u32| {
+        let mirror = json!({"mirror": {"branch": "v2", "in_flight": in_flight}});
+        split(&[("v1", 1, Value::Null), ("v2", 0, limit)], &mirror)
+    };
+    let count = |in_flight| mirrored(json!({"count": 2, "time_window": 60}), in_flight);
+    let snapshot = count(32);
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 2);
+    assert_eq!(copies(&snapshot, &head, 20, 1_000).len(), 0, "they are counted");
+    assert_eq!(copies(&snapshot, &head, 20, 61_000).len(), 2);
+
+    let snapshot = count(1);
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 1, "one at a time");
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 1, "what was not sent was not counted");
+
+    let snapshot = mirrored(json!({"conn": 2}), 32);
+    let under_way = copies(&snapshot, &head, 20, 0);
+    assert_eq!(under_way.len(), 2);
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 0, "until they are dropped");
+    drop(under_way);
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 2);
+
+    let shared = json!({"count": 2, "time_window": 60, "policy": "shared"});
+    assert_eq!(copies(&mirrored(shared, 32), &head, 20, 0).len(), 0, "nobody asks for a copy");
+}
+
 #[test]
 fn another_revision_goes_on_with_what_branches_have_taken() {
     let document = |count: u32| {
