@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::balance::{Ask, InFlight, Tried, Vital};
 use crate::breaker::{Breaker, Outcome, Pass};
 use crate::checks::{Passive, Probe};
-use crate::limit::{Grant, Hold, Taken, Toll};
+use crate::limit::{BranchLimit, Grant, Hold, Taken, Toll};
 use crate::node::Node;
 use crate::problem::Failure;
 use crate::retry::{Event, may_repeat};
@@ -46,6 +46,16 @@ pub(super) struct Course<'a> {
     refused: Vec<&'a Branch>,
     /// How many attempts were made at the branch before this one.
     attempts_before: u32,
+    /// What follows where the store has no room for the retry that is to be made.
+    instead: Option<Instead>,
+}
+
+/// What follows a failure where the branch has no room for a retry.
+#[derive(Clone, Copy)]
+struct Instead {
+    outcome: Outcome,
+    /// Whether another branch can be sent the request.
+    fails_over: bool,
 }
 
 /// What decides whether a request may be sent once more.
@@ -93,6 +103,7 @@ impl<'a> Course<'a> {
             toll,
             refused: Vec::new(),
             attempts_before: 0,
+            instead: None,
         }
     }
 
@@ -148,6 +159,7 @@ impl<'a> Course<'a> {
             self.since = ask.now;
             balancer.upstream.budget().deposit();
         }
+        self.instead = None;
         self.tried.add(index);
         self.attempts_here += 1;
         self.attempts += 1;
@@ -202,7 +214,8 @@ impl<'a> Course<'a> {
 
     /// The pause before another node of the same upstream is tried.
     fn retry(&mut self, event: &Event, once: Once<'_>, means: Means<'_>) -> Option<Duration> {
-        let upstream = &self.branch.balancer.upstream;
+        let branch = self.branch;
+        let upstream = &branch.balancer.upstream;
         let policy = &upstream.retry;
         let is_due = policy.when.matches(event)
             && self.attempts_here <= upstream.retries()
@@ -223,28 +236,53 @@ impl<'a> Course<'a> {
         let pause = backoff.max(asked);
         let is_late =
             upstream.retry_timeout.is_some_and(|most| means.now.since(self.since) + pause > most);
-        (asked <= policy.backoff.longest() && !is_late && upstream.budget().withdraw())
-            .then_some(pause)
+        let is_made = asked <= policy.backoff.longest()
+            && !is_late
+            && self.may_have_room(branch, means.now)
+            && upstream.budget().withdraw()
+            && self.count_retry(branch, means.now);
+        if is_made && self.toll.is_some() {
+            let fails_over = self.fails_over(event, once);
+            self.instead = Some(Instead { outcome: outcome(event), fails_over });
+        }
+        is_made.then_some(pause)
+    }
+
+    /// Whether a retry can be counted, as far as that is known; nothing is counted.
+    fn may_have_room(&self, branch: &Branch, now: Timestamp) -> bool {
+        !counts_attempts(branch) || self.rule.branches.take(branch, &self.room, (now, true)).is_ok()
+    }
+
+    /// Counts a retry at its branch. Whether there is room for it may be for the store to say.
+    fn count_retry(&mut self, branch: &Branch, now: Timestamp) -> bool {
+        !counts_attempts(branch) || self.move_in(branch, now, true)
     }
 
     /// Goes over to another branch, without a pause, if there is one that the request may be sent to.
     fn fail_over(&mut self, event: &Event, once: Once<'_>, now: Timestamp) -> Option<Duration> {
-        let on_failure = self.on_failure()?;
-        let is_due = on_failure.when.matches(event)
-            && self.failed_count() < on_failure.attempts
-            && may_repeat(event, once.method, once.has_key, on_failure.non_idempotent);
-        if !is_due {
-            return None;
-        }
+        (self.fails_over(event, once) && self.go_over(now)).then_some(Duration::ZERO)
+    }
+
+    /// Whether another branch can be sent the request after this.
+    fn fails_over(&self, event: &Event, once: Once<'_>) -> bool {
+        self.on_failure().is_some_and(|on_failure| {
+            on_failure.when.matches(event)
+                && self.failed_count() < on_failure.attempts
+                && may_repeat(event, once.method, once.has_key, on_failure.non_idempotent)
+        })
+    }
+
+    /// Goes over to another branch, if there is one that has room.
+    fn go_over(&mut self, now: Timestamp) -> bool {
         self.failed.push(self.branch);
         let Some(other) = self.other(now) else {
             self.failed.pop();
-            return None;
+            return false;
         };
         (self.branch, self.visit) = (other, Visit::default());
         self.attempts_before = self.attempts_here;
         (self.tried, self.attempts_here) = (Tried::default(), 0);
-        Some(Duration::ZERO)
+        true
     }
 
     /// How many attempts were made at the branch that serves the request.
@@ -304,6 +342,11 @@ impl<'a> Course<'a> {
             return Ok(());
         };
         self.refused.push(self.branch);
+        if let Some(instead) = self.instead.take() {
+            self.visit.end(instead.outcome, now);
+            let goes_over = instead.fails_over && self.go_over(now);
+            return if goes_over { Ok(()) } else { Err(none) };
+        }
         if let Some(other) = (!self.is_forced).then(|| self.other(now)).flatten() {
             self.branch = other;
             return Ok(());
@@ -313,6 +356,15 @@ impl<'a> Course<'a> {
             (self.branch, self.attempts_here) = (failed, self.attempts_before);
         }
         Err(if self.is_forced { none } else { branches.wait(&self.room, now) })
+    }
+
+    /// What a copy takes up in a branch, unless that has no room for it.
+    pub(super) fn take_for_copy(
+        &self,
+        branch: &Branch,
+        moment: (Timestamp, bool),
+    ) -> Option<Taken> {
+        self.rule.branches.take_at_once(branch, &self.room, moment)
     }
 
     /// The place that it takes up, to be free when it is dropped.
@@ -403,6 +455,11 @@ impl Drop for Going<'_> {
     fn drop(&mut self) {
         self.leave(Outcome::Neither, self.since);
     }
+}
+
+/// Whether the branch counts each attempt at it.
+fn counts_attempts(branch: &Branch) -> bool {
+    branch.limit.as_ref().is_some_and(BranchLimit::counts_attempts)
 }
 
 /// What an event says of the other side.

@@ -8,6 +8,7 @@ use super::{Attempt, Decision, Part, upward};
 use crate::balance::{Ask, InFlight, Timeouts, Tried, Upstream};
 use crate::facts::{Body, Draft};
 use crate::head::{Edits, Head};
+use crate::limit::Hold;
 use crate::node::Node;
 use crate::split::{Means, Permit};
 use crate::telemetry::{Original, reason};
@@ -37,6 +38,8 @@ pub struct Shadow {
     pub original: Original,
     _in_flight: InFlight,
     _permit: Permit,
+    /// The place that it takes up in its branch.
+    _hold: Option<Hold>,
 }
 
 impl Shadow {
@@ -81,7 +84,7 @@ impl Shadow {
 
 impl<'a> Decision<'a> {
     /// The copy of the request, if it is to be copied and may be. One that was at the branch of the copies
-    /// already is not.
+    /// already is not, nor is any while that branch is full.
     pub(super) fn shadow(
         &self,
         head: &'a dyn Head,
@@ -102,6 +105,8 @@ impl<'a> Decision<'a> {
         let node = balancer.pick(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })?;
         let mut draft = self.draft.clone();
         branch.rewrite.apply(&facts, &mut draft).ok()?;
+        // Last: what is counted is not given back, and a copy that cannot be sent must not use it up.
+        let taken = self.course.take_for_copy(branch, (now, is_trial))?;
         let target = draft.target().into_owned();
         let Draft { method, host, edits: own, body: changed, .. } = draft;
         let asked = host.unwrap_or(Cow::Borrowed(head.host()));
@@ -122,6 +127,7 @@ impl<'a> Decision<'a> {
             original,
             _in_flight: balancer.start(node),
             _permit: permit,
+            _hold: taken.hold,
         })
     }
 }

@@ -96,6 +96,11 @@ impl BranchLimit {
         }
     }
 
+    /// Whether each attempt at the branch counts. A request that is under way keeps its one place.
+    pub(crate) fn counts_attempts(&self) -> bool {
+        !matches!(self.bound, Bound::Conn(_))
+    }
+
     /// Whether it is counted in the store that all share.
     pub(crate) fn is_shared(&self) -> bool {
         self.shared.is_some()

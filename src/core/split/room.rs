@@ -102,6 +102,20 @@ impl Branches {
         taken.map_err(|reading| NoRoom { wait_ms: reading.reset_ms })
     }
 
+    /// The same for what cannot wait for the store: where that is to be asked, there is no room.
+    pub(crate) fn take_at_once(
+        &self,
+        branch: &Branch,
+        room: &Room,
+        moment: (Timestamp, bool),
+    ) -> Option<Taken> {
+        let both = branch.limit.as_ref().zip(self.whose(branch, room));
+        if both.is_some_and(|(limit, whose)| limit.asks(whose, moment.0)) {
+            return None;
+        }
+        self.take(branch, room, moment).ok().filter(|taken| taken.toll.is_none())
+    }
+
     /// Takes what came of what the store was asked for, and when: whether there is room for who asked.
     pub(crate) fn fund(
         &self,

@@ -365,6 +365,45 @@ fn a_rate_of_a_branch_is_not_waited_for() {
     assert_eq!(decide(&snapshot, &head, 500).pause(), Duration::ZERO);
 }
 
+/// The copies that many requests to another branch bring about.
+fn copies(snapshot: &Snapshot, head: &Fake, requests: usize, now: u64) -> Vec<Shadow> {
+    let copy = |_| {
+        let mut exchange = decide(snapshot, head, now);
+        exchange.attempt(head, Body::Whole(b""), means(now)).unwrap();
+        assert_eq!(exchange.branch(), Some("v1"));
+        exchange.shadow(head, b"", (200, Duration::ZERO), means(now))
+    };
+    (0..requests).filter_map(copy).collect()
+}
+
+#[test]
+fn copies_keep_to_the_limit_of_the_branch_that_they_go_to() {
+    let head = Fake::new("GET", "/");
+    let mirrored = |limit: Value, in_flight: u32| {
+        let mirror = json!({"mirror": {"branch": "v2", "in_flight": in_flight}});
+        split(&[("v1", 1, Value::Null), ("v2", 0, limit)], &mirror)
+    };
+    let count = |in_flight| mirrored(json!({"count": 2, "time_window": 60}), in_flight);
+    let snapshot = count(32);
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 2);
+    assert_eq!(copies(&snapshot, &head, 20, 1_000).len(), 0, "they are counted");
+    assert_eq!(copies(&snapshot, &head, 20, 61_000).len(), 2);
+
+    let snapshot = count(1);
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 1, "one at a time");
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 1, "what was not sent was not counted");
+
+    let snapshot = mirrored(json!({"conn": 2}), 32);
+    let under_way = copies(&snapshot, &head, 20, 0);
+    assert_eq!(under_way.len(), 2);
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 0, "until they are dropped");
+    drop(under_way);
+    assert_eq!(copies(&snapshot, &head, 20, 0).len(), 2);
+
+    let shared = json!({"count": 2, "time_window": 60, "policy": "shared"});
+    assert_eq!(copies(&mirrored(shared, 32), &head, 20, 0).len(), 0, "nobody asks for a copy");
+}
+
 #[test]
 fn another_revision_goes_on_with_what_branches_have_taken() {
     let document = |count: u32| {
@@ -377,6 +416,77 @@ fn another_revision_goes_on_with_what_branches_have_taken() {
     assert_eq!(shares(&same, &head, 10, 0), counts([("v1", 10)]));
     let other = split(&document(6), &json!({})).following(&same);
     assert_eq!(shares(&other, &head, 20, 0), counts([("v1", 14), ("v2", 6)]));
+}
+
+/// What a failing upstream answers.
+struct Unavailable;
+
+impl ResponseHead for Unavailable {
+    fn status(&self) -> u16 {
+        503
+    }
+
+    fn header(&self, _: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+}
+
+/// A branch that fails and is retried twice, with this limit, and `v1` with what is beside.
+fn failing(weight: u32, limit: &Value, beside: &Value) -> Snapshot {
+    let retry = json!({"when": [503], "backoff": {"base": 0.0, "max": 0.0}, "budget": {"percent": 1000, "burst": 1000}});
+    let upstream = json!({"nodes": {"a.test:80": 1}, "retries": 2, "retry": retry});
+    let other = json!({"name": "v1", "weight": 0, "upstream": "http://v1.test"});
+    let branch = json!({"name": "v2", "weight": weight, "upstream": upstream, "limit": limit});
+    let mut rule = json!({"weighted_upstreams": [other, branch]});
+    rule.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+    let plugins = json!({"traffic-split": {"rules": [rule]}});
+    compiled(&json!({"routes": [{"id": "r", "uri": "/*", "plugins": plugins}]}))
+}
+
+/// How many attempts so many requests make at each branch, while `v2` fails all of them.
+fn attempts(snapshot: &Snapshot, requests: usize, now: u64) -> BTreeMap<String, usize> {
+    let (mut store, head, mut made) = (Store::default(), Fake::new("GET", "/"), BTreeMap::new());
+    for _ in 0..requests {
+        let mut exchange = store.decide(snapshot, &head, now);
+        while let Ok(attempt) = exchange.attempt(&head, Body::Whole(b""), means(now)) {
+            let branch = attempt.part.branch.to_owned();
+            let event = (branch == "v2").then_some(Event::Status(503));
+            *made.entry(branch).or_default() += 1;
+            let again =
+                exchange.settle(event.as_ref(), Some(&Unavailable), &head, true, means(now));
+            if again.is_none() || store.admit(&mut exchange, now).is_err() {
+                break;
+            }
+        }
+    }
+    made
+}
+
+#[test]
+fn retries_at_a_branch_count_against_its_limit() {
+    for limit in [
+        json!({"count": 10, "time_window": 60}),
+        json!({"count": 10, "time_window": 60, "window_type": "sliding"}),
+        json!({"rate": 0.1, "burst": 9}),
+        json!({"count": 10, "time_window": 60, "policy": "shared"}),
+        json!({"rate": 0.1, "burst": 9, "policy": "shared"}),
+    ] {
+        let made = attempts(&failing(1, &limit, &json!({})), 20, 0);
+        assert_eq!(made, counts([("v2", 10)]), "{limit}");
+    }
+    let made = attempts(&failing(1, &json!({"conn": 1}), &json!({})), 20, 0);
+    assert_eq!(made, counts([("v2", 60)]), "each keeps its place");
+}
+
+#[test]
+fn where_a_branch_has_no_room_for_a_retry_the_request_fails_over() {
+    let over = json!({"on_failure": {"to": "v1", "when": ["5xx"]}});
+    for policy in ["local", "shared"] {
+        let limit = json!({"count": 10, "time_window": 60, "policy": policy});
+        // Three attempts at v2 each, but the fourth makes one.
+        let made = attempts(&failing(1, &limit, &over), 4, 0);
+        assert_eq!(made, counts([("v1", 4), ("v2", 10)]), "{policy}");
+    }
 }
 
 /// The store of shared limits, which may be away.
@@ -535,15 +645,6 @@ fn keys_of_a_branch_that_is_full_for_all_go_to_their_owner_among_the_others() {
 
 #[test]
 fn who_cannot_fail_over_to_a_branch_that_is_full_for_all_stays() {
-    struct Unavailable;
-    impl ResponseHead for Unavailable {
-        fn status(&self) -> u16 {
-            503
-        }
-        fn header(&self, _: &str) -> Option<Cow<'_, str>> {
-            None
-        }
-    }
     let limit = json!({"count": 1, "time_window": 60, "policy": "shared"});
     let on_failure = json!({"on_failure": {"to": "v2", "when": ["5xx"]}});
     let snapshot = split(&[("v1", 1, Value::Null), ("v2", 0, limit)], &on_failure);
