@@ -18,7 +18,7 @@ pub(crate) fn begin(errand: Errand, context: &Context) {
     context.wait_until(async move {
         let url = errand.url().to_owned();
         let deadline = Delay::from(EFFECT_TIMEOUT);
-        let ran = run(errand, get(&url), async { deadline.await }, platform::now).await;
+        let ran = run(errand, get(&url), deadline, platform::now).await;
         if let Err(why) = ran {
             telemetry::keys_not_fetched(&url, &why.to_string());
         }

@@ -44,6 +44,9 @@ pub(crate) async fn send(
         return Err(Failure::HttpRequestError);
     }
     let controller = AbortController::new().map_err(unsent)?;
+    if let EdgeBody::Limited(body) = body {
+        body.end_with(&controller);
+    }
     let client = head.signal();
     // The client's own signal stays with the response: whoever leaves ends its body, too.
     let signals: Array = client.iter().chain([&controller.signal()]).collect();
@@ -56,6 +59,9 @@ pub(crate) async fn send(
         false if is_too_long() => Failure::RequestBodyTooLong,
         false => name(error),
     })?;
+    if is_too_long() {
+        return Err(Failure::RequestBodyTooLong);
+    }
     aborting.disarm();
     let response: Response = response.unchecked_into();
     let response = EdgeResponse::new(response);

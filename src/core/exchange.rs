@@ -122,7 +122,10 @@ pub struct Exchange<'a> {
 }
 
 /// Why a request goes nowhere.
-#[expect(clippy::large_enum_variant, reason = "there is one of it at a time, on the stack")]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::large_enum_variant, reason = "there is one of it at a time, on the stack")
+)]
 enum Stop<'a> {
     Problem(Problem),
     /// The route has an answer of its own for it.

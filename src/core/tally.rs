@@ -51,7 +51,7 @@ pub const HOLD: Duration = Duration::from_secs(4);
 /// So many messages a second are what the object asks for at most.
 pub const TOLD_PER_SECOND: u64 = 300;
 
-/// The most bytes of a message. One of [`LANES_MAX`](teller) branches has less than half of that.
+/// The most bytes of a message. One of `LANES_MAX` branches has less than half of that.
 pub const MESSAGE_MAX: usize = 1_048_576;
 
 /// For how long the number of an isolate is known that tells nothing: longer than it repeats a message.

@@ -1,9 +1,10 @@
 // Bodies of requests are counted on their way to an upstream: here, so that no chunk is copied into the
 // memory of the wasm.
 
-/// What comes of `body`, up to `max` bytes (a BigInt). With one more it breaks off, and `over` is no longer
-/// empty. Nothing is read that the upstream does not take.
-export function limited(body, max, over) {
+/// What comes of `body`, up to `max` bytes (a BigInt). With one more it breaks off, `ends` gets another element, and
+/// the first one, if it is an AbortController, is aborted: of a body that only fails the runtime makes one that
+/// is complete. Nothing is read that the upstream does not take.
+export function limited(body, max, ends) {
   const reader = body.getReader();
   let room = Number(max);
 
@@ -12,7 +13,8 @@ export function limited(body, max, over) {
     if (done) return controller.close();
     room -= value.byteLength;
     if (room >= 0) return controller.enqueue(value);
-    over.push(true);
+    ends.push(true);
+    ends[0]?.abort();
     controller.error(new Error("The body of the request is longer than it may be"));
     await reader.cancel().catch(() => {});
   };

@@ -4,26 +4,32 @@
 //! length goes untouched: the runtime lets no more of it through.
 
 use worker::js_sys::Array;
+use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
-use worker::web_sys::ReadableStream;
+use worker::web_sys::{AbortController, ReadableStream};
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, module = "/src/upstream/limited.js")]
 extern "C" {
-    fn limited(body: &ReadableStream, max: u64, over: &Array) -> ReadableStream;
+    fn limited(body: &ReadableStream, max: u64, ends: &Array) -> ReadableStream;
 }
 
 /// A body up to a limit.
 pub(crate) struct Limited {
     stream: ReadableStream,
-    /// Empty as long as no more came than may come.
-    over: Array,
+    /// What ends the request that it is sent with, and one more element if more came than may come.
+    ends: Array,
 }
 
 impl Limited {
     /// What comes of `body`, up to `max` bytes; with one more it breaks off.
     pub(crate) fn new(body: &ReadableStream, max: u64) -> Self {
-        let over = Array::new();
-        Self { stream: limited(body, max, &over), over }
+        let ends = Array::of1(&JsValue::NULL);
+        Self { stream: limited(body, max, &ends), ends }
+    }
+
+    /// Has `controller` end the request that it is sent with, if more comes than may come.
+    pub(crate) fn end_with(&self, controller: &AbortController) {
+        self.ends.set(0, controller.into());
     }
 
     /// What comes of it.
@@ -33,6 +39,6 @@ impl Limited {
 
     /// Whether more came than may come.
     pub(crate) fn is_too_long(&self) -> bool {
-        self.over.length() > 0
+        self.ends.length() > 1
     }
 }

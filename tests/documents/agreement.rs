@@ -66,6 +66,8 @@ const REASONS: &[&str] = &[
     "this key is for",
     "expected a URL",
     "expected `https://`",
+    // What origins, and requests with credentials, may be.
+    "`*` is not for requests with credentials",
     // How hashes of keys are written.
     "expected 64 hexadecimal digits",
     // How much a limit can hold.

@@ -58,7 +58,7 @@ const broken = {
     export class Broken { fetch() { return acts[${JSON.stringify(coordinator)}](); } }
     export class BrokenLimiter { fetch() { return acts[${JSON.stringify(limiter)}](); } }
     export default { fetch: () => new Response() };`,
-  durableObjects: { BROKEN: "Broken" },
+  durableObjects: { BROKEN: "Broken", BROKEN_LIMITER: { className: "BrokenLimiter", useSQLite: true } },
 };
 const objects = {
   true: { COORDINATOR: { className: "Coordinator", useSQLite: true } },

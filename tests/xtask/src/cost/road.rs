@@ -15,7 +15,7 @@ pub(crate) const AGAIN: &str = "the same again";
 /// The road with all guards.
 pub(crate) const ALL: &str = "all of these";
 
-/// The guards, each on a road of its own, and how they are told to let everybody pass who sends [`load`].
+/// The guards, each on a road of its own, and how they are told to let everybody pass who sends `load`.
 pub(crate) const GUARDS: [(&str, &str); 11] = [
     (
         "real-ip",
