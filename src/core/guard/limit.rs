@@ -50,7 +50,7 @@ impl Limit {
         let spot = self.spot(counters, key, means.chance);
         match &asked.found {
             Some(Found::Granted(came)) => {
-                counters.note_store(came.is_ok(), means.now);
+                counters.note_store(spot.mark(), came.is_ok(), means.now);
                 match came {
                     Ok(grant) => {
                         let grant = Grant { pause_ms: self.pause_ms(grant), ..*grant };
@@ -63,7 +63,9 @@ impl Limit {
                 match spot.draw(means.now, means.is_trial) {
                     Draw::Known(reading) => Ok(reading),
                     Draw::Asks(_) if means.is_trial => Err(Verdict::default()),
-                    Draw::Asks(_) if !counters.may_ask(means.now) => Err(self.degraded()),
+                    Draw::Asks(_) if !counters.may_ask(spot.mark(), means.now) => {
+                        Err(self.degraded())
+                    }
                     Draw::Asks(want) => match self.toll(key, want) {
                         Some(toll) => Err(Verdict::Needs(Effect::Toll(toll))),
                         None => Err(self.degraded()),
@@ -77,11 +79,12 @@ impl Limit {
     /// free at any time, so that each request asks.
     fn enter<'a>(&self, asked: &Asked<'_, '_>, key: &str) -> Verdict<'a> {
         let (counters, means) = (asked.counters, asked.means);
+        let mark = self.mark(counters, key, means.chance);
         let (grant, leaving) = match &asked.found {
             Some(Found::Entered(grant, leaving)) => (Ok(grant), Some(leaving)),
             Some(Found::Granted(came)) => (came.as_ref(), None),
             Some(Found::Done | Found::Verified(_)) | None => {
-                let may_ask = || means.is_trial || counters.may_ask(means.now);
+                let may_ask = || means.is_trial || counters.may_ask(mark, means.now);
                 return match self.entry(key, means.chance).filter(|_| may_ask()) {
                     Some(_) if means.is_trial => Verdict::default(),
                     Some(toll) => Verdict::Needs(Effect::Toll(toll)),
@@ -89,7 +92,7 @@ impl Limit {
                 };
             }
         };
-        counters.note_store(grant.is_ok(), means.now);
+        counters.note_store(mark, grant.is_ok(), means.now);
         let Ok(grant) = grant else { return self.degraded() };
         let (reading, hold) = self.seat(grant, leaving, means.now);
         self.decide(&reading, hold)

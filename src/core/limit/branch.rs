@@ -121,7 +121,7 @@ impl BranchLimit {
         };
         match Spot::plain(&self.counters, whose.mark).draw(now, true) {
             Draw::Known(reading) => reading,
-            Draw::Asks(_) if self.counters.could_ask(now) => Reading::ADMITTED,
+            Draw::Asks(_) if self.counters.could_ask(whose.mark, now) => Reading::ADMITTED,
             Draw::Asks(_) => shared.degraded(),
         }
     }
@@ -148,7 +148,7 @@ impl BranchLimit {
     fn draw(&self, shared: Shared, whose: &Whose, now: Timestamp) -> Result<Taken, Reading> {
         let reading = match Spot::plain(&self.counters, whose.mark).draw(now, false) {
             Draw::Known(reading) => reading,
-            Draw::Asks(want) if self.counters.may_ask(now) => {
+            Draw::Asks(want) if self.counters.may_ask(whose.mark, now) => {
                 let told = self.bound.terms().zip(whose.account.as_deref());
                 let toll = told.map(|(terms, key)| Toll { key: key.to_owned(), terms, want });
                 return Ok(Taken { hold: None, toll });
@@ -166,7 +166,7 @@ impl BranchLimit {
         (asked, now): (Timestamp, Timestamp),
     ) -> Result<(), Reading> {
         let Some(shared) = self.shared else { return Ok(()) };
-        self.counters.note_store(came.is_ok(), now);
+        self.counters.note_store(whose.mark, came.is_ok(), now);
         let reading = match came {
             Ok(grant) => Spot::plain(&self.counters, whose.mark).fund(grant, asked, now),
             Err(_) => shared.degraded(),

@@ -49,9 +49,14 @@ const PATIENCE: usize = 16;
 pub(crate) struct Counters {
     table: OnceLock<Table>,
     capacity: usize,
-    /// While the store of shared limits is away: when it may be asked again, in milliseconds; else 0.
-    away: AtomicU64,
+    /// While the store of shared limits is away: when it may be asked again, in milliseconds; else 0. A key has
+    /// the word that its mark says: the store may be an object for each key, and one that is overloaded
+    /// says nothing of others.
+    away: [AtomicU64; AWAYS],
 }
+
+/// How many parts of the keys find the store away each for itself.
+const AWAYS: usize = 64;
 
 /// While the store is away it is asked so often.
 pub(super) const AWAY_MS: u64 = 1000;
@@ -91,7 +96,7 @@ impl Default for Counters {
 impl Counters {
     /// For so many keys at most.
     pub(crate) const fn with_capacity(capacity: usize) -> Self {
-        Self { table: OnceLock::new(), capacity, away: AtomicU64::new(0) }
+        Self { table: OnceLock::new(), capacity, away: [const { AtomicU64::new(0) }; AWAYS] }
     }
 
     /// What `key` is under the limit that `salt` stands for.
@@ -136,30 +141,40 @@ impl Counters {
         }
     }
 
-    /// Whether the store of shared limits may be asked: while it is away, by one request a second.
-    pub(crate) fn may_ask(&self, now: Timestamp) -> bool {
-        let (now, again) = (now.as_millis(), self.away.load(SeqCst));
+    /// Whether the store of shared limits may be asked about a key: while it is away, by one request a second.
+    pub(crate) fn may_ask(&self, mark: Mark, now: Timestamp) -> bool {
+        let Some(away) = self.away(mark) else { return true };
+        let (now, again) = (now.as_millis(), away.load(SeqCst));
         if again == 0 {
             return true;
         }
         // A moment that is further away is from before the clock was set back.
         let is_time = now >= again || again - now > AWAY_MS;
         let next = now.saturating_add(AWAY_MS);
-        is_time && self.away.compare_exchange(again, next, SeqCst, SeqCst).is_ok()
+        is_time && away.compare_exchange(again, next, SeqCst, SeqCst).is_ok()
     }
 
     /// Whether a request would be let ask it now.
-    pub(super) fn could_ask(&self, now: Timestamp) -> bool {
-        let (now, again) = (now.as_millis(), self.away.load(SeqCst));
+    pub(super) fn could_ask(&self, mark: Mark, now: Timestamp) -> bool {
+        let Some(away) = self.away(mark) else { return true };
+        let (now, again) = (now.as_millis(), away.load(SeqCst));
         again == 0 || now >= again || again - now > AWAY_MS
     }
 
-    /// Notes whether the store has answered.
-    pub(crate) fn note_store(&self, has_answered: bool, now: Timestamp) {
+    /// Notes whether the store has answered about a key.
+    pub(crate) fn note_store(&self, mark: Mark, has_answered: bool, now: Timestamp) {
+        let Some(away) = self.away(mark) else { return };
         let again = if has_answered { 0 } else { now.as_millis().saturating_add(AWAY_MS) };
-        if self.away.load(SeqCst) != again {
-            self.away.store(again, SeqCst);
+        if away.load(SeqCst) != again {
+            away.store(again, SeqCst);
         }
+    }
+
+    /// The word of a key; there is always one.
+    fn away(&self, mark: Mark) -> Option<&AtomicU64> {
+        // Not by the bits that say which set it is in.
+        let [.., part] = mark.set.to_le_bytes();
+        self.away.get(usize::from(part) % AWAYS)
     }
 
     /// The state of a key.

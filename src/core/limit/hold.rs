@@ -10,9 +10,16 @@ use super::leaving::Leaving;
 use crate::time::Timestamp;
 
 /// How long a request is expected to take, in milliseconds: the mean of what was expected and of what the
-/// last one took, as APISIX has it. A clone learns together with it.
+/// last one took, as APISIX has it, but never more than [`LEARNT_MAX`] times what it was told: one slow upload
+/// says little of how long others take, who would all wait for that. A clone learns together with it.
 #[derive(Clone, Debug)]
-pub(crate) struct Pace(Arc<AtomicU64>);
+pub(crate) struct Pace {
+    known: Arc<AtomicU64>,
+    most: u64,
+}
+
+/// How many times longer than told a request may be expected to take.
+const LEARNT_MAX: u64 = 10;
 
 /// A place among the requests that are under way, which is free again when this is dropped.
 #[derive(Debug)]
@@ -44,17 +51,17 @@ struct Own {
 impl Pace {
     /// It is expected to take so long.
     pub(super) fn new(millis: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(millis)))
+        Self { known: Arc::new(AtomicU64::new(millis)), most: millis.saturating_mul(LEARNT_MAX) }
     }
 
     pub(super) fn as_millis(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.known.load(Ordering::Relaxed)
     }
 
     fn learn(&self, took: Duration) {
-        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).min(self.most);
         let mean = |known: u64| Some(known / 2 + took / 2 + (known & took & 1));
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, mean);
+        let _ = self.known.fetch_update(Ordering::Relaxed, Ordering::Relaxed, mean);
     }
 }
 
@@ -89,5 +96,21 @@ impl Hold {
 impl Drop for Own {
     fn drop(&mut self) {
         self.counters.amend(self.mark, |state| self.conn.leave(state, self.place.epoch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_upload_does_not_hold_up_all_others_for_as_long() {
+        let pace = Pace::new(100);
+        pace.learn(Duration::from_secs(3_600));
+        assert_eq!(pace.as_millis(), 550);
+        (0..20).for_each(|_| pace.learn(Duration::MAX));
+        assert!((900..=1_000).contains(&pace.as_millis()), "{}", pace.as_millis());
+        (0..20).for_each(|_| pace.learn(Duration::from_millis(20)));
+        assert!(pace.as_millis() <= 21, "{}", pace.as_millis());
     }
 }

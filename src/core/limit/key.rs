@@ -13,6 +13,11 @@ use crate::variable::{Variable, warn_of_body};
 /// The variable by which requests are counted where nothing else is said.
 const CLIENT: &str = "remote_addr";
 
+/// What a key begins with that is an address because there is no value, so that nobody who sends another's
+/// address as a value uses up what that one may. No header can carry it (RFC 9110, section 5.5); a value that
+/// has come by other ways and begins with it gets one more.
+const APART: char = '\0';
+
 /// What the `key` of a limit is, as APISIX writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -93,7 +98,10 @@ impl Key {
             }
             Self::Combination(template) => template.fill_if_any(facts),
         });
-        let address = || client.map(|client| client.to_string()).unwrap_or_default();
-        Cow::Owned(found.unwrap_or_else(address))
+        Cow::Owned(match found {
+            Some(value) if value.starts_with(APART) => format!("{APART}{value}"),
+            Some(value) => value,
+            None => client.map_or_else(|| APART.to_string(), |client| format!("{APART}{client}")),
+        })
     }
 }

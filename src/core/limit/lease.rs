@@ -187,6 +187,11 @@ impl Spot<'_> {
         }
     }
 
+    /// The mark of the key.
+    pub(crate) fn mark(&self) -> Mark {
+        self.lease
+    }
+
     /// What becomes of the request that asked at `asked` and was granted this.
     pub(crate) fn fund(&self, grant: &Grant, asked: Timestamp, now: Timestamp) -> Reading {
         let load = u32::try_from(grant.remaining).unwrap_or(LOAD_MAX).min(LOAD_MAX);

@@ -114,7 +114,7 @@ impl Limit {
     }
 
     /// The mark of a key in the table.
-    fn mark(&self, counters: &Counters, key: &str, chance: &dyn Fn() -> u64) -> Mark {
+    pub(crate) fn mark(&self, counters: &Counters, key: &str, chance: &dyn Fn() -> u64) -> Mark {
         counters.mark(self.salt, key.as_bytes(), chance)
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Rate {
     /// How much may be in the bucket before it.
     room: u64,
     is_nodelay: bool,
-    /// The same as it was told, in thousandths.
+    /// The same as it was told, in thousandths, and never more than that.
     told: (u64, u64),
 }
 
@@ -38,7 +38,7 @@ impl Rate {
         // Saturating, as casts of floats are.
         let gap = (SECOND / rate).ceil() as u64;
         let room = (SECOND / rate * burst).floor() as u64;
-        let told = ((rate * 1000.0).round() as u64, (burst * 1000.0).round() as u64);
+        let told = (thousandths(rate).max(1), thousandths(burst));
         Self { gap: gap.max(1), room, is_nodelay, told }
     }
 
@@ -88,6 +88,15 @@ impl Rate {
         let full = u8::try_from(full).unwrap_or(FULL).min(FULL);
         State { until: Moment::at(now).plus(Ticks(ticks)), full, load }
     }
+}
+
+/// So many thousandths fit into it. What is written with three digits is all of them, however it was rounded
+/// to a binary fraction.
+fn thousandths(number: f64) -> u64 {
+    let near = (number * 1000.0).round();
+    let fits = near / 1000.0 <= number;
+    // Saturating, as casts of floats are.
+    if fits { near as u64 } else { (near - 1.0) as u64 }
 }
 
 /// How much of its tick is over.

@@ -162,14 +162,29 @@ fn a_lease_is_what_its_state_says() {
 #[test]
 fn a_store_that_is_away_is_asked_once_a_second() {
     let counters = Counters::default();
-    assert!(counters.may_ask(at(10_000)) && counters.may_ask(at(10_000)));
-    counters.note_store(false, at(10_000));
-    assert!(!counters.may_ask(at(10_999)));
-    let asks = (0..5).filter(|_| counters.may_ask(at(11_000))).count();
+    let mark = counters.mark(7, b"a", &|| 99);
+    assert!(counters.may_ask(mark, at(10_000)) && counters.may_ask(mark, at(10_000)));
+    counters.note_store(mark, false, at(10_000));
+    assert!(!counters.may_ask(mark, at(10_999)));
+    let asks = (0..5).filter(|_| counters.may_ask(mark, at(11_000))).count();
     assert_eq!(asks, 1);
-    assert!(!counters.may_ask(at(11_999)));
-    assert!(counters.may_ask(at(12_000)));
-    assert!(counters.may_ask(at(1_000)), "the clock was set back");
-    counters.note_store(true, at(1_001));
-    assert!(counters.may_ask(at(1_001)) && counters.may_ask(at(1_001)));
+    assert!(!counters.may_ask(mark, at(11_999)));
+    assert!(counters.may_ask(mark, at(12_000)));
+    assert!(counters.may_ask(mark, at(1_000)), "the clock was set back");
+    counters.note_store(mark, true, at(1_001));
+    assert!(counters.may_ask(mark, at(1_001)) && counters.may_ask(mark, at(1_001)));
+}
+
+#[test]
+fn an_overloaded_object_of_one_key_does_not_make_the_store_away_for_all() {
+    let counters = Counters::default();
+    let mark = |key: u32| counters.mark(7, &key.to_le_bytes(), &|| 99);
+    counters.note_store(mark(0), false, at(10_000));
+    assert!(!counters.may_ask(mark(0), at(10_001)) && !counters.could_ask(mark(0), at(10_001)));
+    let asks = |now| (1..=6_400).filter(|key| counters.could_ask(mark(*key), at(now))).count();
+    assert!((6_200..6_400).contains(&asks(10_001)), "{}", asks(10_001));
+    // Of a store that is away for all, no key is asked about all the time.
+    (0..6_400).for_each(|key| counters.note_store(mark(key), false, at(10_000)));
+    let asked = (0..6_400).filter(|key| counters.may_ask(mark(*key), at(11_000)));
+    assert_eq!(asked.count(), 64);
 }

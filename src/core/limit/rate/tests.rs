@@ -151,3 +151,15 @@ fn a_clock_at_its_ends_overflows_nothing() {
         }
     }
 }
+
+#[test]
+fn the_rate_of_a_shared_limit_is_not_rounded_up() {
+    let milli = |rate, burst| Rate::new(rate, burst, true).milli();
+    assert_eq!(milli(0.0015, 0.0), (1, 0), "one third fewer, not one third more");
+    assert_eq!(milli(0.0019, 2.0009), (1, 2_000));
+    assert_eq!(milli(0.0005, 0.0), (1, 0), "the least that stores count");
+    for told in 1..20_000_u32 {
+        let number = f64::from(told) / 1000.0;
+        assert_eq!(milli(number, number), (told.into(), told.into()));
+    }
+}
