@@ -329,6 +329,53 @@ pub(crate) fn consumers_stay_on_their_branches(target: &mut impl Target) {
     assert_eq!(branches.len(), 2, "both have some");
 }
 
+/// The anonymous consumer is many clients: the next place has their keys, and where there is none they are
+/// divided like all others. Whoever shows the key of that consumer is that consumer.
+pub(crate) fn anonymous_requests_are_not_all_of_one_branch(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let consumers = json!([
+        {"username": "jack", "plugins": {"key-auth": {"key": "jacks-key"}}},
+        {"username": "guest", "plugins": {"key-auth": {"key": "guests-key"}}},
+    ]);
+    let by = json!({"by": ["consumer", "header:x-user-id"], "salt": "s"});
+    let mut rule = sticky::rule(&origin, [1, 1], &by);
+    for branch in rule["weighted_upstreams"].as_array_mut().unwrap() {
+        branch["headers"] = json!({"set": {"x-who": "$consumer_name"}});
+    }
+    let plugins = json!({
+        "key-auth": {"anonymous_consumer": "guest"}, "traffic-split": {"rules": [rule]},
+    });
+    start_with(target, &origin, &plugins, &consumers);
+    let target = &*target;
+
+    for anonymous in [Call::get("/x"), with_key("wrong")] {
+        let branches: Vec<String> = (0..20).map(|_| sticky::ask(target, &anonymous)).collect();
+        let ones = branches.iter().filter(|branch| *branch == "v1").count();
+        assert_eq!(ones, 10, "{branches:?}");
+        let request = origin.requests().pop().unwrap();
+        assert_eq!(request.header("x-who").as_deref(), Some("guest"), "it has its name");
+    }
+    let of_user = |number| {
+        let ask = |call: Call| sticky::ask(target, &call.header("X-User-Id", sticky::user(number)));
+        let branch = ask(Call::get("/x"));
+        assert_eq!(
+            [ask(Call::get("/x")), ask(with_key("wrong"))],
+            [branch.clone(), branch.clone()]
+        );
+        branch
+    };
+    let branches: BTreeSet<String> = (0..20).map(of_user).collect();
+    assert_eq!(branches.len(), 2, "both have some");
+
+    for key in ["jacks-key", "guests-key"] {
+        let branch = sticky::ask(target, &with_key(key));
+        for number in 0..10 {
+            let call = with_key(key).header("X-User-Id", sticky::user(number));
+            assert_eq!(sticky::ask(target, &call), branch, "{key}");
+        }
+    }
+}
+
 /// A limit of a consumer, or of its group, stands in for the route's.
 pub(crate) fn consumers_bring_limits_of_their_own(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));

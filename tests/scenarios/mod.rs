@@ -368,6 +368,7 @@ macro_rules! scenarios {
                 guesses_are_all_told_the_same
                 consumers_decide_between_rules
                 consumers_stay_on_their_branches
+                anonymous_requests_are_not_all_of_one_branch
                 consumers_bring_limits_of_their_own
                 plugins_that_ask_stand_where_others_do
                 refusals_say_what_is_asked_for
