@@ -1,6 +1,7 @@
 //! Who calls: known by a key, or by a name and a password, or not let in.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -261,6 +262,40 @@ pub(crate) fn guesses_are_all_told_the_same(target: &mut impl Target) {
     assert_eq!(told, all.into());
     assert_eq!(origin.count(), 0);
     check_in(target, &with_key(key));
+}
+
+/// A route's own limits come behind the question who calls. Those of a global rule come before it, so that
+/// whoever guesses keys is stopped by them, and with the right key, too, until the window is over.
+pub(crate) fn a_global_limit_stops_guesses(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let limit = json!({"count": 5, "time_window": 4, "key": "remote_addr", "rejected_code": 429});
+    let real_ip = json!({"source": "http_x_guest", "trusted_addresses": ["127.0.0.0/8", "::1"]});
+    let global = json!({"id": "1", "plugins": {"real-ip": real_ip, "limit-count": limit}});
+    let own = json!({"count": 1, "time_window": 3600, "key": "all", "key_type": "constant"});
+    let plugins = json!({"key-auth": {}, "limit-count": own});
+    let route = json!({"id": "r", "uri": "/*", "upstream": upstream(&origin), "plugins": plugins});
+    let consumers = json!([{"username": "jack", "plugins": {"key-auth": {"key": "jacks-key"}}}]);
+    let document = json!({"routes": [route], "global_rules": [global], "consumers": consumers});
+    target.start(&document.to_string());
+
+    let from =
+        |address: &str, key: &str| target.call(&with_key(key).header("X-Guest", address)).status;
+    let guess = |number: usize| from("192.0.2.7", &format!("wrong-{number}"));
+    let guesses: Vec<u16> = (0..8).map(guess).collect();
+    assert_eq!(guesses, [401, 401, 401, 401, 401, 429, 429, 429]);
+    assert_eq!(from("192.0.2.7", "jacks-key"), 429, "the right one is not told apart");
+    assert_eq!(origin.count(), 0);
+
+    // Guesses have not used up what the route has.
+    assert_eq!(from("192.0.2.8", "jacks-key"), 200);
+    target.pass(Duration::from_millis(4_100));
+    assert_eq!(guess(0), 401, "the window is over");
+    assert_eq!(
+        from("192.0.2.7", "jacks-key"),
+        503,
+        "the only one of its route was from another address"
+    );
+    assert_eq!(origin.count(), 1);
 }
 
 /// Rules, and what branches send, can ask who calls, by name and by group.

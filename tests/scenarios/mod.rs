@@ -366,6 +366,7 @@ macro_rules! scenarios {
                 upstreams_are_told_who_calls_and_never_by_clients
                 several_keys_are_none
                 guesses_are_all_told_the_same
+                a_global_limit_stops_guesses
                 consumers_decide_between_rules
                 consumers_stay_on_their_branches
                 anonymous_requests_are_not_all_of_one_branch
