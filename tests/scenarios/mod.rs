@@ -355,6 +355,7 @@ macro_rules! scenarios {
                 with_all_branches_full_it_is_a_503_problem
                 a_consumer_may_have_a_limit_of_its_own
                 forged_addresses_free_nobody
+                no_writing_of_a_key_gets_a_fresh_limit
                 many_at_once_are_counted_exactly
             }
             authentication {
