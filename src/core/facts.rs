@@ -85,6 +85,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) consumer: Option<&'a str>,
     /// The id of the group that the consumer is in.
     pub(crate) group: Option<&'a str>,
+    /// Whether it is taken for that consumer because it showed nothing that is right, as all are who do.
+    pub(crate) is_anonymous: bool,
 }
 
 /// All that a decision can ask about a request.

@@ -29,6 +29,7 @@ macro_rules! dialogues {
                 a_trial_of_one_resource_is_refused
                 consumers_go_by_their_names_and_have_credentials
                 a_body_must_be_there_and_be_an_object_that_fits
+                a_broken_body_with_a_key_is_not_repeated
                 what_there_is_none_of_is_not_found
                 faults_are_told_in_one_line_and_all_of_them_in_a_list
             }

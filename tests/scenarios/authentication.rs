@@ -1,6 +1,7 @@
 //! Who calls: known by a key, or by a name and a password, or not let in.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -263,6 +264,40 @@ pub(crate) fn guesses_are_all_told_the_same(target: &mut impl Target) {
     check_in(target, &with_key(key));
 }
 
+/// A route's own limits come behind the question who calls. Those of a global rule come before it, so that
+/// whoever guesses keys is stopped by them, and with the right key, too, until the window is over.
+pub(crate) fn a_global_limit_stops_guesses(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let limit = json!({"count": 5, "time_window": 4, "key": "remote_addr", "rejected_code": 429});
+    let real_ip = json!({"source": "http_x_guest", "trusted_addresses": ["127.0.0.0/8", "::1"]});
+    let global = json!({"id": "1", "plugins": {"real-ip": real_ip, "limit-count": limit}});
+    let own = json!({"count": 1, "time_window": 3600, "key": "all", "key_type": "constant"});
+    let plugins = json!({"key-auth": {}, "limit-count": own});
+    let route = json!({"id": "r", "uri": "/*", "upstream": upstream(&origin), "plugins": plugins});
+    let consumers = json!([{"username": "jack", "plugins": {"key-auth": {"key": "jacks-key"}}}]);
+    let document = json!({"routes": [route], "global_rules": [global], "consumers": consumers});
+    target.start(&document.to_string());
+
+    let from =
+        |address: &str, key: &str| target.call(&with_key(key).header("X-Guest", address)).status;
+    let guess = |number: usize| from("192.0.2.7", &format!("wrong-{number}"));
+    let guesses: Vec<u16> = (0..8).map(guess).collect();
+    assert_eq!(guesses, [401, 401, 401, 401, 401, 429, 429, 429]);
+    assert_eq!(from("192.0.2.7", "jacks-key"), 429, "the right one is not told apart");
+    assert_eq!(origin.count(), 0);
+
+    // Guesses have not used up what the route has.
+    assert_eq!(from("192.0.2.8", "jacks-key"), 200);
+    target.pass(Duration::from_millis(4_100));
+    assert_eq!(guess(0), 401, "the window is over");
+    assert_eq!(
+        from("192.0.2.7", "jacks-key"),
+        503,
+        "the only one of its route was from another address"
+    );
+    assert_eq!(origin.count(), 1);
+}
+
 /// Rules, and what branches send, can ask who calls, by name and by group.
 pub(crate) fn consumers_decide_between_rules(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));
@@ -327,6 +362,53 @@ pub(crate) fn consumers_stay_on_their_branches(target: &mut impl Target) {
         branches.insert(branch);
     }
     assert_eq!(branches.len(), 2, "both have some");
+}
+
+/// The anonymous consumer is many clients: the next place has their keys, and where there is none they are
+/// divided like all others. Whoever shows the key of that consumer is that consumer.
+pub(crate) fn anonymous_requests_are_not_all_of_one_branch(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let consumers = json!([
+        {"username": "jack", "plugins": {"key-auth": {"key": "jacks-key"}}},
+        {"username": "guest", "plugins": {"key-auth": {"key": "guests-key"}}},
+    ]);
+    let by = json!({"by": ["consumer", "header:x-user-id"], "salt": "s"});
+    let mut rule = sticky::rule(&origin, [1, 1], &by);
+    for branch in rule["weighted_upstreams"].as_array_mut().unwrap() {
+        branch["headers"] = json!({"set": {"x-who": "$consumer_name"}});
+    }
+    let plugins = json!({
+        "key-auth": {"anonymous_consumer": "guest"}, "traffic-split": {"rules": [rule]},
+    });
+    start_with(target, &origin, &plugins, &consumers);
+    let target = &*target;
+
+    for anonymous in [Call::get("/x"), with_key("wrong")] {
+        let branches: Vec<String> = (0..20).map(|_| sticky::ask(target, &anonymous)).collect();
+        let ones = branches.iter().filter(|branch| *branch == "v1").count();
+        assert_eq!(ones, 10, "{branches:?}");
+        let request = origin.requests().pop().unwrap();
+        assert_eq!(request.header("x-who").as_deref(), Some("guest"), "it has its name");
+    }
+    let of_user = |number| {
+        let ask = |call: Call| sticky::ask(target, &call.header("X-User-Id", sticky::user(number)));
+        let branch = ask(Call::get("/x"));
+        assert_eq!(
+            [ask(Call::get("/x")), ask(with_key("wrong"))],
+            [branch.clone(), branch.clone()]
+        );
+        branch
+    };
+    let branches: BTreeSet<String> = (0..20).map(of_user).collect();
+    assert_eq!(branches.len(), 2, "both have some");
+
+    for key in ["jacks-key", "guests-key"] {
+        let branch = sticky::ask(target, &with_key(key));
+        for number in 0..10 {
+            let call = with_key(key).header("X-User-Id", sticky::user(number));
+            assert_eq!(sticky::ask(target, &call), branch, "{key}");
+        }
+    }
 }
 
 /// A limit of a consumer, or of its group, stands in for the route's.

@@ -349,6 +349,46 @@ pub(crate) fn forged_addresses_free_nobody(target: &mut impl Target) {
     }
 }
 
+/// No way to write a request of one key gets a fresh limit: not its header in another case, not that header
+/// twice, not another method.
+pub(crate) fn no_writing_of_a_key_gets_a_fresh_limit(target: &mut impl Target) {
+    let origin = target.origin(Reply::ok(""));
+    let plugins = json!({"key-auth": {}, "limit-count": {"count": 4, "time_window": 3600,
+        "key": "http_apikey", "rejected_code": 429}});
+    let route = json!({"id": "r", "uri": "/*", "plugins": plugins, "upstream": upstream(&origin)});
+    let consumers = ["a", "b"].map(|name| {
+        json!({"username": name, "plugins": {"key-auth": {"key": format!("key-of-{name}")}}})
+    });
+    target.start(&json!({"routes": [route], "consumers": consumers}).to_string());
+
+    let names = ["apikey", "ApiKey", "APIKEY", "aPIkEY"];
+    let methods = ["GET", "HEAD", "OPTIONS", "POST"];
+    let of = |method: &str, name: &str, key: &str| {
+        target.call(&Call::new(method, "/x").header(name, key)).status
+    };
+    // Each counts.
+    for (method, name) in methods.into_iter().zip(names) {
+        assert_eq!(of(method, name, "key-of-a"), 200, "{method} {name}");
+    }
+    for method in methods {
+        for name in names {
+            assert_eq!(of(method, name, "key-of-a"), 429, "{method} {name}");
+            for other in ["key-of-a", "key-of-b", "", "anything"] {
+                let twice = Call::new(method, "/x").header(name, "key-of-a");
+                let after = target.call(&twice.clone().header("apikey", other)).status;
+                let before = Call::new(method, "/x").header("apikey", other);
+                let before = target.call(&before.header(name, "key-of-a")).status;
+                assert!(
+                    [after, before].iter().all(|it| [401, 429].contains(it)),
+                    "{method} {other}"
+                );
+            }
+        }
+    }
+    assert_eq!(origin.count(), 4);
+    assert_eq!(of("GET", "apikey", "key-of-b"), 200, "it took nothing from others");
+}
+
 /// Exactly as many pass as may, however many come at once.
 pub(crate) fn many_at_once_are_counted_exactly(target: &mut impl Target) {
     let origin = target.origin(Reply::ok(""));

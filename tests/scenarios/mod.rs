@@ -355,6 +355,7 @@ macro_rules! scenarios {
                 with_all_branches_full_it_is_a_503_problem
                 a_consumer_may_have_a_limit_of_its_own
                 forged_addresses_free_nobody
+                no_writing_of_a_key_gets_a_fresh_limit
                 many_at_once_are_counted_exactly
             }
             authentication {
@@ -366,8 +367,10 @@ macro_rules! scenarios {
                 upstreams_are_told_who_calls_and_never_by_clients
                 several_keys_are_none
                 guesses_are_all_told_the_same
+                a_global_limit_stops_guesses
                 consumers_decide_between_rules
                 consumers_stay_on_their_branches
+                anonymous_requests_are_not_all_of_one_branch
                 consumers_bring_limits_of_their_own
                 plugins_that_ask_stand_where_others_do
                 refusals_say_what_is_asked_for

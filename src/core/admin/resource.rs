@@ -151,13 +151,13 @@ fn command(
         ("GET", None) => Ok(Command::Look(Look::List(kind, target.consumer.clone()))),
         ("GET", Some(id)) => Ok(Command::Look(Look::Resource(kind, id))),
         ("PUT", id) => {
-            let value = read_object(body, "missing configurations")?;
+            let value = read_object(kind, body, "missing configurations")?;
             check_times(&value)?;
             let id = settle_id(target, id, &value)?;
             Ok(Command::Write(kind, Some(id), value, terms))
         }
         ("POST", id) => {
-            let value = read_object(body, "missing configurations")?;
+            let value = read_object(kind, body, "missing configurations")?;
             check_times(&value)?;
             if id.is_some() || value.contains_key("id") {
                 return Err(target.wrong_id(", do not need it"));
@@ -165,9 +165,9 @@ fn command(
             Ok(Command::Write(kind, None, value, terms))
         }
         ("PATCH", Some(id)) => {
-            let part = read(body, "missing new configuration")?;
+            let part = read(kind, body, "missing new configuration")?;
             if target.within.is_empty() && !part.is_object() {
-                return Err(invalid_body("expected an object", body));
+                return Err(invalid_body(kind, "expected an object", body));
             }
             Ok(Command::Patch(kind, id, target.within.clone(), part, terms))
         }
@@ -180,16 +180,16 @@ fn command(
     }
 }
 
-fn read(body: &[u8], missing: &str) -> Result<Value, Answer> {
+fn read(kind: Kind, body: &[u8], missing: &str) -> Result<Value, Answer> {
     if body.is_empty() {
         return Err(error(400, missing));
     }
-    parse(body).map_err(|why| invalid_body(&why.to_string(), body))
+    parse(body).map_err(|why| invalid_body(kind, &why.to_string(), body))
 }
 
-fn read_object(body: &[u8], missing: &str) -> Result<Map<String, Value>, Answer> {
-    let Value::Object(value) = read(body, missing)? else {
-        return Err(invalid_body("expected an object", body));
+fn read_object(kind: Kind, body: &[u8], missing: &str) -> Result<Map<String, Value>, Answer> {
+    let Value::Object(value) = read(kind, body, missing)? else {
+        return Err(invalid_body(kind, "expected an object", body));
     };
     Ok(value)
 }

@@ -69,8 +69,12 @@ pub(super) fn unread(head: &impl Head, max: usize) -> Answer {
     error(400, &format!("invalid request body: {why}"))
 }
 
-/// A body that is no JSON, or not the JSON that is needed here.
-pub(super) fn invalid_body(why: &str, body: &[u8]) -> Answer {
+/// A body that is no JSON, or not the JSON that is needed here. It is repeated as by APISIX, but for what
+/// may be a key or a password in plain: answers end in logs.
+pub(super) fn invalid_body(kind: Kind, why: &str, body: &[u8]) -> Answer {
+    if matches!(kind, Kind::Consumer | Kind::Credential) {
+        return error(400, &format!("invalid request body: {why}"));
+    }
     let sent = String::from_utf8_lossy(body);
     json(400, &json!({"error_msg": format!("invalid request body: {why}"), "req_body": sent}))
 }

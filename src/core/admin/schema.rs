@@ -82,7 +82,7 @@ fn validate(name: &str, body: &[u8]) -> Answer {
     }
     let value = match parse(body) {
         Ok(value) => value,
-        Err(why) => return invalid_body(&why.to_string(), body),
+        Err(why) => return invalid_body(kind, &why.to_string(), body),
     };
     let mut report = Report::default();
     check(kind, &value, &mut report);
@@ -99,7 +99,8 @@ fn validate_all(body: &[u8]) -> Answer {
     }
     let document = match parse(body) {
         Ok(document) => document,
-        Err(why) => return invalid_body(&why.to_string(), body),
+        // Consumers are in it.
+        Err(why) => return invalid_body(Kind::Consumer, &why.to_string(), body),
     };
     let mut report = Report::default();
     let resources = Resources::of(&document, &mut report);

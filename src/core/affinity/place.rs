@@ -71,6 +71,8 @@ impl Place {
                 Value::Json(_) => None,
             },
             Self::Body(pointer) => in_body(facts.body()?, pointer).map(Cow::Owned),
+            // The anonymous consumer is many clients, who would all go to one branch.
+            Self::Consumer if facts.caller.is_anonymous => None,
             Self::Consumer => facts.caller.consumer.map(Cow::Borrowed),
             Self::Cookie(name) => facts.cookie(name),
             Self::Header(name) => facts.header(name),

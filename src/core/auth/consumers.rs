@@ -55,12 +55,15 @@ pub(crate) struct Known<'a> {
     pub(crate) custom_id: Option<&'a str>,
     /// The id of the credential it was recognised by.
     pub(crate) credential: Option<&'a str>,
+    /// Whether it showed nothing that is right, and was taken for this consumer.
+    pub(crate) is_anonymous: bool,
 }
 
 impl<'a> Known<'a> {
     /// What decisions can ask about it.
     pub(crate) fn caller(&self, earlier: Caller<'a>) -> Caller<'a> {
-        Caller { consumer: Some(self.name), group: self.group, ..earlier }
+        let is_anonymous = self.is_anonymous;
+        Caller { consumer: Some(self.name), group: self.group, is_anonymous, ..earlier }
     }
 }
 
@@ -136,13 +139,14 @@ impl Consumers {
 
     /// Who somebody is taken for who shows nothing: the consumer of this name.
     pub(crate) fn by_name(&self, name: &str) -> Option<Known<'_>> {
-        self.known(self.number(name)?, None)
+        let known = self.known(self.number(name)?, None)?;
+        Some(Known { is_anonymous: true, ..known })
     }
 
     fn known<'a>(&'a self, number: usize, credential: Option<&'a str>) -> Option<Known<'a>> {
         let Consumer { name, group, custom_id } = self.list.get(number)?;
         let (group, custom_id) = (group.as_deref(), custom_id.as_deref());
-        Some(Known { number, name, group, custom_id, credential })
+        Some(Known { number, name, group, custom_id, credential, is_anonymous: false })
     }
 
     fn holder<'a>(&'a self, holder: &'a Holder) -> Option<Known<'a>> {
@@ -205,10 +209,11 @@ mod tests {
             group: Some("gold"),
             custom_id: Some("17"),
             credential: None,
+            is_anonymous: false,
         };
         assert_eq!(consumers.by_key("jacks"), Some(jack));
         assert_eq!(consumers.by_key("other"), Some(Known { credential: Some("c1"), ..jack }));
-        assert_eq!(consumers.by_name("jack"), Some(jack));
+        assert_eq!(consumers.by_name("jack"), Some(Known { is_anonymous: true, ..jack }));
         // `j:jills` and `j:jacks`.
         let jill = consumers.by_password("Basic ajpqaWxscw==").unwrap().unwrap();
         assert_eq!((jill.name, jill.group, jill.credential), ("jill", None, Some("c2")));

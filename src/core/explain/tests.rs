@@ -564,4 +564,53 @@ fn who_was_recognised_is_told_and_decides() {
     assert_eq!((problem.status, &*problem.error), (401, "http_request_denied"));
 }
 
+/// Those of global rules come first, then those of the route, each in the one order of all guards, however
+/// they are written.
+#[test]
+fn guards_are_told_in_the_order_in_which_they_are_passed() {
+    let order = [
+        "real-ip",
+        "client-control",
+        "request-id",
+        "cors",
+        "basic-auth",
+        "jwt-auth",
+        "key-auth",
+        "ip-restriction",
+        "limit-conn",
+        "limit-count",
+        "limit-req",
+    ];
+    let anonymous = json!({"anonymous_consumer": "guest"});
+    let all = json!({
+        "limit-req": {"rate": 100, "burst": 10, "key": "remote_addr"},
+        "limit-count": {"count": 100, "time_window": 60},
+        "limit-conn": {"conn": 10, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr"},
+        "ip-restriction": {"blacklist": ["198.51.100.0/24"]},
+        "key-auth": anonymous,
+        "jwt-auth": anonymous,
+        "basic-auth": anonymous,
+        "cors": {},
+        "request-id": {},
+        "client-control": {"max_body_size": 1000},
+        "real-ip": {"source": "http_x_real_ip", "trusted_addresses": ["10.0.0.0/8"]},
+    });
+    let mut document = routes(&[json!({"uri": "/*", "plugins": all})]);
+    document["global_rules"] = json!([{"id": "1", "plugins": all}]);
+    document["consumers"] = json!([
+        {"username": "guest"},
+        {"username": "jack", "plugins": {
+            "key-auth": {"key": "jacks-key"}, "limit-count": {"count": 5, "time_window": 60},
+        }},
+    ]);
+    // A guard of the consumer's own stands where the route's does.
+    for headers in [json!({}), json!({"apikey": "jacks-key"})] {
+        let asked = json!({"url": CHAT, "client": "192.0.2.7", "headers": headers});
+        let explained = told(&document, &asked);
+        let guards: Vec<&str> = explained.guards.iter().map(|guard| &*guard.plugin).collect();
+        assert_eq!(guards, [order, order].concat(), "{headers}");
+        assert!(explained.guards.iter().all(|guard| guard.answers.is_none()));
+    }
+}
+
 mod agreement;
