@@ -19,8 +19,13 @@
 //!   nothing was counted yet: no two keys mistake one for the other.
 //!
 //! Where all slots of a set are in use, the one is given up that loses least: the emptiest, and of those the
-//! one that would be worth nothing first. A limit that refuses is given up last. Only then may a key pass more
+//! one that would be worth nothing first. A key that is refused is given up last. Only then may a key pass more
 //! often than it should.
+//!
+//! That holds within a limit. From others it takes slots only of the one that has most of the set, if that
+//! has more than itself, and rather than its own while it has few: whatever keys anybody makes up for one
+//! limit, they free nobody whom one with fewer slots refuses. A fingerprint says for that of which limit it is, in
+//! a few bits: limits that have them in common are as one.
 
 use std::hash::Hasher as _;
 use std::sync::OnceLock;
@@ -33,6 +38,9 @@ use crate::time::Timestamp;
 
 /// How many slots there are for a key.
 const WAYS: usize = 16;
+
+/// A limit with fewer slots of a set takes others' rather than its own.
+const FEW: usize = WAYS / 4;
 
 /// How many slots there are in all, each of 16 bytes: a megabyte natively, a part of that in an isolate, which
 /// has little memory and sees a small part of all clients.
@@ -65,7 +73,7 @@ pub(super) const AWAY_MS: u64 = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     set: u64,
-    /// The two lowest bits are those of a slot that is its own.
+    /// The highest bits are those of the limit, the two lowest those of a slot that is its own.
     print: u64,
 }
 
@@ -107,7 +115,7 @@ impl Counters {
         hasher.write(&salt.to_le_bytes());
         hasher.write(key);
         let hash = hasher.finish128();
-        Mark { set: hash.h1, print: hash.h2 | OWN }
+        Mark { set: hash.h1, print: limit_bits(salt) | hash.h2 >> LIMIT_BITS | OWN }
     }
 
     /// Changes the state of a key; nothing to change it to leaves it as it is.
@@ -198,6 +206,20 @@ const OWN: u64 = 0b11;
 /// The bit that is missing while it is only claimed.
 const MADE_GOOD: u64 = 0b01;
 
+/// How many bits of a fingerprint say of which limit it is.
+const LIMIT_BITS: u32 = 12;
+
+/// The bits of a fingerprint that say of which limit it is. What differs in low bits of its salt is of one.
+fn limit_bits(salt: u128) -> u64 {
+    let [.., a, b] = salt.to_le_bytes();
+    u64::from(u16::from_le_bytes([a, b])) >> (16 - LIMIT_BITS) << (64 - LIMIT_BITS)
+}
+
+/// Whether both fingerprints are of one limit.
+fn is_same_limit(one: u64, other: u64) -> bool {
+    (one ^ other) >> (64 - LIMIT_BITS) == 0
+}
+
 impl Mark {
     fn claimed(self) -> u64 {
         self.print & !MADE_GOOD
@@ -253,12 +275,26 @@ fn claim(slots: &[Slot], mark: Mark, attempt: usize, now: Timestamp) -> Option<&
 
 /// A slot that another key had, claimed for this one, unless others come in between.
 fn evict(slots: &[Slot], mark: Mark, now: Timestamp) -> Option<&Slot> {
+    let slots_of = |print: u64| {
+        let prints = slots.iter().map(|slot| slot.print.load(SeqCst));
+        prints.filter(|other| *other != FREE && is_same_limit(*other, print)).count()
+    };
+    let own = slots_of(mark.print);
+    let all = slots.iter().map(|slot| slot.print.load(SeqCst)).filter(|print| *print != FREE);
+    let most = all.map(slots_of).max().unwrap_or_default();
+    let turn = |print: u64| match is_same_limit(print, mark.print) {
+        true => u8::from(own < FEW && own + 1 < most),
+        false if slots_of(print) == most && most > own => 0,
+        false => 2,
+    };
     let worth = |slot: &Slot| {
         let print = slot.print.load(SeqCst);
         let (word, state) = slot.read(Mark { print, ..mark }).ok()?;
         let left = state.left(now);
-        let full = if left == Ticks(0) { 0 } else { state.full.min(FULL) };
-        Some(((full, left), print, word))
+        if left == Ticks(0) {
+            return Some(((0, 0, left), print, word));
+        }
+        Some(((turn(print), state.full.min(FULL), left), print, word))
     };
     let candidates = slots.iter().filter_map(|slot| Some((worth(slot)?, slot)));
     let ((_, print, word), slot) = candidates.min_by_key(|((worth, ..), _)| *worth)?;

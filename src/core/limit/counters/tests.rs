@@ -110,6 +110,30 @@ fn a_million_keys_take_no_more_room_and_free_nobody_who_is_refused() {
 }
 
 #[test]
+fn a_flood_of_one_limit_frees_nobody_whom_another_refuses() {
+    let counters = Counters::default();
+    let login = limit(5);
+    let daily = Count { count: 1, window: Ticks::from_secs(86_400), is_sliding: false };
+    let passes = |limit: &Count, key: u32, now: u64| {
+        let salt = u128::from(limit.count) << 120;
+        let mark = counters.mark(salt, &key.to_le_bytes(), &|| 99);
+        counters.change(mark, at(now), |state| limit.step(state, at(now))).is_admitted
+    };
+    for key in 0..100 {
+        assert_eq!((0..9).filter(|_| passes(&login, key, 0)).count(), 5);
+    }
+    (0..200_000).for_each(|key| assert!(passes(&daily, key, 1)));
+    assert_eq!((0..100).filter(|key| passes(&login, *key, 2)).count(), 0);
+    // Nor does it keep anybody from being counted who comes later, or is slow.
+    for round in 0..20 {
+        let passed = (1_000..1_100).filter(|key| passes(&login, *key, 3)).count();
+        assert_eq!(passed, if round < 5 { 100 } else { 0 }, "round {round}");
+        let made_up = 1_000_000 + round * 20_000..1_020_000 + round * 20_000;
+        assert_eq!(made_up.filter(|key| passes(&daily, *key, 3)).count(), 20_000);
+    }
+}
+
+#[test]
 fn slots_of_what_is_over_are_taken_first() {
     let (counters, limit) = (Counters::with_capacity(16), limit(1));
     for key in 0..16_u8 {
