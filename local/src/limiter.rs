@@ -1,6 +1,7 @@
 //! Where limits of the policy `shared` are counted: in this process, or in a Redis that a fleet shares.
 //! What is granted is decided in the core, or by a script that does the same.
 
+mod backlog;
 mod gate;
 pub(crate) mod options;
 mod process;
@@ -16,6 +17,7 @@ use ::redis::{Client, RedisError};
 use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::problem::Failure;
 
+use self::backlog::Backlog;
 use self::gate::Gate;
 use self::options::LimiterOptions;
 use self::process::Process;
@@ -28,7 +30,7 @@ pub(crate) enum Limiter {
     /// For this process alone.
     Process(Arc<Process>),
     /// For all that name it.
-    Redis(Box<Redis>),
+    Redis(Arc<Redis>),
 }
 
 impl Limiter {
@@ -54,7 +56,7 @@ impl Porter for Doorman {
         // Where the runtime is gone, time frees the place.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let limiter = Arc::clone(&self.0);
-        // If it cannot be reached, it has said so.
+        // If it cannot be reached, it is told when it can.
         runtime.spawn(async move { limiter.toll(&toll).await });
     }
 }
@@ -63,7 +65,7 @@ impl Porter for Doorman {
 #[derive(Clone)]
 pub(crate) enum Counting {
     Process(Arc<Process>),
-    Redis { client: Box<Client>, timeout: Duration, gate: Arc<Gate> },
+    Redis { client: Box<Client>, timeout: Duration, gate: Arc<Gate>, backlog: Arc<Backlog> },
 }
 
 impl Counting {
@@ -73,16 +75,17 @@ impl Counting {
             return Ok(Self::Process(Arc::new(Process::new())));
         };
         let (client, gate) = (Box::new(address.client()?), Arc::new(Gate::new(log.clone())));
-        Ok(Self::Redis { client, timeout: options.redis_timeout, gate })
+        let (timeout, backlog) = (options.redis_timeout, Arc::default());
+        Ok(Self::Redis { client, timeout, gate, backlog })
     }
 
     /// One for a thread.
     pub(crate) fn limiter(&self) -> Limiter {
         match self {
             Self::Process(process) => Limiter::Process(Arc::clone(process)),
-            Self::Redis { client, timeout, gate } => {
-                let redis = Redis::new((**client).clone(), *timeout, Arc::clone(gate));
-                Limiter::Redis(Box::new(redis))
+            Self::Redis { client, timeout, gate, backlog } => {
+                let common = (Arc::clone(gate), Arc::clone(backlog));
+                Limiter::Redis(Arc::new(Redis::new((**client).clone(), *timeout, common)))
             }
         }
     }

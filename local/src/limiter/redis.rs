@@ -7,12 +7,20 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
-use splitway_core::limit::{Grant, Toll};
+use splitway_core::limit::{Grant, Terms, Toll};
 use splitway_core::problem::Failure;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
+use super::backlog::Backlog;
 use super::gate::Gate;
 use super::script::TollScript;
+
+/// How long those who tell of what was left wait for the store to be back.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How many tell of it at once.
+const AT_ONCE: usize = 100;
 
 /// How one thread asks.
 pub(crate) struct Redis {
@@ -20,6 +28,7 @@ pub(crate) struct Redis {
     timeout: Duration,
     script: TollScript,
     gate: Arc<Gate>,
+    backlog: Arc<Backlog>,
     /// Held while one connects, for whom the others wait.
     line: Mutex<Line>,
 }
@@ -41,12 +50,59 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     /// Connects when it is first asked for something.
-    pub(super) fn new(client: Client, timeout: Duration, gate: Arc<Gate>) -> Self {
-        Self { client, timeout, script: TollScript::new(), gate, line: Mutex::default() }
+    pub(super) fn new(
+        client: Client,
+        timeout: Duration,
+        (gate, backlog): (Arc<Gate>, Arc<Backlog>),
+    ) -> Self {
+        Self { client, timeout, script: TollScript::new(), gate, backlog, line: Mutex::default() }
     }
 
-    /// What Redis gives. While it is away, that is known at once, but for one request a second.
-    pub(super) async fn toll(&self, toll: &Toll) -> Result<Grant, Failure> {
+    /// What Redis gives. While it is away, that is known at once, but for one request a second. It is then
+    /// told later of places that are given back.
+    pub(super) async fn toll(self: &Arc<Self>, toll: &Toll) -> Result<Grant, Failure> {
+        let came = self.try_toll(toll).await;
+        if came.is_err()
+            && matches!(toll.terms, Terms::Leave { .. })
+            && self.backlog.keep(toll.clone())
+        {
+            tokio::spawn(Arc::clone(self).tell_later());
+        }
+        came
+    }
+
+    /// Tells of what was left, as soon as Redis is back.
+    async fn tell_later(self: Arc<Self>) {
+        let Some(mut sender) = self.backlog.sender() else { return };
+        // One asks whether it is back.
+        let mut most = 1;
+        loop {
+            let next = sender.next(most);
+            if next.is_empty() {
+                return;
+            }
+            let vain = self.tell(next).await;
+            most = if vain.is_empty() { AT_ONCE } else { 1 };
+            if !vain.is_empty() {
+                // It can be told twice: nobody else has the place under this name.
+                sender.give_back(vain);
+                tokio::time::sleep(PATIENCE).await;
+            }
+        }
+    }
+
+    /// Tells of these at once, and gives back those of which it could not.
+    async fn tell(self: &Arc<Self>, tolls: Vec<Toll>) -> Vec<Toll> {
+        let mut telling = JoinSet::new();
+        for toll in tolls {
+            let own = Arc::clone(self);
+            telling.spawn(async move { own.try_toll(&toll).await.err().map(|_| toll) });
+        }
+        telling.join_all().await.into_iter().flatten().collect()
+    }
+
+    /// What Redis gives, if it is there.
+    async fn try_toll(&self, toll: &Toll) -> Result<Grant, Failure> {
         if !self.gate.may_ask() {
             return Err(Failure::DestinationUnavailable);
         }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use splitway_core::limit::account::Account;
-use splitway_core::limit::{Terms, Toll};
+use splitway_core::limit::{Leaving, Terms, Toll};
 use splitway_core::time::Timestamp;
 use splitway_tests::chance::Chance;
 use splitway_tests::redis::RedisServer;
@@ -199,7 +199,8 @@ fn tls_is_spoken_with_one_that_is_trusted() {
     let trusting = ::redis::TlsCertificates { client_tls: None, root_cert };
     let client = Client::build_with_tls(url.as_str(), trusting).unwrap();
     let (log, _) = Log::start(io::sink()).unwrap();
-    let redis = Redis::new(client, Duration::from_secs(10), Arc::new(Gate::new(log)));
+    let common = (Arc::new(Gate::new(log)), Arc::default());
+    let redis = Arc::new(Redis::new(client, Duration::from_secs(10), common));
     runtime().block_on(async {
         let toll = toll("k", &fixed(9, 60_000), 1);
         assert_eq!(redis.toll(&toll).await.map(|grant| grant.remaining), Ok(8));
@@ -262,6 +263,71 @@ fn a_store_that_was_restarted_between_requests_is_not_noticed() {
             server.restart();
         }
     });
+}
+
+/// The toll of a request that wants the only place.
+fn enter(id: &str) -> Toll {
+    let (conn, burst, delay_ms, id, hold_ms) = (1, 0, 0, id.to_owned(), 600_000);
+    toll("k", &Terms::Enter { conn, burst, delay_ms, id, hold_ms }, 1)
+}
+
+/// Waits until the only place is free, which nobody asks the store for that was away.
+async fn until_free(url: &str) {
+    let (another, begin) = (limiter(url, 10_000), Instant::now());
+    while another.toll(&enter("z")).await.unwrap().granted == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "the place stays taken");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn a_place_that_was_left_while_the_store_was_away_is_free_when_it_is_back() {
+    let server = RedisServer::start();
+    let limiter = Arc::new(limiter(&server.url(), 300));
+    runtime().block_on(async {
+        assert_eq!(limiter.toll(&enter("a")).await.unwrap().granted, 1);
+        server.freeze();
+        assert!(limiter.toll(&enter("b")).await.is_err());
+        // It is known to be away, so that nothing is sent.
+        Doorman(Arc::clone(&limiter)).leave(toll("k", &leave("a".to_owned()), 1));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.wake();
+        until_free(&server.url()).await;
+    });
+}
+
+#[test]
+fn a_place_that_was_asked_for_in_vain_is_free_when_the_store_is_back() {
+    let server = RedisServer::start();
+    let limiter = Arc::new(limiter(&server.url(), 300));
+    runtime().block_on(async {
+        assert_eq!(limiter.toll(&toll("other", &fixed(9, 60_000), 1)).await.unwrap().granted, 1);
+        server.freeze();
+        let (asked, porter) = (enter("a"), Doorman(Arc::clone(&limiter)));
+        let leaving = Leaving::of(&asked, || Arc::new(porter));
+        assert_eq!(limiter.toll(&asked).await, Err(Failure::ConnectionTimeout));
+        drop(leaving);
+        server.wake();
+        until_free(&server.url()).await;
+    });
+}
+
+#[test]
+fn the_oldest_that_wait_for_the_store_are_forgotten() {
+    let backlog = Backlog::default();
+    let left = |number: usize| toll("k", &leave(number.to_string()), 1);
+    for number in 0..10_005 {
+        assert!(backlog.keep(left(number)), "somebody is to tell it");
+    }
+    let mut sender = backlog.sender().unwrap();
+    assert!(backlog.sender().is_none() && !backlog.keep(left(10_005)), "somebody does");
+    assert_eq!(sender.next(1), [left(6)]);
+    sender.give_back(vec![left(6)]);
+    assert_eq!(sender.next(1), [left(6)]);
+    assert_eq!(sender.next(usize::MAX).len(), 9_999);
+    assert_eq!(sender.next(1), []);
+    assert!(backlog.keep(left(0)) && backlog.sender().is_some());
+    drop(sender);
 }
 
 /// How many pass that hammer at one key from so many nodes at once, each with its leases.
