@@ -212,7 +212,10 @@ impl Origins {
             }
             match Pattern::compile(text, false) {
                 Ok(pattern) => patterns.push(pattern),
-                Err(what) => report.fault(at, what),
+                Err(what) => {
+                    let what = format!("cannot be used as a regular expression: {what}");
+                    report.fault(at, what);
+                }
             }
         }
         Self::Like(patterns.into())

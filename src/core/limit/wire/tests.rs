@@ -177,12 +177,12 @@ fn requests_are_counted_by_their_key_or_else_by_their_client() {
     let asked = Asked::default().header("x-tenant", "a").from("192.0.2.7");
     assert_eq!(key(json!({}), &asked), "192.0.2.7");
     assert_eq!(key(json!({"key": "http_x_tenant"}), &asked), "a");
-    assert_eq!(key(json!({"key": "http_x_other"}), &asked), "\0192.0.2.7");
+    assert_eq!(key(json!({"key": "http_x_other"}), &asked), "\x00192.0.2.7");
     assert_eq!(key(json!({"key": "all", "key_type": "constant"}), &asked), "all");
     let both = json!({"key": "$http_x_tenant/$remote_addr", "key_type": "var_combination"});
     assert_eq!(key(both, &asked), "a/192.0.2.7");
     let none = json!({"key": "$http_x_other/", "key_type": "var_combination"});
-    assert_eq!(key(none, &asked), "\0192.0.2.7");
+    assert_eq!(key(none, &asked), "\x00192.0.2.7");
     assert_eq!(key(json!({}), &Asked::default()), "\0", "nobody knows where it is from");
 }
 
@@ -197,7 +197,7 @@ fn who_sends_the_address_of_another_uses_up_nothing_of_that_one() {
             asked.with(Body::Unread, |facts| limit.quota.key.of(&facts).into_owned())
         };
         let victim = key(Asked::default().from("192.0.2.7"));
-        for sent in ["192.0.2.7", "\0192.0.2.7", "\0\0192.0.2.7"] {
+        for sent in ["192.0.2.7", "\x00192.0.2.7", "\x00\x00192.0.2.7"] {
             let query = format!("key={}", sent.replace('\0', "%00"));
             let asked = Asked { query: Some(query), ..Asked::default() };
             let asked = asked.header("x-key", sent);
