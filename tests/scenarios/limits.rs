@@ -279,7 +279,7 @@ pub(crate) fn a_branch_that_is_full_for_all_leaves_the_rest_to_the_others(
     assert_eq!(statuses(target, &Call::get("/x"), 100), [200; 100]);
     assert_eq!((v1.count(), v2.count()), (90, 10));
 
-    let (bad, spare) = (target.origin(Reply::status(502)), target.origin(Reply::ok("2")));
+    let (bad, spare) = (target.origin(Reply::status(502).body("")), target.origin(Reply::ok("2")));
     let limit = json!({"count": 3, "time_window": 3600, "policy": "shared"});
     let branches = [("bad", 1, &bad, Value::Null), ("spare", 0, &spare, limit)];
     let branches = branches.map(|(name, weight, origin, limit)| {
