@@ -33,7 +33,7 @@ use crate::facts::{Body, Caller, Draft, Facts, NeedsBody};
 use crate::forced::Override;
 use crate::guard::{Guard, Needs, Verdict};
 use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
-use crate::limit::{Grant, Toll};
+use crate::limit::{Grant, Toll, seconds};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
 use crate::retry::{Event, retry_after};
@@ -574,8 +574,7 @@ fn broken(breaker: &ApiBreaker, facts: &Facts<'_>) -> (Problem, Answer) {
 /// The answer to a request that no branch has room for.
 fn full(none: NoRoom) -> Answer {
     let mut answer = Problem::Limited.answer();
-    let secs = none.wait_ms.div_ceil(1000).max(1).to_string();
-    answer.headers.push(("retry-after".into(), secs));
+    answer.headers.push(("retry-after".into(), seconds(none.wait_ms).max(1).to_string()));
     answer
 }
 

@@ -30,7 +30,7 @@ pub(crate) use hold::Hold;
 pub(crate) use lease::Draw;
 pub use leaving::{Leaving, Porter};
 pub(crate) use quota::{Bound, Limit, Policy};
-use state::State;
+use state::{State, TICK_MS};
 pub use toll::{Grant, PLACES_MAX, Terms, Toll};
 pub(crate) use wire::{Groups, LimitConnWire, LimitCountWire, LimitReqWire, without_redis};
 
@@ -69,6 +69,13 @@ impl Reading {
 type Step = (Option<State>, Reading);
 
 /// What tests of limits are made from.
+/// How many seconds a client is told to wait, rounded up. Moments are kept in ticks, and rounded so that nothing
+/// ends too early: what that adds makes no second more.
+pub(crate) fn seconds(millis: u64) -> u64 {
+    let least = u64::from(millis > 0);
+    millis.saturating_sub(2 * TICK_MS).div_ceil(1000).max(least)
+}
+
 #[cfg(test)]
 mod trial {
     use crate::time::Timestamp;
@@ -108,6 +115,20 @@ mod trial {
                 _ => draw(&mut self.seed, long),
             });
             self.now
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn nobody_is_told_to_wait_longer_than_a_window() {
+        for (millis, told) in
+            [(0, 0), (1, 1), (1_000, 1), (1_021, 2), (2_000, 2), (2_010, 2), (2_020, 2)]
+        {
+            assert_eq!(seconds(millis), told, "{millis}");
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Asked, Effect, Found, Passage, Verdict};
 use crate::head::Edits;
-use crate::limit::{Bound, Draw, Grant, Hold, Limit, Policy, Reading};
+use crate::limit::{Bound, Draw, Grant, Hold, Limit, Policy, Reading, seconds};
 use crate::problem::{Answer, Problem};
 
 /// The type of the bodies that APISIX writes.
@@ -132,7 +132,7 @@ impl Limit {
         self.quota_headers(reading, |name, value| answer.headers.push((name.into(), value)));
         // When more may pass is known of all but places (RFC 9110, section 10.2.3).
         if reading.reset_ms > 0 {
-            answer.headers.push(("retry-after".into(), secs(reading.reset_ms)));
+            answer.headers.push(("retry-after".into(), seconds(reading.reset_ms).to_string()));
         }
         Verdict::Answers(answer, Some(Problem::Limited))
     }
@@ -143,12 +143,7 @@ impl Limit {
         if self.quota.shows_quota {
             tell("x-ratelimit-limit", count.count().to_string());
             tell("x-ratelimit-remaining", reading.remaining.to_string());
-            tell("x-ratelimit-reset", secs(reading.reset_ms));
+            tell("x-ratelimit-reset", seconds(reading.reset_ms).to_string());
         }
     }
-}
-
-/// Seconds, rounded up.
-fn secs(millis: u64) -> String {
-    millis.div_ceil(1000).to_string()
 }

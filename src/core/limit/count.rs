@@ -69,8 +69,7 @@ impl Count {
         let reading = Reading {
             is_admitted,
             remaining: self.count.saturating_sub(load),
-            // An end is rounded up, and now down: together they may be more than a window apart.
-            reset_ms: next.left(now).as_millis().min(self.window.as_millis()),
+            reset_ms: next.left(now).as_millis(),
             ..Reading::default()
         };
         ((next != state).then_some(next), reading)

@@ -4,7 +4,7 @@
 use crate::time::Timestamp;
 
 /// Milliseconds of a tick.
-const TICK_MS: u64 = 10;
+pub(super) const TICK_MS: u64 = 10;
 /// Bits of a moment: ticks come round after five years, and what lies within the half of that is ahead.
 const UNTIL: u32 = 34;
 /// Bits of what is counted.
