@@ -178,14 +178,16 @@ fn warn_of_absent(affinity: &Affinity, methods: &[String], at: At<'_>, report: &
     let always = affinity.places.iter().position(|(_, place)| *place == Place::Ip);
     for (index, (_, place)) in affinity.places.iter().enumerate() {
         match place {
-            Place::Consumer => {
-                report.warn(by.index(index), "no key yet: no plugin here asks who calls");
-            }
             Place::Body(_) if !has_bodies => {
                 let what = "no key: the methods of the route are ones without bodies";
                 report.warn(by.index(index), what);
             }
-            Place::Arg(_) | Place::Body(_) | Place::Cookie(_) | Place::Header(_) | Place::Ip => {}
+            Place::Arg(_)
+            | Place::Body(_)
+            | Place::Consumer
+            | Place::Cookie(_)
+            | Place::Header(_)
+            | Place::Ip => {}
         }
         if always.is_some_and(|always| index > always) {
             report.warn(by.index(index), "never looked at: every request has an `ip`");
@@ -389,7 +391,6 @@ mod tests {
             json!({"by": ["consumer", "ip", "arg:a"], "cookie": {}}),
             &[],
             &[
-                "/by/0: no key yet: no plugin here asks who calls",
                 "/by/2: never looked at: every request has an `ip`",
                 "/cookie: never issued: every request has an `ip`",
             ],

@@ -17,8 +17,14 @@ use crate::balance::{UpstreamObject, UpstreamWire};
 use crate::breaker::{self, ApiBreakerWire};
 use crate::config::SettingsWire;
 use crate::consumer::{ConsumerGroupWire, ConsumerWire, CredentialId, CredentialWire, Username};
-use crate::guard::{BasicAuthWire, JwtAuthWire, KeyAuthWire};
+use crate::guard::{
+    BasicAuthWire, ClientControlWire, CorsWire, IpRestrictionWire, JwtAuthWire, KeyAuthWire,
+    RealIpWire, RequestIdWire,
+};
 use crate::id::{ID_MAX, Id};
+use crate::limit::{
+    LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, LimitConnWire, LimitCountWire, LimitReqWire,
+};
 use crate::node::{NodeWire, NodesWire};
 use crate::proxy_rewrite::{self, ProxyRewriteWire};
 use crate::resource::{
@@ -131,9 +137,17 @@ pub(crate) fn text() -> String {
         (&*format!("plugins/{}", split::PLUGIN), of::<TrafficSplitWire>()),
         (&*format!("plugins/{}", proxy_rewrite::PLUGIN), of::<ProxyRewriteWire>()),
         (&*format!("plugins/{}", breaker::PLUGIN), of::<ApiBreakerWire>()),
+        ("plugins/real-ip", of::<RealIpWire>()),
+        ("plugins/client-control", of::<ClientControlWire>()),
+        ("plugins/request-id", of::<RequestIdWire>()),
+        ("plugins/cors", of::<CorsWire>()),
         (&*format!("plugins/{BASIC_AUTH}"), of::<BasicAuthWire>()),
         (&*format!("plugins/{JWT_AUTH}"), of::<JwtAuthWire>()),
         (&*format!("plugins/{KEY_AUTH}"), of::<KeyAuthWire>()),
+        ("plugins/ip-restriction", of::<IpRestrictionWire>()),
+        (&*format!("plugins/{LIMIT_CONN}"), of::<LimitConnWire>()),
+        (&*format!("plugins/{LIMIT_COUNT}"), of::<LimitCountWire>()),
+        (&*format!("plugins/{LIMIT_REQ}"), of::<LimitReqWire>()),
         (&*format!("plugins/{BASIC_AUTH}/consumer"), of::<HeldPasswordWire>()),
         (&*format!("plugins/{JWT_AUTH}/consumer"), of::<JwtCredentialWire>()),
         (&*format!("plugins/{KEY_AUTH}/consumer"), of::<HeldKeyWire>()),

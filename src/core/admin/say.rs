@@ -8,8 +8,8 @@ use crate::coordinator::Refusal;
 use crate::fault::Fault;
 use crate::head::Head;
 use crate::kind::Kind;
+use crate::plugin::PLUGINS;
 use crate::problem::Answer;
-use crate::split::PLUGIN;
 
 /// An answer in JSON.
 pub(super) fn json(status: u16, body: &Value) -> Answer {
@@ -159,7 +159,7 @@ pub(super) fn error_msg(fault: &Fault) -> String {
     let within =
         fault.at.strip_prefix("/plugins/").map(|at| at.split_once('/').unwrap_or((at, "")));
     match within {
-        Some((plugin, "")) if plugin != PLUGIN => format!("unknown plugin [{plugin}]"),
+        Some((plugin, _)) if !PLUGINS.contains(&plugin) => format!("unknown plugin [{plugin}]"),
         Some((plugin, at)) => {
             let what = &fault.what;
             format!("failed to check the configuration of plugin {plugin} err: /{at}: {what}")
