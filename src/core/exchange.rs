@@ -713,7 +713,8 @@ impl<'a> Decision<'a> {
             () => self.picked.how.token(),
         };
         let (route, branch) = (&*self.entered.route.id, &*course.branch.name);
-        Part { route, branch, revision: None, number: course.attempts, reason }
+        // One that is only looked at is not counted, and would be the first.
+        Part { route, branch, revision: None, number: course.attempts.max(1), reason }
     }
 
     /// Which route and branch serve the request.

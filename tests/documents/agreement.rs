@@ -68,6 +68,7 @@ const REASONS: &[&str] = &[
     "expected `https://`",
     // What origins, and requests with credentials, may be.
     "`*` is not for requests with credentials",
+    "visible characters of ASCII",
     // How hashes of keys are written.
     "expected 64 hexadecimal digits",
     // How much a limit can hold.

@@ -82,7 +82,7 @@ pub fn sound() -> Value {
                 "traffic-split": {"rules": [{"weight": 1}]},
                 "limit-count": {
                     "count": 2, "time_window": 60, "window_type": "sliding", "key": "$uri $host",
-                    "key_type": "var_combination", "group": "g", "rejected_code": 429, "rejected_msg": "m",
+                    "key_type": "var_combination", "group": "h", "rejected_code": 429, "rejected_msg": "m",
                     "policy": "shared", "allow_degradation": true, "show_limit_quota_header": false,
                     "_meta": {"disable": false},
                 },

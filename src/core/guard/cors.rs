@@ -141,6 +141,8 @@ impl CorsWire {
         ] {
             if value.as_deref().unwrap_or(default) == "*" {
                 let what = "`*` is not for requests with credentials: expected a list, or `**` for whatever is asked for";
+                // What is not there has no place of its own.
+                let key = if value.is_some() { key } else { "allow_credential" };
                 report.fault(at.key(key), what);
             }
         }
@@ -406,7 +408,11 @@ mod tests {
         for (value, expected) in [
             (
                 json!({"allow_credential": true, "allow_origins": "http://a", "expose_headers": "*"}),
-                vec![("/allow_methods", star), ("/allow_headers", star), ("/expose_headers", star)],
+                vec![
+                    ("/allow_credential", star),
+                    ("/allow_credential", star),
+                    ("/expose_headers", star),
+                ],
             ),
             (json!({"allow_origins": "a.test"}), vec![("/allow_origins", origins)]),
             (json!({"allow_origins": "http://a, http://b"}), vec![("/allow_origins", origins)]),
