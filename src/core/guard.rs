@@ -137,7 +137,7 @@ pub(crate) enum Verdict<'a> {
 
 impl Effect {
     /// What it could bring, where nothing is done: what lets a request pass.
-    pub(crate) fn imagined(&self) -> Found {
+    pub fn imagined(&self) -> Found {
         match self {
             Self::Fetch(_) | Self::Wait(_) => Found::Done,
             Self::Verify(_) => Found::Verified(true),

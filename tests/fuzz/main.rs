@@ -24,6 +24,7 @@ use splitway_core::exchange::{Attempt, Exchange, Inquiry, Visit};
 use splitway_core::explain::{By, explain};
 use splitway_core::facts::Body;
 use splitway_core::fault::Report;
+use splitway_core::guard::Needs;
 use splitway_core::head::{Edits, ResponseHead, normalise_target};
 use splitway_core::problem::Problem;
 use splitway_core::snapshot::{Snapshot, compile_json};
@@ -79,10 +80,9 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance, seen: &mut Seen) {
             (exchange.route().map(str::to_owned), exchange.branch().map(str::to_owned))
         };
 
-        let unread = Exchange::decide(&mut Visit::default(), inquiry, trial, Body::Unread).ok();
+        let unread = decided(inquiry, trial, Body::Unread);
         let explained = explain(snapshot, &head, means, &head.body);
-        let mut exchange = Exchange::decide(&mut Visit::default(), inquiry, means, body)
-            .expect("there is the body");
+        let mut exchange = decided(inquiry, means, body).expect("there is the body");
         let (route, branch) = told(&exchange);
         let is_read = unread.is_none() || exchange.changes_body();
         if is_read && head.body.len() > exchange.body_max() {
@@ -132,6 +132,18 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance, seen: &mut Seen) {
         check_edits(&edits);
         let issued = edits.add.iter().find(|(name, _)| name == "set-cookie");
         cookie = issued.and_then(|(_, value)| value.split(';').next().map(str::to_owned));
+    }
+}
+
+/// What is decided where whatever guards ask for lets requests pass; nothing if the body has to be there.
+fn decided<'a>(inquiry: Inquiry<'a>, means: Means<'_>, body: Body<'_>) -> Option<Exchange<'a>> {
+    let mut visit = Visit::default();
+    loop {
+        match Exchange::decide(&mut visit, inquiry, means, body) {
+            Ok(exchange) => return Some(exchange),
+            Err(Needs::Body) => return None,
+            Err(Needs::Effect(effect)) => visit.bring(effect.imagined()),
+        }
     }
 }
 
