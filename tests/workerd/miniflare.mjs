@@ -31,7 +31,15 @@ const rows = (path) => {
     database.close();
     return stored;
   };
-  return files.map(count).reduce((sum, rows) => sum + rows, 0);
+  // Of one that is being written nothing is known yet, so that it is asked for again.
+  const known = (name) => {
+    try {
+      return count(name);
+    } catch {
+      return 1;
+    }
+  };
+  return files.map(known).reduce((sum, rows) => sum + rows, 0);
 };
 
 const say = (object) => process.stdout.write(`${JSON.stringify(object)}\n`);

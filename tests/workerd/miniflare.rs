@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
@@ -143,7 +143,7 @@ impl Drop for Miniflare {
     fn drop(&mut self) {
         // Workerd is the child of that process, so it is asked to end before it is made to.
         drop(self.commands.take());
-        let said = self.said.get_mut().unwrap();
+        let said = self.said.get_mut().unwrap_or_else(PoisonError::into_inner);
         while said.recv_timeout(DEADLINE).is_ok() {}
         drop(self.process.kill());
         drop(self.process.wait());
