@@ -4,7 +4,7 @@ mod limited;
 mod relay;
 
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Edits, HOP_BY_HOP, Head};
+use splitway_core::head::{Changes, HOP_BY_HOP, Head};
 use splitway_core::problem::Failure;
 use worker::js_sys::{self, Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -132,18 +132,18 @@ fn takes_no_body(attempt: &Attempt<'_>) -> bool {
 }
 
 /// Applies changes to headers, after removing what belongs to one connection only.
-pub(crate) fn edit(headers: &Headers, edits: &Edits) -> Result<(), JsValue> {
+pub(crate) fn edit(headers: &Headers, edits: &Changes) -> Result<(), JsValue> {
     debug_assert!(LEFT_BY_RUNTIME.iter().all(|name| HOP_BY_HOP.contains(name)), "a part of them");
     for name in LEFT_BY_RUNTIME {
         headers.delete(name)?;
     }
-    for name in &edits.remove {
+    for name in edits.removed() {
         headers.delete(name)?;
     }
-    for (name, value) in &edits.set {
+    for (name, value) in edits.set() {
         headers.set(name, value)?;
     }
-    for (name, value) in &edits.add {
+    for (name, value) in edits.added() {
         headers.append(name, value)?;
     }
     Ok(())

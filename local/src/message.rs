@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Edits, HOP_BY_HOP};
+use splitway_core::head::{Changes, HOP_BY_HOP, Text};
 use splitway_core::node::parse_authority;
 use splitway_core::problem::Problem;
 
@@ -60,20 +60,19 @@ pub(crate) fn has_unknown_coding(headers: &HeaderMap) -> bool {
 }
 
 /// The headers of a message that go further.
-pub(crate) fn forwarded(headers: &HeaderMap, edits: &Edits) -> HeaderMap {
-    let added_count = edits.set.len() + edits.add.len() + 1;
-    let mut kept = HeaderMap::with_capacity(headers.len() + added_count);
+pub(crate) fn forwarded(headers: &HeaderMap, edits: &Changes) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(headers.len() + edits.count() + 1);
     for (name, value) in headers {
         let is_kept = !HOP_BY_HOP.contains(&name.as_str())
-            && !edits.remove.iter().any(|removed| removed == name.as_str());
+            && !edits.removed().any(|removed| removed == name.as_str());
         if is_kept {
             kept.append(name.clone(), value.clone());
         }
     }
-    for (name, value) in edits.set.iter().filter_map(header) {
+    for (name, value) in edits.set().filter_map(header) {
         kept.insert(name, value);
     }
-    for (name, value) in edits.add.iter().filter_map(header) {
+    for (name, value) in edits.added().filter_map(header) {
         kept.append(name, value);
     }
     kept
@@ -151,7 +150,7 @@ pub(crate) fn joined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, s
     }))
 }
 
-fn header((name, value): &(Cow<'static, str>, String)) -> Option<(HeaderName, HeaderValue)> {
+fn header((name, value): (&str, &Text)) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value.as_bytes())).ok()?;
     Some((name, value))

@@ -19,7 +19,6 @@ mod visit;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use self::course::{Course, Once};
@@ -32,7 +31,7 @@ use crate::breaker::{ApiBreaker, Broken};
 use crate::facts::{Body, Caller, Draft, Facts, NeedsBody};
 use crate::forced::Override;
 use crate::guard::{Guard, Needs, Verdict};
-use crate::head::{Edits, Head, ResponseHead, forward, remove_nominated};
+use crate::head::{Changes, Edits, Head, ResponseHead, Text, forward, remove_nominated};
 use crate::limit::{Grant, Toll, seconds};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
@@ -57,7 +56,7 @@ pub struct Attempt<'a> {
     /// Path and query.
     pub target: Cow<'a, str>,
     /// The changes to the client's headers.
-    pub edits: Edits,
+    pub edits: Changes,
     /// The body in place of the client's; its length goes before what the client said.
     pub body: Option<Vec<u8>>,
     /// How long it may take.
@@ -118,18 +117,14 @@ pub struct Exchange<'a> {
     snapshot: Option<&'a Snapshot>,
     decision: Result<Decision<'a>, Problem>,
     /// What the route answers by itself.
-    own: Option<Own<'a>>,
+    own: Option<Box<Own<'a>>>,
 }
 
 /// Why a request goes nowhere.
-#[cfg_attr(
-    target_pointer_width = "64",
-    expect(clippy::large_enum_variant, reason = "there is one of it at a time, on the stack")
-)]
 enum Stop<'a> {
     Problem(Problem),
     /// The route has an answer of its own for it.
-    Answer(Own<'a>),
+    Answer(Box<Own<'a>>),
 }
 
 /// What a route answers by itself.
@@ -157,10 +152,13 @@ struct Decision<'a> {
     /// What the request was when it had passed the guards.
     entered: Entered<'a>,
     /// The plugins that count what comes of it.
-    breakers: Vec<&'a ApiBreaker>,
-    /// The request as the plugins of the route leave it to the branch.
-    draft: Draft<'a>,
-    picked: Picked<'a>,
+    breakers: Breakers<'a>,
+    /// The request as the plugins of the route leave it to the branch, where that is another than the one
+    /// that had passed the guards.
+    draft: Option<Box<Draft<'a>>>,
+    /// The branch that was picked, and why.
+    picked: &'a Branch,
+    how: How,
     course: Course<'a>,
     /// Where a copy goes, if this request is one of those that are copied.
     mirror: Option<&'a Mirror>,
@@ -191,22 +189,53 @@ impl<'a> Exchange<'a> {
         means: Means<'_>,
         body: Body<'_>,
     ) -> Result<Self, Needs> {
-        let snapshot = inquiry.snapshot;
-        let made = match (inquiry.head.fault(), snapshot) {
+        let mut exchange = Self::undecided(inquiry.snapshot);
+        exchange.take_decision(observer, visit, inquiry.head, means, body)?;
+        Ok(exchange)
+    }
+
+    /// An exchange of which [`decide_in_place`](Self::decide_in_place) was not asked yet.
+    pub(crate) fn undecided(snapshot: Option<&'a Snapshot>) -> Self {
+        Self::failed(snapshot, Problem::NoConfiguration)
+    }
+
+    /// The same as [`decide`](Self::decide), where the exchange is: it is large, and to move it costs as much
+    /// as a part of the decision.
+    pub(crate) fn decide_in_place(
+        &mut self,
+        visit: &mut Visit<'a>,
+        head: &'a dyn Head,
+        means: Means<'_>,
+        body: Body<'_>,
+    ) -> Result<(), Needs> {
+        self.take_decision(&mut Nobody, visit, head, means, body)
+    }
+
+    fn take_decision(
+        &mut self,
+        observer: &mut dyn Observer,
+        visit: &mut Visit<'a>,
+        head: &'a dyn Head,
+        means: Means<'_>,
+        body: Body<'_>,
+    ) -> Result<(), Needs> {
+        let made = match (head.fault(), self.snapshot) {
             (Some(problem), _) => Err(problem.into()),
             (None, None) => Err(Problem::NoConfiguration.into()),
             (None, Some(snapshot)) => {
-                Decision::make(snapshot, visit, inquiry.head, means, body, observer)?
+                let place = &mut self.decision;
+                Decision::make(place, snapshot, visit, head, means, body, observer)?
             }
         };
-        Ok(match made {
-            Ok(decision) => Self { snapshot, decision: Ok(decision), own: None },
-            Err(Stop::Problem(problem)) => Self::failed(snapshot, problem),
+        match made {
+            Ok(()) => {}
+            Err(Stop::Problem(problem)) => self.decision = Err(problem),
             Err(Stop::Answer(own)) => {
-                let problem = own.problem.unwrap_or(Problem::NoRoute);
-                Self { snapshot, decision: Err(problem), own: Some(own) }
+                self.decision = Err(own.problem.unwrap_or(Problem::NoRoute));
+                self.own = Some(own);
             }
-        })
+        }
+        Ok(())
     }
 
     /// An exchange that ends with `problem` before anything is decided.
@@ -257,7 +286,7 @@ impl<'a> Exchange<'a> {
         if decision.course.attempts > 0 {
             return granted.map_err(|_| Problem::Limited);
         }
-        decision.picked.branch = decision.course.branch;
+        decision.picked = decision.course.branch;
         let Err(none) = granted else { return Ok(()) };
         let problem = Problem::Limited;
         self.own = Some(decision.entered.own(full(none), Some(problem)));
@@ -278,10 +307,7 @@ impl<'a> Exchange<'a> {
     /// Whether the branch changes the body, or picks a node by it, so that it must have been read before the
     /// attempt.
     pub fn changes_body(&self) -> bool {
-        self.decision.as_ref().is_ok_and(|decision| {
-            let branch = decision.course.branch;
-            branch.rewrite.needs_body() || branch.balancer.upstream.needs_body()
-        })
+        self.decision.as_ref().is_ok_and(|decision| decision.course.branch.needs_body)
     }
 
     /// The id of the route that took the request.
@@ -299,14 +325,14 @@ impl<'a> Exchange<'a> {
 
     /// The name of the branch that was picked, where another one serves it.
     pub fn picked(&self) -> Option<&'a str> {
-        let picked = self.decision.as_ref().ok().map(|decision| &*decision.picked.branch.name);
+        let picked = self.decision.as_ref().ok().map(|decision| &*decision.picked.name);
         picked.filter(|picked| Some(*picked) != self.branch())
     }
 
     /// Why it went to the branch that serves it.
     pub fn reason(&self) -> Option<&'static str> {
         let decision = self.decision.as_ref().ok()?;
-        Some(if self.picked().is_some() { reason::FAILOVER } else { decision.picked.how.token() })
+        Some(if self.picked().is_some() { reason::FAILOVER } else { decision.how.token() })
     }
 
     /// The authority of the node of the last attempt.
@@ -403,7 +429,9 @@ impl<'a> Exchange<'a> {
         let decision = self.decision.as_mut().ok()?;
         let asked = || response?.header("retry-after");
         let retry_after = event.and_then(|_| retry_after(&asked()?, means.now));
-        let has_key = head.header("idempotency-key").is_some_and(|key| !key.is_empty());
+        // Reading a header has its price, and most attempts are the last.
+        let key = event.and_then(|_| head.header("idempotency-key"));
+        let has_key = key.is_some_and(|key| !key.is_empty());
         let status = response.map(ResponseHead::status);
         let method = &*decision.method;
         let once = Once { method, has_key, is_kept, status, retry_after };
@@ -412,7 +440,7 @@ impl<'a> Exchange<'a> {
             decision.entered.answered(means.now);
             let failed = event.and_then(Event::failure).map(|it| Problem::Upstream(it).status());
             if let Some(status) = failed.or(status) {
-                decision.breakers.iter().for_each(|breaker| breaker.note(status, means.now));
+                decision.breakers.all().for_each(|breaker| breaker.note(status, means.now));
             }
         }
         pause
@@ -468,30 +496,29 @@ impl<'a> Exchange<'a> {
 
     /// What is changed in whatever response there is to an attempt that was made: by the branch, to
     /// issue a cookie, and to prove who served.
-    pub(crate) fn response_edits(&mut self) -> Edits {
-        let mut edits = Edits::default();
+    pub(crate) fn response_changes(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        self.change_response(&mut changes);
+        changes
+    }
+
+    fn change_response(&mut self, changes: &mut Changes) {
         if let Ok(decision) = &mut self.decision {
-            edits = std::mem::take(&mut decision.entered.response);
-            edits.follow(std::mem::take(&mut decision.response));
-            if let How::Issued { set_cookie } = &decision.picked.how {
-                edits.add.push((Cow::Borrowed("set-cookie"), set_cookie.clone()));
+            changes.follow(std::mem::take(&mut decision.entered.response));
+            changes.follow(std::mem::take(&mut decision.response));
+            if let How::Issued { set_cookie } = &decision.how {
+                changes.append("set-cookie", Text::copy(set_cookie));
             }
         }
         // Last, and in place of all that was set or added before: no branch can claim to be another.
-        for (name, value) in self.proof() {
-            match value {
-                Some(value) => edits.replace(Cow::Borrowed(name), value),
-                None => edits.erase(Cow::Borrowed(name)),
-            }
-        }
-        edits
+        self.proof(|name, value| changes.overrule(name, value));
     }
 
     /// What is to be done to the upstream's response.
     pub fn relay(&mut self, response: &impl ResponseHead) -> Relay {
-        let mut edits = Edits::default();
+        let mut edits = Changes::default();
         remove_nominated(response.header("connection").as_deref(), &mut edits);
-        edits.follow(self.response_edits());
+        self.change_response(&mut edits);
         let is_event_stream = is_event_stream(response);
         // Beside chunks a length is not to be believed (RFC 9112, section 6.3).
         let has_length = || {
@@ -531,34 +558,34 @@ impl<'a> Exchange<'a> {
 
     /// Adds what proves who served.
     fn prove(&self, answer: &mut Answer) {
-        answer.headers.extend(self.proof().filter_map(|(name, value)| Some((name.into(), value?))));
+        self.proof(|name, value| {
+            answer.headers.extend(value.map(|value| (name.into(), value.to_string())));
+        });
     }
 
-    /// The headers that prove who served, unless they are switched off.
-    fn proof(&self) -> impl Iterator<Item = (&'static str, Option<String>)> + use<> {
-        let is_on = self.snapshot.is_none_or(Snapshot::proof_headers);
-        let or_none = |value: Option<&str>| Some(value.unwrap_or(proof::NONE).to_owned());
+    /// Tells the headers that prove who served, each with its value if it has one, unless they are switched
+    /// off.
+    fn proof(&self, mut tell: impl FnMut(&'static str, Option<Text>)) {
+        if !self.snapshot.is_none_or(Snapshot::proof_headers) {
+            return;
+        }
+        let or_none = |value: Option<&str>| Some(value.map_or(proof::NONE.into(), Text::copy));
         let attempts = Some(self.attempts()).filter(|attempts| *attempts > 1);
-        let headers = is_on.then(|| {
-            [
-                (proof::ROUTE, or_none(self.route())),
-                (proof::BRANCH, or_none(self.branch())),
-                (proof::REVISION, or_none(self.revision())),
-                (proof::PICKED, self.picked().map(str::to_owned)),
-                (proof::ATTEMPTS, attempts.map(|attempts| attempts.to_string())),
-            ]
-        });
-        headers.into_iter().flatten()
+        tell(proof::ROUTE, or_none(self.route()));
+        tell(proof::BRANCH, or_none(self.branch()));
+        tell(proof::REVISION, or_none(self.revision()));
+        tell(proof::PICKED, self.picked().map(Text::copy));
+        tell(proof::ATTEMPTS, attempts.map(Text::of_number));
     }
 }
 
 /// The changes to the headers of a request that goes up: what this hop changes, then what was rewritten.
-fn upward(head: &dyn Head, client: Option<IpAddr>, rewritten: Edits) -> Edits {
-    let mut edits = Edits::default();
-    remove_nominated(head.header("connection").as_deref(), &mut edits);
-    forward(head, client, &mut edits);
-    edits.follow(rewritten);
-    edits
+fn upward(head: &dyn Head, client: Option<IpAddr>, rewritten: Edits) -> Changes {
+    let mut changes = Changes::default();
+    remove_nominated(head.header("connection").as_deref(), &mut changes);
+    forward(head, client, &mut changes);
+    changes.follow(rewritten);
+    changes
 }
 
 /// The answer of a plugin that lets nothing through. Without a body of its own it is a problem like others.
@@ -588,40 +615,64 @@ fn is_event_stream(response: &impl ResponseHead) -> bool {
         && response.header("content-encoding").is_none()
 }
 
+/// Those that act on a request, of which there is seldom more than one.
+#[derive(Default)]
+struct Breakers<'a> {
+    first: Option<&'a ApiBreaker>,
+    others: Vec<&'a ApiBreaker>,
+}
+
+impl<'a> Breakers<'a> {
+    /// Those of a route.
+    fn of(route: &'a Route, facts: &Facts<'_>) -> Self {
+        let mut acting = route.breakers.iter().filter(|breaker| breaker.acts_on(facts));
+        Self { first: acting.next(), others: acting.collect() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a ApiBreaker> {
+        self.first.into_iter().chain(self.others.iter().copied())
+    }
+}
+
 /// Which way a request goes.
 struct Way<'a> {
-    breakers: Vec<&'a ApiBreaker>,
-    draft: Draft<'a>,
+    breakers: Breakers<'a>,
+    /// The request as it goes on, if it is another.
+    draft: Option<Box<Draft<'a>>>,
     rule: &'a Rule,
     picked: Picked<'a>,
     mirror: Option<&'a Mirror>,
 }
 
 impl<'a> Decision<'a> {
+    /// Decides where a request goes, in place: a decision is large, and moving it costs as much as a part of
+    /// it.
     fn make(
+        place: &mut Result<Self, Problem>,
         snapshot: &'a Snapshot,
         visit: &mut Visit<'a>,
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Result<Self, Stop<'a>>, Needs> {
+    ) -> Result<Result<(), Stop<'a>>, Needs> {
         if let Err(stop) = visit.enter(snapshot, head, means, body, observer)? {
             return Ok(Err(stop));
         }
+        let Some(entered) = &visit.entered else { return Ok(Err(Problem::NoRoute.into())) };
+        let way = match Self::go_on(entered, head, means, body, observer) {
+            Err(NeedsBody) => return Err(Needs::Body),
+            Ok(Err(stop)) => return Ok(Err(entered.stop(stop))),
+            Ok(Ok(way)) => way,
+        };
         let Some(entered) = visit.entered.take() else { return Ok(Err(Problem::NoRoute.into())) };
-        match Self::go_on(&entered, head, means, body, observer) {
-            Err(NeedsBody) => {
-                visit.entered = Some(entered);
-                Err(Needs::Body)
-            }
-            Ok(Err(stop)) => Ok(Err(entered.stop(stop))),
-            Ok(Ok(Way { breakers, draft, rule, mut picked, mirror })) => {
-                let course = Course::new(rule, &mut picked);
-                let (method, response) = (draft.method.clone(), Edits::default());
-                Ok(Ok(Self { entered, breakers, draft, picked, course, mirror, method, response }))
-            }
-        }
+        let Way { breakers, draft, rule, mut picked, mirror } = way;
+        let course = Course::new(rule, &mut picked);
+        let method = draft.as_deref().unwrap_or(&entered.draft).method.clone();
+        let (response, Picked { branch: picked, how, .. }) = (Edits::default(), picked);
+        *place =
+            Ok(Self { entered, breakers, draft, picked, how, course, mirror, method, response });
+        Ok(Ok(()))
     }
 
     /// Which way a request goes that has passed the guards.
@@ -632,29 +683,31 @@ impl<'a> Decision<'a> {
         body: Body<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Result<Way<'a>, Stop<'a>>, NeedsBody> {
-        let (route, mut draft) = (entered.route, entered.draft.clone());
-        let mut wants_body = false;
+        let route = entered.route;
+        let (mut draft, mut wants_body) = (None::<Box<Draft<'a>>>, false);
         for rewrite in &route.rewrites {
-            let facts = entered.facts(head, &draft, body);
-            let acts = rewrite.acts_on(&facts);
-            wants_body |= facts.wants_body();
-            if !acts {
+            let before = draft.take();
+            let now = before.as_deref().unwrap_or(&entered.draft);
+            let facts = entered.facts(head, now, body);
+            if !rewrite.acts_on(&facts) {
+                wants_body |= facts.wants_body();
+                draft = before;
                 continue;
             }
-            let before = draft.clone();
-            let facts = entered.facts(head, &before, body);
-            if let Err(problem) = rewrite.apply(&facts, &mut draft) {
+            let mut next = now.clone();
+            if let Err(problem) = rewrite.apply(&facts, &mut next) {
                 return Ok(Err(problem.into()));
             }
             wants_body |= facts.wants_body();
+            draft = Some(Box::new(next));
         }
-        let facts = entered.facts(head, &draft, body);
-        let breakers = route.breakers.iter().filter(|breaker| breaker.acts_on(&facts));
-        let breakers: Vec<&ApiBreaker> = breakers.collect();
+        let now = draft.as_deref().unwrap_or(&entered.draft);
+        let facts = entered.facts(head, now, body);
+        let breakers = Breakers::of(route, &facts);
         if wants_body || facts.wants_body() {
             return Err(NeedsBody);
         }
-        if let Some(open) = breakers.iter().find(|breaker| breaker.is_open(means.now)) {
+        if let Some(open) = breakers.all().find(|breaker| breaker.is_open(means.now)) {
             let (problem, answer) = broken(open, &facts);
             return Ok(Err(Stop::Answer(entered.own(answer, Some(problem)))));
         }
@@ -675,10 +728,14 @@ impl<'a> Decision<'a> {
         };
         observer.picked(rule, &picked);
         // What opens a branch here is none of the upstream's business, whichever rule took the request.
-        let overrides = route.split.rules().filter_map(|rule| rule.forced.as_ref());
+        let overrides = route.split.rules().filter_map(|rule| rule.forced.as_deref());
         let removals = Override::removals(overrides, &facts);
-        draft.edits.follow(removals);
-        let mirror = rule.mirror.as_ref();
+        if !removals.is_empty() {
+            let mut next = draft.take().unwrap_or_else(|| Box::new(entered.draft.clone()));
+            next.edits.follow(removals);
+            draft = Some(next);
+        }
+        let mirror = rule.mirror.as_deref();
         let mirror = mirror.filter(|it| it.takes(&rule.branches, picked.branch, means));
         Ok(Ok(Way { breakers, draft, rule, picked, mirror }))
     }
@@ -687,18 +744,17 @@ impl<'a> Decision<'a> {
     fn arrive(&mut self, body: Body<'_>, now: Timestamp) {
         // Those that change a body cannot have one that was not read.
         let is_read = matches!(body, Body::Whole(_));
-        let fits = |branch: &Branch| {
-            is_read || !(branch.rewrite.needs_body() || branch.balancer.upstream.needs_body())
-        };
+        let fits = |branch: &Branch| is_read || !branch.needs_body;
         self.course.arrive(now, fits);
         if self.course.attempts == 0 {
-            self.picked.branch = self.course.branch;
+            self.picked = self.course.branch;
         }
     }
 
     /// The node for an attempt, which has begun.
     fn begin(&mut self, head: &'a dyn Head, body: Body<'_>, means: Means<'_>) -> Option<&'a Node> {
-        let facts = self.entered.facts(head, &self.draft, body);
+        let draft = self.draft.as_deref().unwrap_or(&self.entered.draft);
+        let facts = self.entered.facts(head, draft, body);
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         self.course.begin(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })
@@ -709,32 +765,39 @@ impl<'a> Decision<'a> {
         let course = &self.course;
         let reason = match () {
             () if course.is_again() => reason::RETRY,
-            () if !std::ptr::eq(course.branch, self.picked.branch) => reason::FAILOVER,
-            () => self.picked.how.token(),
+            () if !std::ptr::eq(course.branch, self.picked) => reason::FAILOVER,
+            () => self.how.token(),
         };
         let (route, branch) = (&*self.entered.route.id, &*course.branch.name);
         // One that is only looked at is not counted, and would be the first.
         Part { route, branch, revision: None, number: course.attempts.max(1), reason }
     }
 
-    /// Which route and branch serve the request.
-    fn served(&self) -> (Arc<str>, Arc<str>) {
-        (Arc::clone(&self.entered.route.id), Arc::clone(&self.course.branch.name))
+    /// Which route and branch serve the request. They are copied: what all requests share is not to be
+    /// written to by each.
+    fn served(&self) -> (Text, Text) {
+        (Text::copy(&self.entered.route.id), Text::copy(&self.course.branch.name))
+    }
+
+    /// The request as the plugins of the route leave it to the branch.
+    fn draft(&self) -> &Draft<'a> {
+        self.draft.as_deref().unwrap_or(&self.entered.draft)
     }
 
     /// How long an attempt may take: what the route says goes before what the upstream says.
     fn timeouts(&self) -> Timeouts {
         let upstream = &self.course.branch.balancer.upstream;
-        self.entered.route.timeout.or(upstream.timeout).unwrap_or_default()
+        self.entered.route.timeout.as_deref().copied().or(upstream.timeout).unwrap_or_default()
     }
 
     /// The request as the branch sends it.
     fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
-        let facts = self.entered.facts(head, &self.draft, body);
-        let mut draft = self.draft.clone();
-        self.course.branch.rewrite.apply(&facts, &mut draft)?;
+        let facts = self.entered.facts(head, self.draft(), body);
+        let mut draft = self.draft().clone();
+        let rewrite = &self.course.branch.rewrite;
+        rewrite.apply(&facts, &mut draft)?;
         let mut response = Edits::default();
-        self.course.branch.rewrite.response(&facts, &mut response);
+        rewrite.response(&facts, &mut response);
         self.response = response;
         Ok(draft)
     }

@@ -5,7 +5,6 @@ mod notes;
 mod question;
 
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use self::question::{CLIENT, Question};
@@ -14,7 +13,7 @@ use self::notes::Notes;
 use crate::exchange::{Attempt, Exchange, Inquiry, Observer, Visit};
 use crate::facts::Body;
 use crate::guard::Needs;
-use crate::head::{Edits, Head};
+use crate::head::{Changes, Head, Text};
 use crate::problem::Problem;
 use crate::route::Nobody;
 use crate::snapshot::Snapshot;
@@ -225,7 +224,7 @@ pub fn explain(snapshot: &Snapshot, head: &dyn Head, means: Means<'_>, body: &[u
     match attempt {
         Ok(attempt) => {
             told.request = Some(Request::of(&attempt, head));
-            told.response_headers = Some(Headers::of(&exchange.response_edits()));
+            told.response_headers = Some(Headers::of(&exchange.response_changes()));
         }
         Err(problem) => told.problem = Some(Refused::of(problem)),
     }
@@ -295,18 +294,17 @@ impl Request {
 }
 
 impl Headers {
-    fn of(edits: &Edits) -> Self {
-        let Edits { remove, set, add } = edits;
-        let pair = |(name, value): &(Cow<'static, str>, String)| (name.to_string(), value.clone());
+    fn of(changes: &Changes) -> Self {
+        let pair = |(name, value): (&str, &Text)| (name.to_owned(), value.to_string());
         let mut names: Vec<String> = Vec::new();
-        for name in remove {
+        for name in changes.removed() {
             if !names.iter().any(|known| known == name) {
-                names.push(name.to_string());
+                names.push(name.to_owned());
             }
         }
         // Where one is set twice the later value is the one that is sent.
-        let set = set.iter().map(pair).collect();
-        Self { remove: names, set, add: add.iter().map(pair).collect() }
+        let set = changes.set().map(pair).collect();
+        Self { remove: names, set, add: changes.added().map(pair).collect() }
     }
 }
 

@@ -101,8 +101,8 @@ pub struct Facts<'a> {
     /// Who calls, as far as that is known.
     pub(crate) caller: Caller<'a>,
     wants_body: Cell<bool>,
-    /// What was read of it so far.
-    pub(crate) read: Read,
+    /// What was read of it so far; made when something is.
+    read: OnceCell<Box<Read>>,
 }
 
 /// What was parsed of a request, so that it is parsed once however often it is asked for. Only
@@ -124,7 +124,7 @@ pub(crate) struct Read {
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(head: &'a dyn Head, draft: &'a Draft<'a>, body: Body<'a>) -> Self {
-        let (wants_body, read) = (Cell::new(false), Read::default());
+        let (wants_body, read) = (Cell::new(false), OnceCell::new());
         let caller = Caller::default();
         Self { head, draft, body, route: None, caller, wants_body, read }
     }
@@ -141,7 +141,7 @@ impl<'a> Facts<'a> {
 
     /// What `ask` makes of the same request of another caller. What it asks of the body is noted here.
     pub(crate) fn seen_as<T>(&self, caller: Caller<'a>, ask: impl FnOnce(&Self) -> T) -> T {
-        let (wants_body, read) = (Cell::new(false), Read::default());
+        let (wants_body, read) = (Cell::new(false), OnceCell::new());
         let seen = Self { caller, wants_body, read, ..*self };
         let made = ask(&seen);
         self.wants_body.set(self.wants_body.get() || seen.wants_body.get());
@@ -163,6 +163,11 @@ impl<'a> Facts<'a> {
                 None
             }
         }
+    }
+
+    /// What was read of the body so far.
+    pub(crate) fn read(&self) -> &Read {
+        self.read.get_or_init(Box::default)
     }
 
     /// Whether something asked for a body that has not been read.

@@ -11,7 +11,7 @@ use std::fmt;
 use crate::address::{is_in, network};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
-use crate::head::{Edits, is_header_name};
+use crate::head::{Edits, Text, is_header_name};
 use crate::id::Id;
 use crate::seal::{Refused, Secret, is_like_token, verify};
 use crate::time::Timestamp;
@@ -148,9 +148,9 @@ impl Override {
         let (mut edits, mut names) = (Edits::default(), Vec::new());
         for Self { header, cookie, .. } in overrides {
             if let Some(name) = header
-                && !edits.remove.iter().any(|removed| **removed == **name)
+                && !edits.remove.iter().any(|removed| *removed == **name)
             {
-                edits.remove.push(Cow::Owned(name.clone().into_string()));
+                edits.remove.push(Text::copy(name));
             }
             names.extend(cookie.as_deref());
         }
@@ -161,9 +161,9 @@ impl Override {
             None => {}
             // Nothing is left, or what no header can carry and no runtime lets in.
             Some(kept) if kept.is_empty() || !can_be_sent(&kept) => {
-                edits.remove.push(Cow::Borrowed("cookie"));
+                edits.remove.push("cookie".into());
             }
-            Some(kept) => edits.set.push((Cow::Borrowed("cookie"), kept)),
+            Some(kept) => edits.set.push(("cookie".into(), kept.into())),
         }
         edits
     }
@@ -370,7 +370,7 @@ mod tests {
         let request = Asked::default().header("cookie", "\0\r\n a; branch=v2~1~*~0");
         let edits = request
             .with(Body::Unread, |facts| Override::removals(std::iter::once(&forced), &facts));
-        assert_eq!((edits.remove, edits.set), (vec![Cow::Borrowed("cookie")], Vec::new()));
+        assert_eq!((edits.remove, edits.set), (vec!["cookie".into()], Vec::new()));
     }
 
     #[test]

@@ -4,10 +4,15 @@
 //! 0.3 us, all of them 12 us and more. The core asks for the few fields it needs and returns the few
 //! changes to make; it never iterates or copies a whole head.
 
+mod edits;
+mod text;
+
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+pub use self::edits::{Changes, Edits};
+pub use self::text::Text;
 use crate::problem::Problem;
 
 /// The head of a client's request.
@@ -78,63 +83,6 @@ pub trait ResponseHead {
     fn header(&self, name: &str) -> Option<Cow<'_, str>>;
 }
 
-/// Changes to the headers of a message, applied after [`HOP_BY_HOP`] is removed, in the order of the
-/// fields. All names are lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Edits {
-    /// Headers to remove, all values of each.
-    pub remove: Vec<Cow<'static, str>>,
-    /// Headers to set, in place of what is there.
-    pub set: Vec<(Cow<'static, str>, String)>,
-    /// Values to add beside what is there.
-    pub add: Vec<(Cow<'static, str>, String)>,
-}
-
-impl Edits {
-    /// Adds a value beside what these changes leave of a header.
-    pub(crate) fn append(&mut self, name: Cow<'static, str>, value: String) {
-        self.add.push((name, value));
-    }
-
-    /// Sets a header in place of all that these changes leave of it.
-    pub(crate) fn replace(&mut self, name: Cow<'static, str>, value: String) {
-        self.forget(&name);
-        self.set.push((name, value));
-    }
-
-    /// Removes all that these changes leave of a header.
-    pub(crate) fn erase(&mut self, name: Cow<'static, str>) {
-        self.forget(&name);
-        self.remove.push(name);
-    }
-
-    /// Makes the changes to the headers of an answer of our own.
-    pub(crate) fn apply(&self, headers: &mut Vec<(Cow<'static, str>, String)>) {
-        let Self { remove, set, add } = self;
-        let replaced = |name: &str| set.iter().any(|(own, _)| own == name);
-        headers.retain(|(name, _)| !replaced(name) && !remove.contains(name));
-        headers.extend(set.iter().chain(add).cloned());
-    }
-
-    fn forget(&mut self, name: &str) {
-        self.set.retain(|(own, _)| own != name);
-        self.add.retain(|(own, _)| own != name);
-    }
-
-    /// Makes the changes of `later`, too; where both name a header, `later` is right.
-    pub(crate) fn follow(&mut self, later: Self) {
-        let names = |name: &str| {
-            let sets = later.set.iter().any(|(own, _)| own == name);
-            sets || later.remove.iter().any(|own| own == name)
-        };
-        self.set.retain(|(name, _)| !names(name));
-        self.add.retain(|(name, _)| !names(name));
-        self.remove.extend(later.remove);
-        self.set.extend(later.set);
-        self.add.extend(later.add);
-    }
-}
-
 /// Headers that concern one connection only and never go further (RFC 9110, section 7.6.1).
 ///
 /// `expect` is among them because the hop that receives the request answers it (as nginx does);
@@ -156,45 +104,48 @@ pub const HOP_BY_HOP: [&str; 10] = [
 const NOT_NOMINATED: [&str; 2] = ["content-length", "host"];
 
 /// Adds the headers that `Connection` nominates to those to remove.
-pub(crate) fn remove_nominated(connection: Option<&str>, edits: &mut Edits) {
+pub(crate) fn remove_nominated(connection: Option<&str>, changes: &mut Changes) {
     let names = connection.into_iter().flat_map(|list| list.split(','));
-    for name in names.map(|name| name.trim_matches([' ', '\t']).to_ascii_lowercase()) {
-        let known = HOP_BY_HOP.contains(&name.as_str()) || NOT_NOMINATED.contains(&name.as_str());
-        if is_header_name(&name) && !known {
-            edits.remove.push(Cow::Owned(name));
+    for name in names.map(|name| name.trim_matches([' ', '\t'])) {
+        let is_known = || {
+            let mut known = HOP_BY_HOP.iter().chain(&NOT_NOMINATED);
+            known.any(|known| known.eq_ignore_ascii_case(name))
+        };
+        if is_header_name(name) && !is_known() {
+            changes.take_away(name.to_ascii_lowercase().into());
         }
     }
 }
-
-/// So many headers tell the upstream who asked.
-const FORWARDED_MAX: usize = 5;
 
 /// Tells the upstream who asked, as APISIX does: `X-Real-IP`, `X-Forwarded-For` (extended),
 /// `X-Forwarded-Proto`, `-Host` and `-Port` (this hop's own values: the client's are not trusted).
 ///
 /// `client` is the address of the client, where another is known than the runtime vouches for.
-pub(crate) fn forward(head: &dyn Head, client: Option<IpAddr>, edits: &mut Edits) {
-    edits.set.reserve(FORWARDED_MAX);
-    let mut set = |name: &'static str, value: String| edits.set.push((Cow::Borrowed(name), value));
+pub(crate) fn forward(head: &dyn Head, client: Option<IpAddr>, changes: &mut Changes) {
     if let Some(address) = client.or_else(|| head.client()) {
-        let client = address.to_canonical().to_string();
+        let client = Text::of_address(address.to_canonical());
         let hop = match head.hop() {
-            Some(hop) if hop != address => hop.to_canonical().to_string(),
+            Some(hop) if hop != address => Text::of_address(hop.to_canonical()),
             Some(_) | None => client.clone(),
         };
         let hops = match head.header("x-forwarded-for") {
-            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &hop) => hops.into_owned(),
-            Some(hops) if !hops.is_empty() => format!("{hops}, {hop}"),
+            Some(hops) if head.is_fronted() && ends_with_hop(&hops, &hop) => hops.into(),
+            Some(hops) if !hops.is_empty() => format!("{hops}, {hop}").into(),
             Some(_) | None => hop,
         };
-        set("x-forwarded-for", hops);
-        set("x-real-ip", client);
+        changes.tell("x-forwarded-for", Some(hops));
+        changes.tell("x-real-ip", Some(client));
     }
     if !head.host().is_empty() {
-        set("x-forwarded-host", head.host().to_owned());
+        changes.tell("x-forwarded-host", Some(Text::copy(head.host())));
     }
-    set("x-forwarded-port", head.port().to_string());
-    set("x-forwarded-proto", head.scheme().to_owned());
+    changes.tell("x-forwarded-port", Some(Text::of_number(head.port().into())));
+    let proto = match head.scheme() {
+        "http" => Text::fixed("http"),
+        "https" => Text::fixed("https"),
+        other => Text::copy(other),
+    };
+    changes.tell("x-forwarded-proto", Some(proto));
 }
 
 fn ends_with_hop(hops: &str, client: &str) -> bool {
@@ -213,12 +164,12 @@ pub(crate) fn is_header_value(value: &str) -> bool {
 }
 
 /// A value without what cannot be sent as a header value.
-pub(crate) fn sendable(value: Cow<'_, str>) -> String {
+pub(crate) fn sendable(value: Cow<'_, str>) -> Cow<'_, str> {
     if is_header_value(&value) {
-        return value.into_owned();
+        return value;
     }
     let visible = value.chars().filter(|c| matches!(c, '\t' | ' '..='~'));
-    visible.collect::<String>().trim().to_owned()
+    visible.collect::<String>().trim().to_owned().into()
 }
 
 /// Why a document cannot edit the header of this lower-case name, if it cannot.
@@ -234,6 +185,9 @@ pub(crate) fn why_fixed(name: &str) -> Option<&'static str> {
 /// (measured on workerd): `\` in the path is `/`, dot segments are folded also when their dots are
 /// escaped, everything else is kept. Of an absolute target only path and query count.
 pub fn normalise_target(target: &str) -> Cow<'_, str> {
+    if is_clean(target) {
+        return Cow::Borrowed(target);
+    }
     let target = origin_form(target);
     let (path, query) = match target.find('?') {
         Some(mark) => target.split_at(mark),
@@ -245,6 +199,18 @@ pub fn normalise_target(target: &str) -> Cow<'_, str> {
     }
     let path = path.replace('\\', "/");
     Cow::Owned(fold_dot_segments(&path) + query)
+}
+
+/// Whether a target is nothing but a path of segments in which no dot can mean anything, as nearly all are.
+/// Each byte is looked at once.
+fn is_clean(target: &str) -> bool {
+    let mut before = 0;
+    let is_plain = |byte: u8| {
+        let is_dot_first = before == b'/' && (byte == b'.' || byte == b'%');
+        before = byte;
+        !is_dot_first && !matches!(byte, b'?' | b'#' | b'\\' | b':')
+    };
+    target.starts_with('/') && target.bytes().all(is_plain)
 }
 
 /// Cuts scheme and authority off an absolute target and a fragment off any.
@@ -263,15 +229,15 @@ fn has_dot_segment(path: &str) -> bool {
 }
 
 /// 1 for a segment that means "here", 2 for one that means "up", else 0.
-fn dots(segment: &str) -> usize {
-    let escapes_count = segment.bytes().filter(|b| *b == b'%').count();
-    if segment.len() > 6 || escapes_count > 2 {
-        return 0;
-    }
-    match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
-        "." => 1,
-        ".." => 2,
-        _ => 0,
+pub(crate) fn dots(segment: &str) -> usize {
+    let (mut count, mut rest) = (0, segment.as_bytes());
+    loop {
+        rest = match rest {
+            [] => return count,
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] if count < 2 => rest,
+            _ => return 0,
+        };
+        count += 1;
     }
 }
 
@@ -384,21 +350,6 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_one_header_are_made_in_their_order() {
-        let name = || Cow::Borrowed("x-a");
-        let mut edits = Edits::default();
-        edits.append(name(), "1".to_owned());
-        edits.replace(name(), "2".to_owned());
-        edits.append(name(), "3".to_owned());
-        let two_and_three = (vec![(name(), "2".to_owned())], vec![(name(), "3".to_owned())]);
-        assert_eq!((edits.set.clone(), edits.add.clone()), two_and_three);
-        edits.erase(name());
-        assert_eq!(edits, Edits { remove: vec![name()], ..Edits::default() });
-        edits.append(name(), "4".to_owned());
-        assert_eq!((edits.remove.len(), edits.add.len()), (1, 1));
-    }
-
-    #[test]
     fn dot_segments_are_left_out_and_not_followed() {
         for (path, left) in [
             ("/a/b", "/a/b"),
@@ -413,8 +364,8 @@ mod tests {
 
     #[test]
     fn connection_takes_away_what_it_nominates_and_no_more() {
-        let mut edits = Edits::default();
-        remove_nominated(Some("close, X-Hop ,te, Content-Length, b@d,,Host"), &mut edits);
-        assert_eq!(edits.remove, ["close", "x-hop"]);
+        let mut changes = Changes::default();
+        remove_nominated(Some("close, X-Hop ,te, Content-Length, b@d,,Host"), &mut changes);
+        assert_eq!(changes.removed().collect::<Vec<_>>(), ["close", "x-hop"]);
     }
 }

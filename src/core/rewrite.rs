@@ -98,8 +98,8 @@ pub(crate) struct Rewrite {
     target: Target,
     host: Option<Box<str>>,
     method: Option<Method>,
-    headers: HeaderRules,
-    response: HeaderRules,
+    headers: Option<Box<HeaderRules>>,
+    response: Option<Box<HeaderRules>>,
     /// What is merged into the body; empty where it stays as it is.
     body: Members,
 }
@@ -120,14 +120,15 @@ impl Rewrite {
         }
         if let Some(wire) = response_headers {
             let at = branch.key("response_headers");
-            compiled.response = HeaderRules::compile(wire, Message::Response, at, report);
+            let rules = HeaderRules::compile(wire, Message::Response, at, report);
+            compiled.response = Some(Box::new(rules));
         }
         compiled
     }
 
     /// Checks what is changed in the headers of the request.
     pub(crate) fn set_headers(&mut self, wire: &HeadersWire, at: At<'_>, report: &mut Report) {
-        self.headers = HeaderRules::compile(wire, self.message(), at, report);
+        self.headers = Some(Box::new(HeaderRules::compile(wire, self.message(), at, report)));
     }
 
     /// The same for headers that are only set, each by its name.
@@ -137,7 +138,8 @@ impl Rewrite {
         at: At<'_>,
         report: &mut Report,
     ) {
-        self.headers = HeaderRules::compile_plain(wire, self.message(), at, report);
+        let rules = HeaderRules::compile_plain(wire, self.message(), at, report);
+        self.headers = Some(Box::new(rules));
     }
 
     fn message(&self) -> Message {
@@ -148,8 +150,8 @@ impl Rewrite {
     pub(crate) fn needs_body(&self) -> bool {
         !self.body.is_empty()
             || self.target.needs_body()
-            || self.headers.needs_body()
-            || self.response.needs_body()
+            || self.headers.as_deref().is_some_and(HeaderRules::needs_body)
+            || self.response.as_deref().is_some_and(HeaderRules::needs_body)
     }
 
     /// Changes a draft, which is as the one of `facts`. A body that has not been read is left alone.
@@ -172,13 +174,17 @@ impl Rewrite {
         if let Some(method) = self.method {
             draft.method = Cow::Borrowed(method.token());
         }
-        self.headers.apply(facts, captures, &mut draft.edits);
+        if let Some(headers) = &self.headers {
+            headers.apply(facts, captures, &mut draft.edits);
+        }
         self.merge_body(facts, draft)
     }
 
     /// Adds the changes to the headers of the response to a request.
     pub(crate) fn response(&self, facts: &Facts<'_>, edits: &mut Edits) {
-        self.response.apply(facts, &[], edits);
+        if let Some(headers) = &self.response {
+            headers.apply(facts, &[], edits);
+        }
     }
 
     fn merge_body(&self, facts: &Facts<'_>, draft: &mut Draft<'_>) -> Result<(), Problem> {
@@ -194,7 +200,7 @@ impl Rewrite {
         }
         draft.body = Some(body::merge(body, &self.body).ok_or(Problem::BodyNotJson)?);
         for name in OF_BODY {
-            draft.edits.erase(Cow::Borrowed(name));
+            draft.edits.erase(name);
         }
         Ok(())
     }
@@ -431,7 +437,7 @@ mod tests {
         assert_eq!(head.sent("x-w", &edits), ["aX-Evil: 1"]);
         assert_eq!(head.sent("x-c", &edits), ["[]"], "a `.` is no line break");
         assert_eq!(head.sent("x-p", &edits), ["a\\$arg_v $"]);
-        assert_eq!(head.response(&rewrite).set, [("x-v".into(), "aX-Evil: 1".to_owned())]);
+        assert_eq!(head.response(&rewrite).set, [("x-v".into(), "aX-Evil: 1".into())]);
         let head = Fake::new("GET", "/b%E9%0d$arg_v/x");
         let edits = head.through(&rewrite).unwrap().edits;
         assert_eq!(head.sent("x-c", &edits), ["[b$arg_v]"], "a value is not filled in again");

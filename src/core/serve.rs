@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::auth::{Errand, Vain};
-use crate::exchange::{Exchange, Inquiry, Relay, Shadow, Visit};
+use crate::exchange::{Exchange, Relay, Shadow, Visit};
 use crate::facts::Body;
 use crate::guard::{Effect, Found, Needs};
 use crate::head::ResponseHead;
@@ -55,7 +55,8 @@ pub async fn serve<P: Platform>(
     let snapshot = platform.snapshot().await;
     let snapshot = snapshot.as_deref();
     let mut upload = Upload::Coming(body);
-    let mut exchange = decide(platform, snapshot, head, &mut upload).await;
+    let mut exchange = Exchange::undecided(snapshot);
+    decide(platform, &mut exchange, snapshot, head, &mut upload).await;
     let mut reply = match exchange.own_answer() {
         Some((answer, problem)) => Reply::Own(answer, problem),
         None => match walk(platform, &mut exchange, head, &mut upload).await {
@@ -219,24 +220,26 @@ impl<B> Upload<B> {
 /// How long what a guard asks a runtime to do may take.
 pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The exchange that the configuration decides on, with the body and whatever else it asks for.
+/// Has the configuration decide, with the body and whatever else it asks for.
 async fn decide<'a, P: Platform>(
     platform: &P,
+    exchange: &mut Exchange<'a>,
     snapshot: Option<&'a Snapshot>,
     head: &'a P::Head,
     upload: &mut Upload<P::Body>,
-) -> Exchange<'a> {
+) {
     let mut visit = Visit::default();
     loop {
-        let needs = match decide_now(platform, &mut visit, snapshot, head, upload.known()) {
-            Ok(exchange) => return exchange,
+        let needs = match decide_now(platform, exchange, &mut visit, head, upload.known()) {
+            Ok(()) => return,
             Err(needs) => needs,
         };
         match needs {
             Needs::Body => {
                 let max = snapshot.map_or(0, Snapshot::body_max);
                 if let Err(unread) = upload.read(platform, max).await {
-                    return Exchange::stopped(snapshot, &mut visit, unread.into());
+                    *exchange = Exchange::stopped(snapshot, &mut visit, unread.into());
+                    return;
                 }
             }
             Needs::Effect(effect) => visit.bring(perform(platform, effect).await),
@@ -246,13 +249,13 @@ async fn decide<'a, P: Platform>(
 
 fn decide_now<'a, P: Platform>(
     platform: &P,
+    exchange: &mut Exchange<'a>,
     visit: &mut Visit<'a>,
-    snapshot: Option<&'a Snapshot>,
     head: &'a P::Head,
     body: Body<'_>,
-) -> Result<Exchange<'a>, Needs> {
+) -> Result<(), Needs> {
     let chance = || platform.draw();
-    Exchange::decide(visit, Inquiry { snapshot, head }, means(platform, &chance), body)
+    exchange.decide_in_place(visit, head, means(platform, &chance), body)
 }
 
 /// Does what a guard asks for.

@@ -96,7 +96,7 @@ pub(crate) struct Route {
     pub(crate) breakers: Box<[ApiBreaker]>,
     pub(crate) split: Split,
     /// Overrides the upstream's.
-    pub(crate) timeout: Option<Timeouts>,
+    pub(crate) timeout: Option<Box<Timeouts>>,
     /// Whether clients may ask it to speak another protocol.
     pub(crate) upgrades: bool,
     /// Its own number among lanes; those of its branches follow.
@@ -260,7 +260,7 @@ impl Snapshot {
         let branches = self.routes.iter().flat_map(|route| {
             let rules = route.split.rules();
             let all = |rule: &'s Rule| {
-                rule.branches.list().iter().chain(rule.mirror.as_ref().and_then(Mirror::own))
+                rule.branches.list().iter().chain(rule.mirror.as_deref().and_then(Mirror::own))
             };
             rules.flat_map(all).map(move |branch| (route, branch))
         });
@@ -478,7 +478,9 @@ fn compile_routes(
     catalog: &Catalog<'_>,
     report: &mut Report,
 ) -> (Vec<usize>, Vec<Conditions>, Vec<Route>) {
-    let (mut places, mut conditions, mut routes) = (Vec::new(), Vec::new(), Vec::new());
+    let count = values.len();
+    let (mut places, mut conditions, mut routes) =
+        (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
     let mut ids = BTreeSet::new();
     let root = At::Root;
     let list = root.key(Kind::Route.plural());
@@ -567,7 +569,7 @@ fn compile_route(
                 rewrites,
                 breakers,
                 split,
-                timeout,
+                timeout: timeout.map(Box::new),
                 upgrades,
                 lane: 0,
             },

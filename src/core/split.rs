@@ -80,7 +80,8 @@ pub(crate) struct Scope<'s> {
     pub(crate) methods: &'s [String],
 }
 
-/// Some requests, and the branches among which they are divided.
+/// Some requests, and the branches among which they are divided. What few rules have is elsewhere: a document
+/// may have a rule for each of 100,000 routes.
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// Where it stands in its plugin; nothing for the route's own upstream.
@@ -88,13 +89,13 @@ pub(crate) struct Rule {
     condition: Condition,
     pub(crate) branches: Branches,
     /// Whose requests always get the same branch.
-    pub(crate) keyed: Option<Keyed>,
+    pub(crate) keyed: Option<Box<Keyed>>,
     /// Who may choose a branch.
-    pub(crate) forced: Option<Override>,
+    pub(crate) forced: Option<Box<Override>>,
     /// What becomes of requests whose branch fails.
-    on_failure: Option<OnFailure>,
+    on_failure: Option<Box<OnFailure>>,
     /// Which of its requests are copied, and where to.
-    pub(crate) mirror: Option<Mirror>,
+    pub(crate) mirror: Option<Box<Mirror>>,
     /// The number of the first of its branches among those of its plugin.
     lane: LaneNumber,
 }
@@ -285,6 +286,7 @@ impl TrafficSplitWire {
             report.warn(at, "no rules: the route's upstream serves; APISIX answers 500");
         }
         let mut rules = rule::compile(rules, scope, at, report);
+        rules.shrink_to_fit();
         lanes::number(&mut rules);
         let acts = !meta.is_disabled && !rules.is_empty();
         acts.then_some(Section { origin: Origin::Route, meta, rules })

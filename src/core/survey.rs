@@ -47,8 +47,8 @@ pub fn unreached(snapshot: &Snapshot) -> Vec<Unreached<'_>> {
 /// Whether something is to be signed or checked that takes a secret: issued cookies, override tokens.
 pub fn asks_secret(snapshot: &Snapshot) -> bool {
     let asks = |rule: &Rule| {
-        rule.keyed.as_ref().is_some_and(Keyed::issues)
-            || rule.forced.as_ref().is_some_and(Override::takes_tokens)
+        rule.keyed.as_deref().is_some_and(Keyed::issues)
+            || rule.forced.as_deref().is_some_and(Override::takes_tokens)
     };
     snapshot.routes().iter().flat_map(|route| route.split.rules()).any(asks)
 }
@@ -58,7 +58,7 @@ pub fn shares_limits(snapshot: &Snapshot) -> bool {
     let of_routes = snapshot.routes().iter().flat_map(|route| route.guards.all());
     let mut rules = snapshot.routes().iter().flat_map(|route| route.split.rules());
     let shares = |rule: &Rule| {
-        let mut limits = rule.branches.list().iter().filter_map(|branch| branch.limit.as_ref());
+        let mut limits = rule.branches.list().iter().filter_map(|branch| branch.limit.as_deref());
         limits.any(BranchLimit::is_shared)
     };
     of_routes.chain(snapshot.guards_of_consumers()).any(Guard::is_shared) || rules.any(shares)

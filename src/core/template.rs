@@ -92,6 +92,7 @@ impl Template {
         }
         plain.push_str(rest);
         template.push_text(&plain);
+        template.parts.shrink_to_fit();
         template
     }
 
@@ -121,6 +122,8 @@ impl Template {
                 (Some(behind), part) => behind.parts.push(part),
             }
         }
+        before.parts.shrink_to_fit();
+        behind.iter_mut().for_each(|behind| behind.parts.shrink_to_fit());
         (before, behind)
     }
 

@@ -25,7 +25,7 @@ use splitway_core::explain::{By, explain};
 use splitway_core::facts::Body;
 use splitway_core::fault::Report;
 use splitway_core::guard::Needs;
-use splitway_core::head::{Edits, ResponseHead, normalise_target};
+use splitway_core::head::{Changes, ResponseHead, normalise_target};
 use splitway_core::problem::Problem;
 use splitway_core::snapshot::{Snapshot, compile_json};
 use splitway_core::split::Means;
@@ -130,7 +130,7 @@ fn check_requests(snapshot: &Snapshot, chance: &mut Chance, seen: &mut Seen) {
         seen.extend(event.and(Some("its attempt failed")));
         let edits = exchange.relay(&response).edits;
         check_edits(&edits);
-        let issued = edits.add.iter().find(|(name, _)| name == "set-cookie");
+        let issued = edits.added().find(|(name, _)| *name == "set-cookie");
         cookie = issued.and_then(|(_, value)| value.split(';').next().map(str::to_owned));
     }
 }
@@ -167,13 +167,13 @@ fn check_attempt(attempt: &Attempt<'_>) {
 }
 
 /// No header can end another, or the head.
-fn check_edits(edits: &Edits) {
-    let names = edits.set.iter().chain(&edits.add).map(|(name, _)| name).chain(&edits.remove);
+fn check_edits(edits: &Changes) {
+    let names = edits.set().chain(edits.added()).map(|(name, _)| name).chain(edits.removed());
     for name in names {
         assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()), "{name:?}");
-        assert_eq!(name.to_ascii_lowercase(), **name);
+        assert_eq!(name.to_ascii_lowercase(), *name);
     }
-    for (name, value) in edits.set.iter().chain(&edits.add) {
+    for (name, value) in edits.set().chain(edits.added()) {
         assert!(!value.contains(['\r', '\n', '\0']), "{name}: {value:?}");
     }
 }

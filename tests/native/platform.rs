@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Edits, HOP_BY_HOP, Head, normalise_target};
+use splitway_core::head::{Changes, HOP_BY_HOP, Head, normalise_target};
 use splitway_core::limit::account::Account;
 use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::node::Scheme;
@@ -349,15 +349,15 @@ impl Drop for Leaving {
 }
 
 /// Applies edits the way both shells must.
-pub(crate) fn edit(headers: &mut Headers, edits: &Edits) {
+pub(crate) fn edit(headers: &mut Headers, edits: &Changes) {
     let chunked = headers.has("transfer-encoding");
     HOP_BY_HOP.iter().for_each(|name| headers.remove(name));
-    edits.remove.iter().for_each(|name| headers.remove(name));
-    for (name, value) in &edits.set {
+    edits.removed().for_each(|name| headers.remove(name));
+    for (name, value) in edits.set() {
         headers.remove(name);
-        headers.push(name.as_bytes(), value);
+        headers.push(name.as_bytes(), value.as_bytes());
     }
-    edits.add.iter().for_each(|(name, value)| headers.push(name.as_bytes(), value));
+    edits.added().for_each(|(name, value)| headers.push(name.as_bytes(), value.as_bytes()));
     if chunked {
         headers.push("Transfer-Encoding", "chunked");
     }
@@ -374,7 +374,7 @@ pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
         Served::Relay(response, relay) => memory.clock.run(response.relay(&memory.clock, relay)),
         Served::Own(own, _) => {
             let mut headers = Headers::default();
-            own.headers.iter().for_each(|(name, value)| headers.push(name.as_bytes(), value));
+            own.headers.iter().for_each(|(name, value)| headers.push(name.as_bytes(), value.as_bytes()));
             headers.push("content-length", own.body.len().to_string());
             Answer { status: own.status, headers, body: own.body.into_bytes(), complete: true }
         }

@@ -190,8 +190,13 @@ fn decay(millis: u32) -> u64 {
     if millis >> POWERS.len() != 0 {
         return 0;
     }
-    let set = POWERS.iter().enumerate().filter(|(bit, _)| millis >> bit & 1 == 1);
-    set.fold(1 << 32, |product, (_, power)| (product * power) >> 32)
+    let (mut product, mut left) = (1 << 32, millis);
+    while left != 0 {
+        let power = POWERS.get(left.trailing_zeros() as usize).copied().unwrap_or_default();
+        product = (product * power) >> 32;
+        left &= left - 1;
+    }
+    product
 }
 
 /// An attempt that did not end. Dropping it ends it.

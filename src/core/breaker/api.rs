@@ -121,7 +121,7 @@ impl ApiBreaker {
     pub(crate) fn answer(&self, facts: &Facts<'_>) -> Broken<'_> {
         let Terms { status, body, headers, .. } = &*self.terms;
         let sent = headers.iter().filter(|_| body.is_some());
-        let fill = |value: &Template| sendable(value.fill_with(facts, &[]));
+        let fill = |value: &Template| sendable(value.fill_with(facts, &[])).into_owned();
         let headers = sent.map(|(name, value)| (&**name, fill(value))).collect();
         Broken { status: *status, body: body.as_deref(), headers }
     }

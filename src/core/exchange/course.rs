@@ -41,7 +41,7 @@ pub(super) struct Course<'a> {
     room: Room,
     hold: Option<Hold>,
     /// What the store of shared limits is to be asked for before this branch gets the request.
-    toll: Option<Toll>,
+    toll: Option<Box<Toll>>,
     /// Those that it has no room in, as the store has said.
     refused: Vec<&'a Branch>,
     /// How many attempts were made at the branch before this one.
@@ -327,7 +327,7 @@ impl<'a> Course<'a> {
 
     /// What the store of shared limits is to be asked for before the next attempt.
     pub(super) fn take_toll(&mut self) -> Option<Toll> {
-        self.toll.take()
+        self.toll.take().map(|toll| *toll)
     }
 
     /// Takes what came of that, and when it was asked. A branch that has no room then is as full as any: the
@@ -459,7 +459,7 @@ impl Drop for Going<'_> {
 
 /// Whether the branch counts each attempt at it.
 fn counts_attempts(branch: &Branch) -> bool {
-    branch.limit.as_ref().is_some_and(BranchLimit::counts_attempts)
+    branch.limit.as_deref().is_some_and(BranchLimit::counts_attempts)
 }
 
 /// What an event says of the other side.

@@ -36,10 +36,13 @@ impl Decision<'_> {
     fn note(&self, meters: &Meters, answered: Answered) -> Running {
         let course = &self.course;
         let route = self.entered.route;
-        let picked = route.lane(Some((course.rule, self.picked.branch)));
-        let serving = route.lane(Some((course.rule, course.branch)));
+        let picked = route.lane(Some((course.rule, self.picked)));
+        let serving = match std::ptr::eq(self.picked, course.branch) {
+            true => picked,
+            false => route.lane(Some((course.rule, course.branch))),
+        };
         let lane = meters.lane(Some(picked));
-        lane.pick(reason(&self.picked.how));
+        lane.pick(reason(&self.how));
         if serving != picked {
             lane.leave();
             // Those at branches between the two, of which there is seldom one, are counted here too.

@@ -1,12 +1,11 @@
 //! What happens to a response that is relayed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::balance::InFlight;
-use crate::head::Edits;
+use crate::head::{Changes, Text};
 use crate::limit::Hold;
 use crate::meter::Running;
 use crate::opening::error_event;
@@ -16,7 +15,7 @@ use crate::problem::{Failure, Problem};
 #[derive(Debug)]
 pub struct Relay {
     /// The changes to its headers.
-    pub edits: Edits,
+    pub edits: Changes,
     /// What is done about its body.
     pub tail: Tail,
 }
@@ -31,7 +30,7 @@ pub struct Tail {
     /// Whether an end of our own can take the place of what is missing.
     pub(super) can_tell: bool,
     /// The route and the branch.
-    pub(super) served: Option<(Arc<str>, Arc<str>)>,
+    pub(super) served: Option<(Text, Text)>,
     pub(super) _in_flight: Option<InFlight>,
     /// What is counted of it; taken by whoever relays it, if he can tell of bodies and of their ends.
     pub meter: Option<Running>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Attempt, Decision, Part, upward};
 use crate::balance::{Ask, InFlight, Timeouts, Tried, Upstream};
 use crate::facts::{Body, Draft};
-use crate::head::{Edits, Head};
+use crate::head::{Changes, Head};
 use crate::limit::Hold;
 use crate::node::Node;
 use crate::split::{Means, Permit};
@@ -22,7 +22,7 @@ pub struct Shadow {
     host: String,
     method: String,
     target: String,
-    edits: Edits,
+    edits: Changes,
     /// The body, as a whole.
     pub body: Vec<u8>,
     timeouts: Timeouts,
@@ -98,12 +98,12 @@ impl<'a> Decision<'a> {
             return None;
         }
         let permit = mirror.permit()?;
-        let facts = self.entered.facts(head, &self.draft, Body::Whole(body));
+        let facts = self.entered.facts(head, self.draft(), Body::Whole(body));
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         let balancer = &branch.balancer;
         let node = balancer.pick(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })?;
-        let mut draft = self.draft.clone();
+        let mut draft = self.draft().clone();
         branch.rewrite.apply(&facts, &mut draft).ok()?;
         // Last: what is counted is not given back, and a copy that cannot be sent must not use it up.
         let taken = self.course.take_for_copy(branch, (now, is_trial))?;

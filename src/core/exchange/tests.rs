@@ -63,7 +63,7 @@ fn decided<'a>(snapshot: &'a Snapshot, head: &'a Fake) -> Exchange<'a> {
 }
 
 /// The changes to the headers of a request on this route.
-fn sent(route: &Value, head: &Fake) -> Edits {
+fn sent(route: &Value, head: &Fake) -> Changes {
     decided(&document(route), head).attempt(head, Body::Unread, Means::NONE).unwrap().edits
 }
 
@@ -72,13 +72,13 @@ fn no_branch_proves_to_be_another_by_what_it_adds_to_a_response() {
     let route = json!({"id": "r", "uri": "/*", "upstream": {"nodes": {"a.example:80": 1}}});
     let (snapshot, head) = (document(&route), Fake::new("GET", "/"));
     let mut exchange = decided(&snapshot, &head);
-    let fake = || (Cow::Borrowed(proof::BRANCH), "fake".to_owned());
+    let fake = || (proof::BRANCH.into(), "fake".into());
     let response = &mut exchange.decision.as_mut().unwrap().response;
     response.add.push(fake());
     response.set.push(fake());
-    let Edits { set, add, .. } = exchange.response_edits();
-    assert_eq!(add, []);
-    let branches = set.iter().filter(|(name, _)| name == proof::BRANCH);
+    let changes = exchange.response_changes();
+    assert_eq!(changes.added().count(), 0);
+    let branches = changes.set().filter(|(name, _)| *name == proof::BRANCH);
     assert_eq!(branches.map(|(_, value)| &**value).collect::<Vec<_>>(), ["route"]);
 }
 
@@ -105,11 +105,11 @@ fn what_opens_a_branch_goes_no_further_whichever_rule_takes_the_request() {
             .header("x-two", "v2")
             .header("cookie", "a=1; two=v2~1~*~0; one=v2; b=~");
         let edits = sent(&route, &head);
-        assert_eq!(head.sent("x-one", &edits), [""; 0], "{by}");
-        assert_eq!(head.sent("x-two", &edits), [""; 0], "{by}");
-        assert_eq!(head.sent("cookie", &edits), ["a=1; one=v2; b=~"], "{by}");
+        assert_eq!(head.sent_by("x-one", &edits), [""; 0], "{by}");
+        assert_eq!(head.sent_by("x-two", &edits), [""; 0], "{by}");
+        assert_eq!(head.sent_by("cookie", &edits), ["a=1; one=v2; b=~"], "{by}");
         let head = Fake::new("GET", "/").header("x-by", by).header("cookie", "one=v2~1~*~0");
-        assert_eq!(head.sent("cookie", &sent(&route, &head)), [""; 0], "{by}");
+        assert_eq!(head.sent_by("cookie", &sent(&route, &head)), [""; 0], "{by}");
     }
 }
 

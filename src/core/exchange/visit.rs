@@ -60,16 +60,19 @@ impl<'a> Visit<'a> {
     ) -> Result<Result<(), Stop<'a>>, Needs> {
         if self.entered.is_none() {
             let draft = Draft::of(head);
-            let asked = Facts::new(head, &draft, body);
-            let found = snapshot.find(&asked, observer);
-            if asked.wants_body() {
-                return Err(Needs::Body);
-            }
-            observer.searched(found.as_ref().map(|(number, _)| *number), &asked);
+            let found = {
+                let asked = Facts::new(head, &draft, body);
+                let found = snapshot.find(&asked, observer);
+                if asked.wants_body() {
+                    return Err(Needs::Body);
+                }
+                observer.searched(found.as_ref().map(|(number, _)| *number), &asked);
+                found
+            };
             let found =
                 found.and_then(|(number, params)| Some((snapshot.routes().get(number)?, params)));
             let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute.into())) };
-            self.entered = Some(Entered::new(route, route.matched(params), Draft::of(head)));
+            self.entered = Some(Entered::new(route, route.matched(params), draft));
         }
         let Some(entered) = &mut self.entered else { return Ok(Ok(())) };
         let news = (self.found.take(), self.needed_at);
@@ -183,15 +186,15 @@ impl<'a> Entered<'a> {
     }
 
     /// What the route answers by itself.
-    pub(super) fn own(&self, answer: Answer, problem: Option<Problem>) -> Own<'a> {
-        Own {
+    pub(super) fn own(&self, answer: Answer, problem: Option<Problem>) -> Box<Own<'a>> {
+        Box::new(Own {
             route: self.route,
             caller: self.caller,
             id: self.request_id().map(Into::into),
             answer,
             problem,
             response: self.response.clone(),
-        }
+        })
     }
 
     /// Why the request goes nowhere, as the route says it.

@@ -1,14 +1,12 @@
 //! What the guards have in common that ask who calls: whom they let in, what upstreams are told of them,
 //! and how others are turned away.
 
-use std::borrow::Cow;
-
 use serde_json::json;
 
 use super::{Asked, Passage, Verdict};
 use crate::auth::Known;
 use crate::fault::{At, Report};
-use crate::head::{Edits, is_header_value};
+use crate::head::{Edits, Text, is_header_value};
 use crate::meta::PLAIN;
 use crate::problem::{Answer, Problem};
 
@@ -88,8 +86,8 @@ fn told(known: &Known<'_>) -> Edits {
     let values = [Some(known.name), known.credential, known.custom_id];
     for (name, value) in TOLD.into_iter().zip(values) {
         match value {
-            Some(value) => edits.replace(Cow::Borrowed(name), value.to_owned()),
-            None => edits.erase(Cow::Borrowed(name)),
+            Some(value) => edits.replace(name, Text::copy(value)),
+            None => edits.erase(name),
         }
     }
     edits
@@ -100,7 +98,7 @@ fn told(known: &Known<'_>) -> Edits {
 pub(super) fn unasked<'a>(asked: &Asked<'a, '_>) -> Verdict<'a> {
     let mut request = Edits::default();
     if asked.facts.caller.consumer.is_none() {
-        TOLD.into_iter().for_each(|name| request.erase(Cow::Borrowed(name)));
+        TOLD.into_iter().for_each(|name| request.erase(name));
     }
     Verdict::Passes(Passage { request, ..Passage::default() })
 }

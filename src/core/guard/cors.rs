@@ -4,8 +4,6 @@
 //! Every answer carries what is allowed, also one that says no: otherwise a page could not read why. Requests
 //! with the method OPTIONS are answered here, as in APISIX; no upstream ever sees one.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
 use super::{Asked, Passage, Verdict};
@@ -263,7 +261,7 @@ impl Cors {
     fn response(&self, facts: &Facts<'_>) -> Edits {
         let mut edits = Edits::default();
         let mut set = |name: &'static str, value: String| {
-            edits.set.push((Cow::Borrowed(name), value));
+            edits.set.push((name.into(), value.into()));
         };
         let origin = facts.header("origin");
         // Two lines are no origin, and none is sent back that is not one.
@@ -281,7 +279,7 @@ impl Cors {
             set("timing-allow-origin", allowed);
         }
         if self.origins.varies() || self.timing.as_ref().is_some_and(Origins::varies) {
-            edits.add.push((Cow::Borrowed("vary"), "Origin".to_owned()));
+            edits.append("vary", "Origin");
         }
         edits
     }

@@ -114,7 +114,7 @@ impl Limit {
 
     fn passage<'a>(&self, reading: &Reading) -> Passage<'a> {
         let mut response = Edits::default();
-        self.quota_headers(reading, |name, value| response.replace(name.into(), value));
+        self.quota_headers(reading, |name, value| response.replace(name, value));
         Passage { response, ..Passage::default() }
     }
 

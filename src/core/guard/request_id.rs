@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{Asked, Passage, Verdict};
 use crate::fault::{At, Report, did_you_mean};
-use crate::head::{Edits, why_fixed};
+use crate::head::{Edits, Text, why_fixed};
 use crate::meta::{Meta, MetaWire};
 use crate::telemetry::proof;
 use crate::time::Timestamp;
@@ -150,7 +150,7 @@ impl RequestId {
         let given = asked.facts.header(&self.header).filter(|given| is_harmless(given));
         let mut passage = Passage::default();
         let set = |edits: &mut Edits, value: String| {
-            edits.replace(Cow::Owned(self.header.to_string()), value);
+            edits.replace(Text::copy(&self.header), value);
         };
         let name = given.map_or_else(
             || {

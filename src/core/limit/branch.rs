@@ -84,7 +84,7 @@ pub(crate) struct Taken {
     /// Its place.
     pub(crate) hold: Option<Hold>,
     /// What the store is to be asked for before the branch gets it.
-    pub(crate) toll: Option<Toll>,
+    pub(crate) toll: Option<Box<Toll>>,
 }
 
 impl BranchLimit {
@@ -150,7 +150,8 @@ impl BranchLimit {
             Draw::Known(reading) => reading,
             Draw::Asks(want) if self.counters.may_ask(whose.mark, now) => {
                 let told = self.bound.terms().zip(whose.account.as_deref());
-                let toll = told.map(|(terms, key)| Toll { key: key.to_owned(), terms, want });
+                let toll =
+                    told.map(|(terms, key)| Box::new(Toll { key: key.to_owned(), terms, want }));
                 return Ok(Taken { hold: None, toll });
             }
             Draw::Asks(_) => shared.degraded(),

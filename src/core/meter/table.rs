@@ -71,8 +71,8 @@ impl<T: Default> Table<T> {
         let wanted = key.checked_add(1)?;
         let mask = self.slots.len() - 1;
         let start = usize::try_from(scattered(key) >> 32).unwrap_or_default() & mask;
-        let around = self.slots.iter().cycle().skip(start).take(self.slots.len());
-        for slot in around {
+        for step in 0..self.slots.len() {
+            let slot = self.slots.get((start + step) & mask)?;
             let mut found = slot.key.load(Ordering::Acquire);
             if found == 0 {
                 found = self.take(slot, wanted)?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::facts::{Body, Draft, Facts};
-use crate::head::{Edits, Head};
+use crate::head::{Changes, Edits, Head, Text};
 use crate::problem::Problem;
 use crate::rewrite::Rewrite;
 
@@ -57,16 +57,20 @@ impl Fake {
 
     /// The values of a header that are sent with these changes.
     pub(crate) fn sent(&self, name: &str, edits: &Edits) -> Vec<String> {
-        let named = |list: &[(Cow<'static, str>, String)]| -> Vec<String> {
-            list.iter().filter(|(own, _)| own == name).map(|(_, value)| value.clone()).collect()
-        };
-        let own = self
-            .headers
-            .iter()
-            .filter(|(own, _)| own == name && !edits.remove.iter().any(|it| it == name));
+        let mut changes = Changes::default();
+        changes.follow(edits.clone());
+        self.sent_by(name, &changes)
+    }
+
+    /// The same with all that is changed.
+    pub(crate) fn sent_by(&self, name: &str, changes: &Changes) -> Vec<String> {
+        let value = |(own, value): (&str, &Text)| (own == name).then(|| value.to_string());
+        let is_removed = changes.removed().any(|removed| removed == name);
+        let own = self.headers.iter().filter(|(own, _)| own == name && !is_removed);
         let own: Vec<String> = own.map(|(_, value)| value.clone()).collect();
-        let set = named(&edits.set);
-        [if set.is_empty() { own } else { set }, named(&edits.add)].concat()
+        let set: Vec<String> = changes.set().filter_map(value).collect();
+        let added = changes.added().filter_map(value).collect();
+        [if set.is_empty() { own } else { set }, added].concat()
     }
 }
 

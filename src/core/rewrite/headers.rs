@@ -11,13 +11,12 @@
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::facts::Facts;
 use crate::fault::{At, Report};
-use crate::head::{Edits, is_header_value, sendable, why_fixed};
+use crate::head::{Edits, Text, is_header_value, sendable, why_fixed};
 use crate::telemetry::proof;
 use crate::template::{Captures, Dialect, Template};
 
@@ -73,12 +72,12 @@ impl Values {
 pub(super) struct HeaderRules {
     add: Vec<Rule>,
     set: Vec<Rule>,
-    remove: Vec<Cow<'static, str>>,
+    remove: Vec<Text>,
 }
 
 #[derive(Debug)]
 struct Rule {
-    name: Cow<'static, str>,
+    name: Text,
     values: Box<[Template]>,
 }
 
@@ -116,7 +115,7 @@ impl HeaderRules {
         let add = rules("add", &wire.add, report);
         let removed = wire.remove.iter().flatten().enumerate().map(|(index, name)| {
             check_name(name, message, at.key("remove").index(index), report);
-            Cow::Owned(name.to_ascii_lowercase())
+            name.to_ascii_lowercase().into()
         });
         let remove = removed.collect();
         Self { add, set, remove }
@@ -139,7 +138,7 @@ impl HeaderRules {
 
     /// Adds the changes to those that are to be made already.
     pub(super) fn apply(&self, facts: &Facts<'_>, captures: &Captures<'_>, edits: &mut Edits) {
-        let fill = |template: &Template| sendable(template.fill_with(facts, captures));
+        let fill = |template: &Template| Text::from(sendable(template.fill_with(facts, captures)));
         for Rule { name, values } in &self.add {
             values.iter().for_each(|value| edits.append(name.clone(), fill(value)));
         }
@@ -166,7 +165,7 @@ fn compile_rules(
         if !values.texts().iter().all(|text| is_header_value(text)) {
             report.fault(at, "expected visible ASCII as header value");
         }
-        let name = Cow::Owned(name.to_ascii_lowercase());
+        let name = name.to_ascii_lowercase().into();
         Rule { name, values: values.compile(message.dialect(), at, report) }
     });
     rules.collect()

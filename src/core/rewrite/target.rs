@@ -23,7 +23,7 @@ use super::headers::check_length;
 use super::query::Query;
 use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
-use crate::head::{match_path, without_dot_segments};
+use crate::head::{dots, match_path, without_dot_segments};
 use crate::pattern::Pattern;
 use crate::template::{Captures, Dialect, Template};
 
@@ -34,7 +34,7 @@ pub(crate) const URI_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Target {
     path: Path,
-    query: Option<Query>,
+    query: Option<Box<Query>>,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +103,8 @@ impl Target {
             Path::Kept | Path::Uri(_) => Dialect::Plain,
         };
         let query = wire.query.as_ref();
-        let query = query.map(|wire| Query::compile(wire, dialect, at.key("query"), report));
+        let query =
+            query.map(|wire| Query::compile(wire, dialect, at.key("query"), report)).map(Box::new);
         Self { path, query }
     }
 
@@ -117,7 +118,7 @@ impl Target {
             Path::Uri(uri) => uri.needs_body(),
             Path::Patterns(patterns) => patterns.iter().any(|(_, uri)| uri.needs_body()),
         };
-        in_path || self.query.as_ref().is_some_and(Query::needs_body)
+        in_path || self.query.as_deref().is_some_and(Query::needs_body)
     }
 
     /// The first pattern that matches a path.
@@ -278,7 +279,7 @@ impl Matched<'_> {
 
 /// Whether a segment of a path is `.` or `..`, also where its dots are escaped.
 fn is_dots(segment: &str) -> bool {
-    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+    dots(segment) > 0
 }
 
 /// The client's query behind a rewrite's own.

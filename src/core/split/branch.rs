@@ -47,10 +47,23 @@ pub(crate) struct Branch {
     /// Keeps requests away while it fails.
     pub(crate) breaker: Option<Breaker>,
     /// How much it takes.
-    pub(crate) limit: Option<BranchLimit>,
+    pub(crate) limit: Option<Box<BranchLimit>>,
+    /// Whether it cannot have a request without its body: it changes it, or picks a node by it.
+    pub(crate) needs_body: bool,
 }
 
 impl Branch {
+    /// One that nothing guards.
+    pub(super) fn new(
+        name: Arc<str>,
+        weight: Weight,
+        balancer: Balancer,
+        rewrite: Rewrite,
+    ) -> Self {
+        let needs_body = rewrite.needs_body() || balancer.upstream.needs_body();
+        Self { name, weight, balancer, rewrite, breaker: None, limit: None, needs_body }
+    }
+
     /// How much of its weight it takes now, of [`WHOLE`].
     fn share(&self, now: Timestamp) -> u32 {
         self.breaker.as_ref().map_or(WHOLE, |breaker| breaker.share(now))
@@ -73,15 +86,16 @@ pub(crate) struct Branches {
     list: Box<[Branch]>,
     rotation: Rotation,
     /// The walks of requests that were failed before, by who failed them: those that one branch failed would
-    /// else take every other step from those that another failed.
-    again: Arc<[Walk; AGAIN]>,
+    /// else take every other step from those that another failed. Where there are two branches, at most one
+    /// is left.
+    again: Option<Arc<[Walk; AGAIN]>>,
 }
 
 /// How many walks there are for requests that were failed before.
 const AGAIN: usize = 8;
 
-fn walks(phase: u64) -> Arc<[Walk; AGAIN]> {
-    Arc::new(std::array::from_fn(|_| Walk::new(phase)))
+fn walks(count: usize, phase: u64) -> Option<Arc<[Walk; AGAIN]>> {
+    (count > 2).then(|| Arc::new(std::array::from_fn(|_| Walk::new(phase))))
 }
 
 impl Branches {
@@ -89,10 +103,9 @@ impl Branches {
     pub(super) fn own(upstream: Arc<Upstream>, phase: u64) -> Result<Self, Unpickable> {
         let (name, weight) = (OWN_BRANCH.into(), Weight(1));
         let balancer = Balancer::new(upstream, phase)?;
-        let rewrite = Rewrite::default();
-        let branch = Branch { name, weight, balancer, rewrite, breaker: None, limit: None };
+        let branch = Branch::new(name, weight, balancer, Rewrite::default());
         let rotation = Rotation::new(&[weight], phase)?;
-        Ok(Self { list: Box::new([branch]), rotation, again: walks(phase) })
+        Ok(Self { list: Box::new([branch]), rotation, again: None })
     }
 
     /// All of them, in the order of the document.
@@ -169,8 +182,12 @@ impl Branches {
         full: &Full,
         now: Timestamp,
     ) -> Option<&Branch> {
-        let walk = self.again.get(self.mark(failed) % AGAIN)?;
-        let next = |weight: &dyn Fn(usize) -> u64| walk.next(self.list.len(), weight);
+        let count = self.list.len();
+        let walk = self.again.as_ref().and_then(|walks| walks.get(self.mark(failed) % AGAIN));
+        let next = |weight: &dyn Fn(usize) -> u64| match walk {
+            Some(walk) => walk.next(count, weight),
+            None => (0..count).find(|index| weight(*index) > 0),
+        };
         let left = |index: usize| can_take(self.at(index)) && !full.has(index);
         let found = next(&|index| if left(index) { self.weight(index, full, now) } else { 0 });
         let any = |index: usize| if left(index) { u64::from(self.at(index).weight.0) } else { 0 };
@@ -255,7 +272,9 @@ impl Branches {
     /// The same, with or without the walks over the nodes of each branch.
     pub(super) fn follow_walks(&mut self, earlier: &Self, with_nodes: bool) {
         self.rotation.follow(&earlier.rotation);
-        self.again = Arc::clone(&earlier.again);
+        if self.list.len() == earlier.list.len() {
+            self.again.clone_from(&earlier.again);
+        }
         for (branch, earlier) in self.list.iter_mut().zip(&earlier.list) {
             if let (Some(own), Some(earlier)) = (&mut branch.breaker, &earlier.breaker) {
                 own.follow(earlier);
@@ -327,7 +346,8 @@ impl Branches {
             let limit =
                 limit.and_then(|limit| limit.compile((scope.salt, &name), at.key("limit"), report));
             if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
-                list.push(Branch { name, weight, balancer, rewrite, breaker: None, limit });
+                let limit = limit.map(Box::new);
+                list.push(Branch { limit, ..Branch::new(name, weight, balancer, rewrite) });
             }
         }
         if is_one_rewrite && list.len() == count && is_one_target(&list) {
@@ -335,7 +355,7 @@ impl Branches {
         }
         // A branch can also be missing because the upstream it names has faults of its own.
         let sound = report.faults.len() == faults_before && list.len() == count;
-        let again = walks(scope.phase);
+        let again = walks(count, scope.phase);
         rotation.ok().filter(|_| sound).map(|rotation| Self { list: list.into(), rotation, again })
     }
 }

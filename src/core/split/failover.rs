@@ -110,7 +110,7 @@ impl OnFailure {
 impl Rule {
     /// What becomes of requests whose branch fails.
     pub(crate) fn on_failure(&self) -> Option<&OnFailure> {
-        self.on_failure.as_ref()
+        self.on_failure.as_deref()
     }
 
     /// The branch for a request that those at `failed` have failed, if there is one. One that keys are

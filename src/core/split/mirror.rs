@@ -163,7 +163,7 @@ impl MirrorWire {
                 let upstream = wire.upstream(scope, at, report)?;
                 let balancer = Balancer::new(upstream, scope.phase).ok()?;
                 let (name, weight) = (NAME.into(), Weight(1));
-                let own = Branch { name, weight, balancer, rewrite, breaker: None, limit: None };
+                let own = Branch::new(name, weight, balancer, rewrite);
                 return Some(Target::Own(Box::new(own)));
             }
             Some(_) | None => {

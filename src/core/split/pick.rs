@@ -191,7 +191,7 @@ impl Rule {
 
     /// Why clients are not told apart, where nobody would see it.
     fn mute(&self, how: &How, means: Means<'_>) -> Option<String> {
-        let is_mute = self.keyed.as_ref().is_some_and(Keyed::issues) && means.secret.is_none();
+        let is_mute = self.keyed.as_deref().is_some_and(Keyed::issues) && means.secret.is_none();
         (is_mute && *how == How::Turn).then(|| "no cookie is issued without a secret".to_owned())
     }
 

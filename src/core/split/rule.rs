@@ -175,10 +175,10 @@ impl Extras<'_> {
             number,
             condition,
             branches,
-            keyed,
-            forced,
-            on_failure,
-            mirror,
+            keyed: keyed.map(Box::new),
+            forced: forced.map(Box::new),
+            on_failure: on_failure.map(Box::new),
+            mirror: mirror.map(Box::new),
             lane: 0,
         })
     }

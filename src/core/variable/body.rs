@@ -21,7 +21,7 @@ pub(super) fn form_field<'a>(facts: &Facts<'a>, name: &str) -> Option<Value<'a>>
         return None;
     }
     let body = facts.body()?;
-    let mut form = facts.read.form.borrow_mut();
+    let mut form = facts.read().form.borrow_mut();
     let found = match form.get(name) {
         Some(known) => known.clone(),
         None => {
@@ -50,14 +50,14 @@ pub(super) fn find<'a>(facts: &Facts<'a>, path: &Path) -> Option<Value<'a>> {
         return None;
     };
     let body = facts.body()?;
-    let parsed = facts.read.parsed.get_or_init(|| parse(body));
+    let parsed = facts.read().parsed.get_or_init(|| parse(body));
     path.find(parsed.as_ref()?, body.len())
 }
 
 /// What is at a plain path in a body of JSON.
 fn place<'a>(facts: &Facts<'a>, path: &Path) -> Option<&'a str> {
     let body = facts.body()?;
-    let mut places = facts.read.places.borrow_mut();
+    let mut places = facts.read().places.borrow_mut();
     let place = match places.get(path.text()) {
         Some(known) => known.clone(),
         None => {

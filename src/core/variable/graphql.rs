@@ -37,7 +37,7 @@ pub(super) enum Asked {
 
 /// What of its operation a request says; nothing, where it has none that can be read.
 pub(super) fn asked<'a>(facts: &Facts<'a>, asked: Asked) -> Option<Value<'a>> {
-    let read = &facts.read;
+    let read = facts.read();
     if asked == Asked::Fields {
         let fields = || of_operation(facts, |operation| Json::from(operation.fields()));
         return read.root_fields.get_or_init(fields).clone().map(Value::Json);

@@ -15,6 +15,7 @@ mod check;
 mod cost;
 mod debian;
 mod etcd;
+mod gate;
 mod node;
 mod prometheus;
 mod redis;
@@ -112,6 +113,7 @@ fn ci() -> Outcome {
     check::lints(&kit)?;
     check::docs(&kit)?;
     check::test(&kit, &[])?;
+    gate::check(&root)?;
     check::fuzz(&kit)?;
     check::crash(&root, "200")
 }

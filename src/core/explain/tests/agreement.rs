@@ -1,5 +1,7 @@
 //! What is explained is what then happens, whatever the document and the request.
 
+use std::borrow::Cow;
+
 use super::*;
 use crate::head::ResponseHead;
 
