@@ -1,6 +1,7 @@
 //! The effects that a thread lends the core.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl Platform for Effects {
 
     fn draw(&self) -> u64 {
         // Without entropy, which a running system has, time is what is left to tell clients apart.
-        getrandom::u64().unwrap_or_else(|_| telemetry::now().as_millis())
+        drawn().unwrap_or_else(|| telemetry::now().as_millis())
     }
 
     fn secret(&self) -> Option<&Secret> {
@@ -146,6 +147,31 @@ impl Platform for Effects {
         let span = trace.and_then(|trace| trace.answered(record));
         Entry::new(record.at, self.access.begin(record, Some(head)), span)
     }
+}
+
+/// How many numbers are asked of the system at once.
+const DRAWN: usize = 32;
+
+thread_local! {
+    /// Numbers of the system that nobody had yet, and how many of them there are.
+    static STOCK: Cell<([u64; DRAWN], usize)> = const { Cell::new(([0; DRAWN], 0)) };
+}
+
+/// A random number of the system, which each has once: some are keys.
+fn drawn() -> Option<u64> {
+    let (mut numbers, mut left) = STOCK.take();
+    if left == 0 {
+        let mut bytes = [0; DRAWN * size_of::<u64>()];
+        getrandom::fill(&mut bytes).ok()?;
+        let (chunks, _) = bytes.as_chunks();
+        let filled = numbers.iter_mut().zip(chunks);
+        filled.for_each(|(number, bytes)| *number = u64::from_ne_bytes(*bytes));
+        left = DRAWN;
+    }
+    left -= 1;
+    let number = numbers.get_mut(left).map(std::mem::take);
+    STOCK.set((numbers, left));
+    number
 }
 
 /// The head of a client's request.

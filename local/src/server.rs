@@ -30,7 +30,7 @@ use crate::front::Fronts;
 use crate::key::{self, KeyError, KeyFlaw};
 use crate::limiter::Counting;
 use crate::listen::tls::{CertificateError, Current, Reload, WatchedPair};
-use crate::listen::{self, Connections, Host, Limits, Phase};
+use crate::listen::{self, AllConnections, Host, Limits, Phase};
 #[cfg(feature = "etcd")]
 use crate::member;
 use crate::metrics::{self, Metrics, MetricsListen};
@@ -472,8 +472,8 @@ impl Start {
     }
 
     /// Starts what shows metrics, and what tells of breakers.
-    fn with_metrics(&mut self) -> Result<Arc<Connections>, StartError> {
-        let connections: Arc<Connections> = Arc::default();
+    fn with_metrics(&mut self) -> Result<AllConnections, StartError> {
+        let connections = AllConnections::new(self.options.workers_count().get());
         let is_shared = self.options.clients.reuse_port;
         let listeners = match self.options.metrics_listen {
             Some(MetricsListen::Off) => Vec::new(),
@@ -484,7 +484,7 @@ impl Start {
         if let Some(listener) = listeners.into_iter().next() {
             self.server.metrics_addr = listener.local_addr().ok();
             let (store, log) = (Arc::clone(&self.store), self.log.clone());
-            let site = Metrics { store, log: log.clone(), connections: Arc::clone(&connections) };
+            let site = Metrics { store, log: log.clone(), connections: connections.clone() };
             let limits = Limits::of_admin(is_shared);
             let name = "splitway-metrics".to_owned();
             self.server.spawn(name, listener, async move |listener, phases| {
@@ -530,7 +530,7 @@ impl Start {
             let (access, tracer) = (access.clone(), tracer.clone());
             let limiter = counting.limiter();
             let mut limits = Limits::new(&options.clients, number, threads);
-            limits.connections = Arc::clone(&connections);
+            limits.connections = connections.of_thread(number);
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
                 let dns = Dns::new(dns);
