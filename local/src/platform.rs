@@ -181,7 +181,7 @@ pub(crate) struct RequestHead {
     /// The target after normalisation, where that changed it.
     folded: Option<Box<str>>,
     fault: Option<Problem>,
-    client: IpAddr,
+    client: Option<IpAddr>,
     /// Who the connection is from, if it is a proxy that is trusted to say who asks.
     front: Option<IpAddr>,
     door: Door,
@@ -192,14 +192,14 @@ pub(crate) struct RequestHead {
 }
 
 impl RequestHead {
-    /// A request that came from `peer` through `door`.
-    pub(crate) fn new(mut parts: Parts, peer: IpAddr, door: Door, fronts: &Fronts) -> Self {
+    /// A request that came from `peer`, if that is known, through `door`.
+    pub(crate) fn new(mut parts: Parts, peer: Option<IpAddr>, door: Door, fronts: &Fronts) -> Self {
         let fault = door.fault(&parts).or_else(|| message::fault(&parts));
         if parts.version == Version::HTTP_2 {
             join_cookies(&mut parts);
         }
-        let client = fronts.client(peer, &parts.headers);
-        let front = fronts.trust(peer).then_some(peer);
+        let client = peer.map(|peer| fronts.client(peer, &parts.headers));
+        let front = peer.filter(|peer| fronts.trust(*peer));
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
@@ -288,11 +288,11 @@ impl Head for RequestHead {
     }
 
     fn client(&self) -> Option<IpAddr> {
-        Some(self.client)
+        self.client
     }
 
     fn hop(&self) -> Option<IpAddr> {
-        Some(self.front.unwrap_or(self.client))
+        self.front.or(self.client)
     }
 
     fn scheme(&self) -> &str {

@@ -4,6 +4,7 @@ mod body;
 mod metered;
 mod tunnel;
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,10 +40,13 @@ pub(crate) struct Traffic {
     pub(crate) door: Door,
 }
 
-impl Site for Traffic {
-    type Body = ReplyBody;
-
-    async fn answer(&self, client: IpAddr, request: Request<ClientBody>) -> Response<ReplyBody> {
+impl Traffic {
+    /// The answer to a request that came from `client`, if that is known.
+    pub(crate) async fn reply(
+        &self,
+        client: Option<IpAddr>,
+        request: Request<ClientBody>,
+    ) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
         head.precede(&body);
@@ -65,6 +69,18 @@ impl Site for Traffic {
             Reply::Own(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
             Reply::Own(answer, _) => Self::whole(answer),
         }
+    }
+}
+
+impl Site for Traffic {
+    type Body = ReplyBody;
+
+    fn answer(
+        &self,
+        client: IpAddr,
+        request: Request<ClientBody>,
+    ) -> impl Future<Output = Response<ReplyBody>> + Send {
+        self.reply(Some(client), request)
     }
 
     fn refuse(&self, problem: Problem) -> Answer {

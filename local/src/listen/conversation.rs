@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::attendance::{Attendance, Presence};
-use super::body::{Attended, ClientBody, News};
+use super::body::{Attended, ClientBody, News, Source};
 use super::channel::Channel;
 use super::limits::Limits;
 use super::patience::{End, Manner, PREFACE, opening, watch_over};
@@ -353,7 +353,7 @@ async fn answer<S: Site>(
 
 /// Reads the rest of a body that nobody wants, and whether that was done: the connection can go on then.
 /// Otherwise it has to end, and the client is to know before it sends another request on it.
-async fn drained(mut rest: Incoming) -> bool {
+async fn drained(mut rest: Source) -> bool {
     let mut left = LEFT_MAX;
     if rest.size_hint().lower() > left {
         return false;
