@@ -77,7 +77,7 @@ async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     let Some(Client(client)) = parts.extensions.get().copied() else {
         return unknown().await.into_response();
     };
-    let head = RequestHead::new(parts, client, admin.door, &Fronts::default());
+    let head = RequestHead::new(parts, Some(client), admin.door, &Fronts::default());
     let answer = admin::answer(&admin.coordinator, "", &head, body).await;
     whole(answer).map(Body::new)
 }

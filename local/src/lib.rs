@@ -8,8 +8,9 @@
 //! Each of `--workers` threads has a runtime, a listener on the shared port and a pool of upstream
 //! connections of its own; a request never changes threads. [`server`] starts them, `listen` accepts
 //! and speaks HTTP/1.1 or HTTP/2 with the client, over TLS or not, `door` is where it does; `reply` has
-//! the core serve, `platform` lends it the effects, and `upstream` makes an attempt through `connect`,
-//! whose failures `failure` names. What is forwarded of a head is in `message`.
+//! the core serve, `platform` lends it the effects (made by `kit`), and `upstream` makes an attempt through `connect`,
+//! whose failures `failure` names. What is forwarded of a head is in `message`. [`router()`] has the same in
+//! somebody else's application (`mount`).
 //!
 //! ## The road of a configuration
 //!
@@ -55,6 +56,7 @@ mod fetch;
 mod file;
 mod front;
 mod key;
+mod kit;
 #[cfg(feature = "etcd")]
 mod last_good;
 #[cfg(feature = "etcd")]
@@ -63,6 +65,7 @@ mod limiter;
 mod listen;
 mod message;
 mod metrics;
+mod mount;
 mod platform;
 mod reply;
 mod store;
@@ -81,5 +84,6 @@ pub use crate::limiter::options::{LimiterOptions, RedisAddress};
 pub use crate::listen::options::ListenOptions;
 pub use crate::listen::tls::{CertificateError, Reload};
 pub use crate::metrics::MetricsListen;
+pub use crate::mount::{router, router_with};
 pub use crate::options::ServeOptions;
 pub use crate::server::{Server, StartError};

@@ -1,7 +1,7 @@
 //! Listeners: the connections of clients are accepted here and each is served by a task of its own.
 //!
-//! `conversation` is the road of a connection: TLS (`tls`), HTTP/1.1 or HTTP/2, and its end. What it is
-//! busy with stands in `attendance`, `channel` and `body` are its stream and its bodies, and `limits` what
+//! `conversation` is the road of a connection: TLS (`tls`), HTTP/1.1 or HTTP/2, and its end. `patience` is how
+//! long it may take. What it is busy with stands in `attendance`, `channel` and `body` are its stream and its bodies, and `limits` what
 //! a client may take. A connection never changes threads, and threads share no limit.
 
 mod attendance;
@@ -11,6 +11,7 @@ mod connections;
 mod conversation;
 mod limits;
 pub(crate) mod options;
+mod patience;
 mod socket;
 pub(crate) mod tls;
 
@@ -24,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use self::body::{ClientBody, Progress, TooLong};
-pub(crate) use self::connections::Connections;
+pub(crate) use self::connections::AllConnections;
 pub(crate) use self::conversation::{Host, Site, last};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::socket::bind;

@@ -3,15 +3,15 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Changes, HOP_BY_HOP, Text};
+use splitway_core::head::{Changes, Text};
 use splitway_core::node::parse_authority;
 use splitway_core::problem::Problem;
+use splitway_core::telemetry::proof;
 
 /// Why a request cannot be forwarded as the same message, or is none (RFC 9112, sections 3.2 and
 /// 6.1).
@@ -63,19 +63,52 @@ pub(crate) fn has_unknown_coding(headers: &HeaderMap) -> bool {
 pub(crate) fn forwarded(headers: &HeaderMap, edits: &Changes) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len() + edits.count() + 1);
     for (name, value) in headers {
-        let is_kept = !HOP_BY_HOP.contains(&name.as_str())
-            && !edits.removed().any(|removed| removed == name.as_str());
-        if is_kept {
+        if !is_left_behind(name.as_str(), edits) {
             kept.append(name.clone(), value.clone());
         }
     }
-    for (name, value) in edits.set().filter_map(header) {
-        kept.insert(name, value);
-    }
-    for (name, value) in edits.added().filter_map(header) {
-        kept.append(name, value);
-    }
+    add(&mut kept, edits);
     kept
+}
+
+/// Makes of the headers of a message those that go further.
+pub(crate) fn forward(headers: &mut HeaderMap, edits: &Changes) {
+    let left = headers.keys().filter(|name| is_left_behind(name.as_str(), edits));
+    for name in left.cloned().collect::<Vec<HeaderName>>() {
+        headers.remove(name);
+    }
+    headers.reserve(edits.count());
+    add(headers, edits);
+}
+
+fn is_left_behind(name: &str, edits: &Changes) -> bool {
+    is_hop_by_hop(name) || edits.removed().any(|removed| removed == name)
+}
+
+/// Whether it is one of [`splitway_core::head::HOP_BY_HOP`]; told by the length at first.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "expect"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+fn add(headers: &mut HeaderMap, edits: &Changes) {
+    for (name, value) in edits.set().filter_map(|(name, value)| header(name, value)) {
+        headers.insert(name, value);
+    }
+    for (name, value) in edits.added().filter_map(|(name, value)| header(name, value)) {
+        headers.append(name, value);
+    }
 }
 
 /// The headers of an attempt. The length of the body is said as the client said it: a request
@@ -141,6 +174,10 @@ pub(crate) fn multiplexed_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error>
 /// The value of a header as the core reads it: several values joined, U+FFFD for bytes that are not
 /// UTF-8. Lines of cookies are joined as one list of them (RFC 9113, section 8.2.3).
 pub(crate) fn joined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, str>> {
+    // To look at all names of a usual head costs a fraction of what it takes to parse and to hash one.
+    if headers.keys_len() <= FEW && !headers.keys().any(|own| own.as_str() == name) {
+        return None;
+    }
     let mut values = headers.get_all(name).iter();
     let first = String::from_utf8_lossy(values.next()?.as_bytes());
     let between = if name == "cookie" { "; " } else { ", " };
@@ -150,8 +187,99 @@ pub(crate) fn joined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, s
     }))
 }
 
-fn header((name, value): (&str, &Text)) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    let value = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(value.as_bytes())).ok()?;
-    Some((name, value))
+/// As many headers as most messages have at most.
+const FEW: usize = 24;
+
+fn header(name: &str, value: &Text) -> Option<(HeaderName, HeaderValue)> {
+    let name = match known(name) {
+        Some(name) => name.clone(),
+        None => HeaderName::from_bytes(name.as_bytes()).ok()?,
+    };
+    Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+}
+
+/// The names that all messages are given, which need neither be parsed nor copied.
+static KNOWN: [HeaderName; 10] = [
+    HeaderName::from_static(proof::ROUTE),
+    HeaderName::from_static(proof::BRANCH),
+    HeaderName::from_static(proof::REVISION),
+    HeaderName::from_static(proof::PICKED),
+    HeaderName::from_static(proof::ATTEMPTS),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+fn known(name: &str) -> Option<&'static HeaderName> {
+    KNOWN.iter().find(|known| known.as_str() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use splitway_core::head::{Edits, HOP_BY_HOP};
+
+    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn headers_of_the_connection_are_those_of_the_core() {
+        assert!(HOP_BY_HOP.iter().all(|name| is_hop_by_hop(name)));
+        let kept = ["content-length", "host", "keep", "x-te", "traile", "cookie", "upgrade-x"];
+        assert!(!kept.iter().any(|name| is_hop_by_hop(name)));
+    }
+
+    #[test]
+    fn what_goes_further_is_the_same_copied_or_in_place() {
+        let mut headers = map(&[
+            ("connection", "close"),
+            ("x-a", "1"),
+            ("set-cookie", "a=1"),
+            ("te", "trailers"),
+            ("x-gone", "1"),
+            ("x-a", "2"),
+            ("x-gone", "2"),
+            ("set-cookie", "b=2"),
+            ("x-splitway-branch", "a lie"),
+        ]);
+        let edits = Edits {
+            remove: vec!["x-gone".into(), "x-absent".into()],
+            set: vec![("x-splitway-branch".into(), "a".into()), ("server".into(), "s".into())],
+            add: vec![("set-cookie".into(), "c=3".into()), ("x-bad".into(), "\n".into())],
+        };
+        let edits = Changes::from(edits);
+        let expected = map(&[
+            ("x-a", "1"),
+            ("x-a", "2"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("set-cookie", "c=3"),
+            ("x-splitway-branch", "a"),
+            ("server", "s"),
+        ]);
+        assert_eq!(forwarded(&headers, &edits), expected);
+        forward(&mut headers, &edits);
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn values_are_joined_however_many_names_there_are() {
+        let mut headers = map(&[("x-a", "1"), ("cookie", "a=1"), ("x-a", "2"), ("cookie", "b=2")]);
+        for _ in 0..2 {
+            assert_eq!(joined(&headers, "x-a").as_deref(), Some("1, 2"));
+            assert_eq!(joined(&headers, "cookie").as_deref(), Some("a=1; b=2"));
+            assert_eq!(joined(&headers, "x-b"), None);
+            for number in 0..=FEW {
+                let name = format!("x-{number}").parse::<HeaderName>().expect("a name");
+                headers.insert(name, HeaderValue::from_static(""));
+            }
+        }
+    }
 }

@@ -26,7 +26,7 @@ use splitway_core::snapshot::Snapshot;
 use splitway_core::status::{Census, census};
 use splitway_core::time::Timestamp;
 
-use crate::listen::{ClientBody, Connections, Site};
+use crate::listen::{AllConnections, ClientBody, Site};
 use crate::reply::whole;
 use crate::store::{Reach, Store};
 use crate::telemetry::{self, Log};
@@ -47,7 +47,7 @@ const PLAIN_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) struct Metrics {
     pub(crate) store: Arc<Store>,
     pub(crate) log: Log,
-    pub(crate) connections: Arc<Connections>,
+    pub(crate) connections: AllConnections,
 }
 
 impl Metrics {
@@ -62,7 +62,7 @@ impl Metrics {
             failures: self.store.failures(),
             reach: self.store.reach(),
             dropped: self.log.dropped(),
-            connections: Arc::clone(&self.connections),
+            connections: self.connections.clone(),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(scrape));
@@ -84,7 +84,7 @@ struct Scrape {
     failures: u64,
     reach: Reach,
     dropped: u64,
-    connections: Arc<Connections>,
+    connections: AllConnections,
 }
 
 impl Collector for Scrape {

@@ -1,6 +1,7 @@
 //! The effects that a thread lends the core.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl Platform for Effects {
 
     fn draw(&self) -> u64 {
         // Without entropy, which a running system has, time is what is left to tell clients apart.
-        getrandom::u64().unwrap_or_else(|_| telemetry::now().as_millis())
+        drawn().unwrap_or_else(|| telemetry::now().as_millis())
     }
 
     fn secret(&self) -> Option<&Secret> {
@@ -148,6 +149,31 @@ impl Platform for Effects {
     }
 }
 
+/// How many numbers are asked of the system at once.
+const DRAWN: usize = 32;
+
+thread_local! {
+    /// Numbers of the system that nobody had yet, and how many of them there are.
+    static STOCK: Cell<([u64; DRAWN], usize)> = const { Cell::new(([0; DRAWN], 0)) };
+}
+
+/// A random number of the system, which each has once: some are keys.
+fn drawn() -> Option<u64> {
+    let (mut numbers, mut left) = STOCK.take();
+    if left == 0 {
+        let mut bytes = [0; DRAWN * size_of::<u64>()];
+        getrandom::fill(&mut bytes).ok()?;
+        let (chunks, _) = bytes.as_chunks();
+        let filled = numbers.iter_mut().zip(chunks);
+        filled.for_each(|(number, bytes)| *number = u64::from_ne_bytes(*bytes));
+        left = DRAWN;
+    }
+    left -= 1;
+    let number = numbers.get_mut(left).map(std::mem::take);
+    STOCK.set((numbers, left));
+    number
+}
+
 /// The head of a client's request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestHead {
@@ -155,7 +181,7 @@ pub(crate) struct RequestHead {
     /// The target after normalisation, where that changed it.
     folded: Option<Box<str>>,
     fault: Option<Problem>,
-    client: IpAddr,
+    client: Option<IpAddr>,
     /// Who the connection is from, if it is a proxy that is trusted to say who asks.
     front: Option<IpAddr>,
     door: Door,
@@ -166,14 +192,14 @@ pub(crate) struct RequestHead {
 }
 
 impl RequestHead {
-    /// A request that came from `peer` through `door`.
-    pub(crate) fn new(mut parts: Parts, peer: IpAddr, door: Door, fronts: &Fronts) -> Self {
+    /// A request that came from `peer`, if that is known, through `door`.
+    pub(crate) fn new(mut parts: Parts, peer: Option<IpAddr>, door: Door, fronts: &Fronts) -> Self {
         let fault = door.fault(&parts).or_else(|| message::fault(&parts));
         if parts.version == Version::HTTP_2 {
             join_cookies(&mut parts);
         }
-        let client = fronts.client(peer, &parts.headers);
-        let front = fronts.trust(peer).then_some(peer);
+        let client = peer.map(|peer| fronts.client(peer, &parts.headers));
+        let front = peer.filter(|peer| fronts.trust(*peer));
         let received = received_target(&parts);
         let normal = normalise_target(received);
         let folded = (normal != received).then(|| normal.into());
@@ -262,11 +288,11 @@ impl Head for RequestHead {
     }
 
     fn client(&self) -> Option<IpAddr> {
-        Some(self.client)
+        self.client
     }
 
     fn hop(&self) -> Option<IpAddr> {
-        Some(self.front.unwrap_or(self.client))
+        self.front.or(self.client)
     }
 
     fn scheme(&self) -> &str {

@@ -4,6 +4,7 @@ mod body;
 mod metered;
 mod tunnel;
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(crate) use self::tunnel::{Handover, Tunnel};
 use crate::access::Entry;
 use crate::door::Door;
 use crate::listen::{ClientBody, Site, last};
-use crate::message::{forwarded, takes_trailers};
+use crate::message::{forward, takes_trailers};
 use crate::platform::{Effects, RequestHead};
 use crate::upstream::Received;
 
@@ -39,10 +40,13 @@ pub(crate) struct Traffic {
     pub(crate) door: Door,
 }
 
-impl Site for Traffic {
-    type Body = ReplyBody;
-
-    async fn answer(&self, client: IpAddr, request: Request<ClientBody>) -> Response<ReplyBody> {
+impl Traffic {
+    /// The answer to a request that came from `client`, if that is known.
+    pub(crate) async fn reply(
+        &self,
+        client: Option<IpAddr>,
+        request: Request<ClientBody>,
+    ) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
         head.precede(&body);
@@ -65,6 +69,18 @@ impl Site for Traffic {
             Reply::Own(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
             Reply::Own(answer, _) => Self::whole(answer),
         }
+    }
+}
+
+impl Site for Traffic {
+    type Body = ReplyBody;
+
+    fn answer(
+        &self,
+        client: IpAddr,
+        request: Request<ClientBody>,
+    ) -> impl Future<Output = Response<ReplyBody>> + Send {
+        self.reply(Some(client), request)
     }
 
     fn refuse(&self, problem: Problem) -> Answer {
@@ -103,28 +119,29 @@ fn relay(
     let mut how = how;
     let metered = Metered::new(&mut how.tail, head.progress());
     let (mut parts, flow) = response.into_parts();
-    let mut headers = forwarded(&parts.headers, &how.edits);
-    if parts.headers.contains_key(TRANSFER_ENCODING) {
+    let is_coded = parts.headers.contains_key(TRANSFER_ENCODING);
+    let names = parts.headers.get(TRAILER).filter(|_| is_coded).cloned();
+    let protocol = switched.as_ref().and_then(|_| parts.headers.get(UPGRADE).cloned());
+    forward(&mut parts.headers, &how.edits);
+    if is_coded {
         // The chunks say where the body ends; a length beside them is not to be believed, and to
         // forward it would cut the body or confuse the client (RFC 9112, section 6.3).
-        headers.remove(CONTENT_LENGTH);
-        if takes_trailers(&head.parts().headers)
-            && let Some(names) = parts.headers.remove(TRAILER)
-        {
-            headers.insert(TRAILER, names);
-        }
+        parts.headers.remove(CONTENT_LENGTH);
+    }
+    if let Some(names) = names
+        && takes_trailers(&head.parts().headers)
+    {
+        parts.headers.insert(TRAILER, names);
     }
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
-        parts.headers = headers;
         let body = Relayed::new(flow, how.tail, metered, entry, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(body));
     };
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    if let Some(protocol) = parts.headers.remove(UPGRADE) {
-        headers.insert(UPGRADE, protocol);
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        parts.headers.insert(UPGRADE, protocol);
     }
-    parts.headers = headers;
     // What hyper noted of the upstream's side of it is not for the client's.
     parts.extensions = http::Extensions::new();
     parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail, metered, entry)));

@@ -28,21 +28,21 @@ use crate::file::{FileError, WatchedFile};
 use crate::fleet::{FleetError, Footing, StoreAddress};
 use crate::front::Fronts;
 use crate::key::{self, KeyError, KeyFlaw};
+use crate::kit::Kit;
 use crate::limiter::Counting;
 use crate::listen::tls::{CertificateError, Current, Reload, WatchedPair};
-use crate::listen::{self, Connections, Host, Limits, Phase};
+use crate::listen::{self, AllConnections, Host, Limits, Phase};
 #[cfg(feature = "etcd")]
 use crate::member;
 use crate::metrics::{self, Metrics, MetricsListen};
+use crate::mount::Mount;
 use crate::options::ServeOptions;
-use crate::platform::Effects;
 use crate::reply::Traffic;
 use crate::resolve::Dns;
 use crate::store::Store;
 use crate::telemetry::{Level, Log, Writer};
 use crate::thread;
 use crate::trace::Tracer;
-use crate::upstream::Upstreams;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -162,20 +162,24 @@ impl Server {
     /// Starts a server that takes its configuration from a file or, where none is named, from the
     /// ledger in the data directory. When this returns, it takes requests.
     pub fn start(options: ServeOptions) -> Result<Self, StartError> {
-        let mut start = Start::new(&options)?;
-        match &options.config {
-            Some(path) => start.with_file(path)?,
-            None => start.with_ledger(&options)?,
-        }
-        start.finish()
+        let listeners = Start::listen(&options)?;
+        Start::with_source(&options, listeners)?.finish()
     }
 
     /// Starts a server that serves by this document for good.
     pub fn start_with(document: &str, options: ServeOptions) -> Result<Self, StartError> {
-        let start = Start::new(&options)?;
-        let (snapshot, _) = document::read(document, Format::of(Path::new(""), document))?;
-        start.store.publish(snapshot);
-        start.finish()
+        let listeners = Start::listen(&options)?;
+        Start::with_document(document, &options, listeners)?.finish()
+    }
+
+    /// Starts all of a server but what takes traffic.
+    pub(crate) fn mount(options: ServeOptions) -> Result<Mount, StartError> {
+        Start::with_source(&without_listener(options), Vec::new())?.mount()
+    }
+
+    /// The same by this document for good.
+    pub(crate) fn mount_with(document: &str, options: ServeOptions) -> Result<Mount, StartError> {
+        Start::with_document(document, &without_listener(options), Vec::new())?.mount()
     }
 
     /// The address that takes traffic.
@@ -295,8 +299,45 @@ struct Start {
     tracer: Option<Arc<Tracer>>,
 }
 
+/// Without what is the listener's, or takes a port that nobody has asked for.
+fn without_listener(options: ServeOptions) -> ServeOptions {
+    let mut options = options;
+    (options.clients.tls_cert, options.clients.tls_key) = (None, None);
+    options.metrics_listen = options.metrics_listen.or(Some(MetricsListen::Off));
+    options
+}
+
 impl Start {
-    fn new(options: &ServeOptions) -> Result<Self, StartError> {
+    /// The listeners of all threads that take traffic.
+    fn listen(options: &ServeOptions) -> Result<Vec<StdListener>, StartError> {
+        let workers = options.workers_count().get();
+        bind("--listen", options.listen, workers, options.clients.reuse_port)
+    }
+
+    fn with_source(
+        options: &ServeOptions,
+        listeners: Vec<StdListener>,
+    ) -> Result<Self, StartError> {
+        let mut start = Self::new(options, listeners)?;
+        match &options.config {
+            Some(path) => start.with_file(path)?,
+            None => start.with_ledger(options)?,
+        }
+        Ok(start)
+    }
+
+    fn with_document(
+        document: &str,
+        options: &ServeOptions,
+        listeners: Vec<StdListener>,
+    ) -> Result<Self, StartError> {
+        let start = Self::new(options, listeners)?;
+        let (snapshot, _) = document::read(document, Format::of(Path::new(""), document))?;
+        start.store.publish(snapshot);
+        Ok(start)
+    }
+
+    fn new(options: &ServeOptions, listeners: Vec<StdListener>) -> Result<Self, StartError> {
         let paper: Box<dyn io::Write + Send> = match options.is_silent {
             true => Box::new(io::sink()),
             false => Box::new(io::stderr()),
@@ -315,8 +356,6 @@ impl Start {
             None => None,
         };
         let pair = WatchedPair::open(&options.clients, log.clone())?;
-        let workers = options.workers_count().get();
-        let listeners = bind("--listen", options.listen, workers, options.clients.reuse_port)?;
         let mut server = Server {
             listen_addr: local_address(&listeners, options.listen),
             admin_addr: None,
@@ -472,8 +511,8 @@ impl Start {
     }
 
     /// Starts what shows metrics, and what tells of breakers.
-    fn with_metrics(&mut self) -> Result<Arc<Connections>, StartError> {
-        let connections: Arc<Connections> = Arc::default();
+    fn with_metrics(&mut self) -> Result<AllConnections, StartError> {
+        let connections = AllConnections::new(self.options.workers_count().get());
         let is_shared = self.options.clients.reuse_port;
         let listeners = match self.options.metrics_listen {
             Some(MetricsListen::Off) => Vec::new(),
@@ -484,7 +523,7 @@ impl Start {
         if let Some(listener) = listeners.into_iter().next() {
             self.server.metrics_addr = listener.local_addr().ok();
             let (store, log) = (Arc::clone(&self.store), self.log.clone());
-            let site = Metrics { store, log: log.clone(), connections: Arc::clone(&connections) };
+            let site = Metrics { store, log: log.clone(), connections: connections.clone() };
             let limits = Limits::of_admin(is_shared);
             let name = "splitway-metrics".to_owned();
             self.server.spawn(name, listener, async move |listener, phases| {
@@ -500,58 +539,67 @@ impl Start {
         Ok(connections)
     }
 
-    /// Starts the threads that take traffic.
-    fn finish(mut self) -> Result<Server, StartError> {
-        let connections = self.with_metrics()?;
-        let Self { mut server, listeners, options, certificate, .. } = self;
-        let Self { trust, overrides, store, fronts, secret, log, access, tracer, .. } = self;
-        let door = Door::new(&options, server.listen_addr.port(), certificate.is_some());
-        let counting = Counting::new(&options.limiter, &log)?;
-        let threads = options.workers_count();
+    /// Starts what goes on beside the traffic.
+    fn prepare(&mut self) -> Result<Kit, StartError> {
+        let Self { options, trust, overrides, store, fronts, secret, log, access, tracer, .. } =
+            self;
+        let counting = Counting::new(&options.limiter, log)?;
         let asks = store.snapshot().is_some_and(|snapshot| survey::asks_secret(&snapshot));
-        server.lacks_secret = asks && secret.is_none();
+        self.server.lacks_secret = asks && secret.is_none();
         let shares = store.snapshot().is_some_and(|snapshot| survey::shares_limits(&snapshot));
         if shares && options.store.address.is_some() && options.limiter.redis.is_none() {
             let detail = "limits with `policy: shared` are counted by this server alone: a fleet shares \
                           them with --redis";
             log.tell(Level::Warn, "limits_not_shared", json!({"detail": detail}));
         }
-        let (dns, own) = (options.dns, (trust.clone(), Arc::clone(&overrides)));
+        let kit = Kit {
+            store: Arc::clone(store),
+            log: log.clone(),
+            access: access.clone(),
+            tracer: tracer.clone(),
+            fronts: Arc::clone(fronts),
+            secret: secret.clone(),
+            trust: trust.clone(),
+            overrides: Arc::clone(overrides),
+            dns: options.dns,
+            counting,
+        };
+        let (dns, own) = (kit.dns, (kit.trust.clone(), Arc::clone(&kit.overrides)));
         let connector = move || Connector::new(own.0, own.1, Dns::new(dns));
-        let checks = checks::start(Arc::clone(&store), log.clone(), connector);
+        let checks = checks::start(Arc::clone(&kit.store), kit.log.clone(), connector);
         let (end, thread) = checks.map_err(StartError::System)?;
-        server.threads.push(thread);
-        server.checks = Some(end);
+        self.server.threads.push(thread);
+        self.server.checks = Some(end);
+        Ok(kit)
+    }
+
+    /// Starts the threads that take traffic.
+    fn finish(mut self) -> Result<Server, StartError> {
+        let connections = self.with_metrics()?;
+        let kit = self.prepare()?;
+        let Self { mut server, listeners, options, certificate, .. } = self;
+        let door = Door::new(&options, server.listen_addr.port(), certificate.is_some());
+        let threads = options.workers_count();
         for (number, listener) in listeners.into_iter().enumerate() {
-            let (store, log, trust) = (Arc::clone(&store), log.clone(), trust.clone());
-            let dns = options.dns;
-            let (overrides, fronts) = (Arc::clone(&overrides), Arc::clone(&fronts));
-            let (secret, certificate) = (secret.clone(), certificate.clone());
-            let (access, tracer) = (access.clone(), tracer.clone());
-            let limiter = counting.limiter();
+            let (kit, certificate) = (kit.clone(), certificate.clone());
             let mut limits = Limits::new(&options.clients, number, threads);
-            limits.connections = Arc::clone(&connections);
+            limits.connections = connections.of_thread(number);
             let name = format!("splitway-{number}");
             server.spawn(name, listener, async move |listener, phases| {
-                let dns = Dns::new(dns);
-                let upstreams = Upstreams::new(Connector::new(trust, overrides, dns));
-                let log_of_thread = log.clone();
-                let effects = Effects {
-                    store,
-                    upstreams,
-                    log: log_of_thread,
-                    access,
-                    tracer,
-                    fronts,
-                    secret,
-                    limiter: Arc::new(limiter),
-                };
-                let effects = Arc::new(effects);
+                let effects = Arc::new(kit.effects());
                 let host = Host::new(Traffic { effects, door }, limits, certificate);
-                listen::serve(listener, phases, &log, host).await;
+                listen::serve(listener, phases, &kit.log, host).await;
             })?;
         }
         Ok(server)
+    }
+
+    /// What takes traffic from somebody else's listener.
+    fn mount(mut self) -> Result<Mount, StartError> {
+        // Whoever listens knows of the connections.
+        let _ = self.with_metrics()?;
+        let kit = self.prepare()?;
+        Ok(Mount::new(kit, &self.options, self.server))
     }
 }
 

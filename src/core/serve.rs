@@ -117,8 +117,9 @@ pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Shado
     let at = platform.now();
     let body = platform.body(std::mem::take(&mut shadow.body));
     let Some(attempt) = shadow.attempt() else { return };
-    let sending = within(platform.send(&attempt, head, body), platform.sleep(shadow.deadline()));
-    let came = sending.await.unwrap_or(Err(Failure::HttpResponseTimeout));
+    let (sending, deadline) =
+        (pin!(platform.send(&attempt, head, body)), pin!(platform.sleep(shadow.deadline())));
+    let came = within(sending, deadline).await.unwrap_or(Err(Failure::HttpResponseTimeout));
     let problem = came.as_ref().err().copied().map(Problem::Upstream);
     let status =
         came.as_ref().map_or_else(|it| Problem::Upstream(*it).status(), P::Response::status);
@@ -162,8 +163,8 @@ impl<B> Upload<B> {
         if matches!(self, Self::Coming(_))
             && let Self::Coming(body) = std::mem::replace(self, Self::Gone)
         {
-            let reading = platform.buffer(body, max);
-            let read = within(reading, platform.sleep(UPLOAD_TIMEOUT)).await;
+            let reading = pin!(platform.buffer(body, max));
+            let read = within(reading, pin!(platform.sleep(UPLOAD_TIMEOUT))).await;
             *self = Self::Read(read.unwrap_or(Err(Unread::TooSlow))?);
         }
         Ok(())
@@ -270,8 +271,8 @@ async fn perform<P: Platform>(platform: &P, effect: Effect) -> Found {
             Found::Done
         }
         Effect::Verify(check) => {
-            let deadline = platform.sleep(EFFECT_TIMEOUT);
-            Found::Verified(within(platform.verify(&check), deadline).await.unwrap_or(false))
+            let deadline = pin!(platform.sleep(EFFECT_TIMEOUT));
+            Found::Verified(within(pin!(platform.verify(&check)), deadline).await.unwrap_or(false))
         }
         Effect::Toll(toll) => ask(platform, &toll).await,
     }
@@ -293,8 +294,8 @@ async fn ask<P: Platform>(platform: &P, toll: &Toll) -> Found {
 
 /// What comes of a toll, in time.
 async fn toll_of<P: Platform>(platform: &P, toll: &Toll) -> Result<Grant, Failure> {
-    let asking = within(platform.toll(toll), platform.sleep(EFFECT_TIMEOUT));
-    asking.await.unwrap_or(Err(Failure::HttpResponseTimeout))
+    let (asking, deadline) = (pin!(platform.toll(toll)), pin!(platform.sleep(EFFECT_TIMEOUT)));
+    within(asking, deadline).await.unwrap_or(Err(Failure::HttpResponseTimeout))
 }
 
 /// Runs an errand, by what gets what is at its URL and by what ends with the time for it. A shell has this
@@ -378,8 +379,8 @@ async fn attempt<'a, P: Platform>(
         Some(bytes) => platform.body(bytes),
         None => upload.give(platform, replay_max.is_none()),
     };
-    let deadline = platform.sleep(attempt.timeouts.until_head());
-    let came = within(platform.send(&attempt, head, body), deadline).await;
+    let deadline = pin!(platform.sleep(attempt.timeouts.until_head()));
+    let came = within(pin!(platform.send(&attempt, head, body)), deadline).await;
     let late = || match platform.awaits_client(head) {
         true => Failure::HttpRequestError,
         false => Failure::HttpResponseTimeout,
@@ -414,7 +415,7 @@ async fn opening<P: Platform>(
 ) -> Result<Option<Event>, Failure> {
     let mut opening = Opening::new(OPENING_MAX);
     loop {
-        let next = within(platform.peek(response), platform.sleep(idle)).await;
+        let next = within(pin!(platform.peek(response)), pin!(platform.sleep(idle))).await;
         let verdict = match next.unwrap_or(Err(Failure::HttpResponseTimeout))? {
             Some(bytes) => opening.feed(&bytes),
             None => Some(opening.end()),
@@ -429,6 +430,7 @@ async fn opening<P: Platform>(
 }
 
 /// The output of `future`, unless `deadline` resolves first; the other is dropped, which cancels it.
+/// Large ones are pinned by the caller: what a function takes and pins is there twice.
 pub async fn within<T>(
     future: impl Future<Output = T>,
     deadline: impl Future<Output = ()>,

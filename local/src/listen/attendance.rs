@@ -15,6 +15,10 @@ use super::limits::Limits;
 /// request may be on its way.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a connection waits for its next request before nothing is kept of it but the stream. Those that
+/// are busy never wait so long, and to begin anew costs less than the wait.
+const AT_REST: Duration = Duration::from_millis(100);
+
 /// When to look again where nothing is due.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -26,6 +30,8 @@ pub(crate) struct Attendance {
     inside: AtomicU32,
     /// Requests so far.
     entered: AtomicU32,
+    /// How many had entered when all that was to be written was written.
+    flushed: AtomicU32,
     /// Since when it is as it is, in milliseconds from the beginning.
     since_ms: AtomicU64,
     /// Whether a head has begun to arrive.
@@ -45,6 +51,8 @@ pub(crate) enum Due {
     Idle,
     /// A head takes too long.
     Head,
+    /// It has waited for a request for a while and has nothing else to do.
+    Rest,
 }
 
 impl Attendance {
@@ -53,6 +61,7 @@ impl Attendance {
             began: Instant::now(),
             inside: AtomicU32::new(0),
             entered: AtomicU32::new(0),
+            flushed: AtomicU32::new(0),
             since_ms: AtomicU64::new(0),
             is_reading: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
@@ -63,8 +72,9 @@ impl Attendance {
 
     /// A request is there. It is inside until what this returns is dropped.
     pub(crate) fn enter(self: &Arc<Self>) -> Presence {
-        self.inside.fetch_add(1, Relaxed);
-        self.entered.fetch_add(1, Relaxed);
+        // Nobody else does so at the same time, and a locked instruction costs as much as twenty others.
+        self.inside.store(self.inside.load(Relaxed).wrapping_add(1), Relaxed);
+        self.entered.store(self.entered.load(Relaxed).wrapping_add(1), Relaxed);
         self.connections.begin();
         self.is_reading.store(false, Relaxed);
         Presence { attendance: Arc::clone(self), place: None }
@@ -89,9 +99,21 @@ impl Attendance {
         self.inside.load(Relaxed) == 0
     }
 
-    /// How many requests entered so far; wraps around.
-    pub(crate) fn entered(&self) -> u32 {
-        self.entered.load(Relaxed)
+    /// Whether no request is inside and nothing of one has come.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_quiet() && !self.is_reading.load(Relaxed)
+    }
+
+    /// What was to be written until now is written.
+    pub(crate) fn flush(&self) {
+        if self.is_quiet() {
+            self.flushed.store(self.entered.load(Relaxed), Relaxed);
+        }
+    }
+
+    /// Whether no request is inside and all answers are written.
+    pub(crate) fn is_through(&self) -> bool {
+        self.is_quiet() && self.flushed.load(Relaxed) == self.entered.load(Relaxed)
     }
 
     pub(crate) fn drain(&self) {
@@ -107,8 +129,8 @@ impl Attendance {
         self.is_last.load(Relaxed)
     }
 
-    /// What is due now.
-    pub(crate) fn due(&self, limits: &Limits, now: Instant) -> Due {
+    /// What is due now, on a connection that `can_rest` or not.
+    pub(crate) fn due(&self, limits: &Limits, now: Instant, can_rest: bool) -> Due {
         // What is waited for may change to anything that has a shorter limit.
         let limits_all = [limits.head, limits.idle, self.is_draining().then_some(LINGER)];
         let look = now + limits_all.into_iter().flatten().min().unwrap_or(LOOK);
@@ -121,10 +143,16 @@ impl Attendance {
             (false, false) => (limits.idle, Due::Idle),
         };
         let since = self.began + Duration::from_millis(self.since_ms.load(Relaxed));
-        match limit.map(|limit| since + limit) {
-            Some(until) if until <= now => due,
-            Some(until) => Due::Nothing(until.min(look)),
-            None => Due::Nothing(look),
+        let until = match limit.map(|limit| since + limit) {
+            Some(until) if until <= now => return due,
+            Some(until) => until.min(look),
+            None => look,
+        };
+        let is_tired = can_rest && due == Due::Idle && !self.is_draining() && !self.is_last();
+        match is_tired.then_some(since + AT_REST) {
+            Some(rest) if rest > now => Due::Nothing(until.min(rest)),
+            Some(_) if self.is_through() => Due::Rest,
+            Some(_) | None => Due::Nothing(until),
         }
     }
 
@@ -157,7 +185,9 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.attendance.connections.end();
-        if self.attendance.inside.fetch_sub(1, Relaxed) == 1 {
+        let inside = self.attendance.inside.load(Relaxed).wrapping_sub(1);
+        self.attendance.inside.store(inside, Relaxed);
+        if inside == 0 {
             self.attendance.mark();
         }
     }
@@ -182,14 +212,14 @@ mod tests {
     /// What is due after so many seconds, and whether another look comes before anything can be.
     async fn due_after(attendance: &Attendance, seconds: u64) -> Option<Due> {
         advance(Duration::from_secs(seconds)).await;
-        match attendance.due(&limits(), Instant::now()) {
+        match attendance.due(&limits(), Instant::now(), false) {
             Due::Nothing(until) => {
                 assert!(
                     until > Instant::now() && until <= Instant::now() + Duration::from_secs(30)
                 );
                 None
             }
-            due @ (Due::Idle | Due::Head) => Some(due),
+            due @ (Due::Idle | Due::Head | Due::Rest) => Some(due),
         }
     }
 
@@ -217,5 +247,23 @@ mod tests {
         let presence = attendance.enter();
         assert_eq!(due_after(&attendance, 10).await, None);
         drop(presence);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_while_with_nothing_left_to_do_rests() {
+        let attendance = Arc::new(Attendance::new(Arc::default()));
+        let due = |can_rest| attendance.due(&limits(), Instant::now(), can_rest);
+        let presence = attendance.enter();
+        advance(AT_REST).await;
+        assert!(matches!(due(true), Due::Nothing(_)));
+        drop(presence);
+        assert_eq!(due(true), Due::Nothing(Instant::now() + AT_REST));
+        advance(AT_REST).await;
+        assert!(matches!(due(true), Due::Nothing(_)), "the answer is not written");
+        attendance.flush();
+        assert!(matches!(due(false), Due::Nothing(_)));
+        assert_eq!(due(true), Due::Rest);
+        attendance.read();
+        assert!(matches!(due(true), Due::Nothing(_)), "a head has begun");
     }
 }

@@ -24,7 +24,7 @@ type AnyError = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct ClientBody {
     /// Gone when it is dropped.
-    incoming: Option<Incoming>,
+    incoming: Option<Source>,
     is_ended: bool,
     /// None where nothing is to come.
     progress: Option<Arc<Progress>>,
@@ -34,6 +34,58 @@ pub(crate) struct ClientBody {
     news: Option<oneshot::Sender<News>>,
     /// How many more bytes may come, where there is a limit.
     room: Option<u64>,
+}
+
+/// Where the body of a client's request comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A listener of ours.
+    Own(Incoming),
+    /// That of an application.
+    Foreign(axum::body::Body),
+}
+
+impl From<Incoming> for Source {
+    fn from(incoming: Incoming) -> Self {
+        Self::Own(incoming)
+    }
+}
+
+impl From<axum::body::Body> for Source {
+    fn from(body: axum::body::Body) -> Self {
+        Self::Foreign(body)
+    }
+}
+
+impl Body for Source {
+    type Data = Bytes;
+    type Error = AnyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+        match self.get_mut() {
+            Self::Own(body) => Pin::new(body).poll_frame(context).map_err(AnyError::from),
+            Self::Foreign(body) => {
+                Pin::new(body).poll_frame(context).map_err(axum::Error::into_inner)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Foreign(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Foreign(body) => body.size_hint(),
+        }
+    }
 }
 
 /// How far the body of a client has come, for whoever gave it away.
@@ -97,7 +149,7 @@ pub(crate) enum News {
     /// Nothing comes of it.
     Stalled,
     /// Nobody wants this rest of it.
-    Left(Incoming),
+    Left(Source),
 }
 
 #[derive(Debug)]
@@ -124,9 +176,10 @@ impl ClientBody {
     /// A body, and where it is told if nothing comes of it for as long as `timeout`, or if it is dropped
     /// before its end.
     pub(crate) fn new(
-        incoming: Incoming,
+        incoming: impl Into<Source>,
         timeout: Option<Duration>,
     ) -> (Self, Option<oneshot::Receiver<News>>) {
+        let incoming = incoming.into();
         let is_ended = incoming.is_end_stream();
         let incoming = Some(incoming);
         if is_ended {
@@ -177,7 +230,6 @@ impl ClientBody {
             if let Some(patience) = &mut self.patience {
                 patience.is_waiting = false;
             }
-            let frame = frame.map(|frame| frame.map_err(AnyError::from));
             return Poll::Ready(frame.map(|frame| frame.and_then(|frame| self.fitting(frame))));
         }
         match &mut self.patience {
@@ -237,11 +289,11 @@ impl Body for ClientBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_ended || self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+        self.is_ended || self.incoming.as_ref().is_none_or(Source::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default()
+        self.incoming.as_ref().map(Source::size_hint).unwrap_or_default()
     }
 }
 

@@ -24,32 +24,28 @@ pub(crate) struct Channel<S> {
     opening: Bytes,
     attendance: Arc<Attendance>,
     is_http1: bool,
-    /// How many requests had entered when all that was to be written was written.
-    flushed: u32,
     refused: Option<Problem>,
 }
 
 impl<S> Channel<S> {
     pub(crate) fn http1(stream: S, opening: Bytes, attendance: Arc<Attendance>) -> Self {
-        Self { stream, opening, attendance, is_http1: true, flushed: 0, refused: None }
+        Self { stream, opening, attendance, is_http1: true, refused: None }
     }
 
     pub(crate) fn http2(stream: S, opening: Bytes, attendance: Arc<Attendance>) -> Self {
-        Self { stream, opening, attendance, is_http1: false, flushed: 0, refused: None }
+        Self { stream, opening, attendance, is_http1: false, refused: None }
     }
 
-    /// The stream, and what hyper refused on it, of which the client was not told.
-    pub(crate) fn into_parts(self) -> (S, Option<Problem>) {
-        (self.stream, self.refused)
+    /// The stream, what was read of it before and not by hyper, and what hyper refused on it, of which the
+    /// client was not told.
+    pub(crate) fn into_parts(self) -> (S, Bytes, Option<Problem>) {
+        (self.stream, self.opening, self.refused)
     }
 
     /// What hyper refuses with these bytes, if they are its own: nobody else has anything to say when
     /// all answers are complete and written, and no request has come since.
     fn refusal(&self, bytes: &[u8]) -> Option<Problem> {
-        let is_own = self.is_http1
-            && self.attendance.is_quiet()
-            && self.attendance.entered() == self.flushed
-            && bytes.starts_with(VERSION);
+        let is_own = self.is_http1 && self.attendance.is_through() && bytes.starts_with(VERSION);
         let status = bytes.get(VERSION.len() + 2..VERSION.len() + 5);
         let problem = match status {
             Some(b"414") => Problem::UriTooLong,
@@ -103,8 +99,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Channel<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let channel = self.get_mut();
         let flushed = Pin::new(&mut channel.stream).poll_flush(context);
-        if matches!(flushed, Poll::Ready(Ok(()))) && channel.attendance.is_quiet() {
-            channel.flushed = channel.attendance.entered();
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            channel.attendance.flush();
         }
         flushed
     }

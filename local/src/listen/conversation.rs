@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
@@ -17,26 +18,20 @@ use hyper::server::conn::http1::Parts;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use splitway_core::problem::{Answer, Problem};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::attendance::{Attendance, Due, Presence};
-use super::body::{Attended, ClientBody, News};
+use super::attendance::{Attendance, Presence};
+use super::body::{Attended, ClientBody, News, Source};
 use super::channel::Channel;
 use super::limits::Limits;
+use super::patience::{End, Manner, PREFACE, opening, watch_over};
 use super::tls::Current;
 use crate::reply::Handover;
-
-/// What a client of HTTP/2 begins with (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How much is read to see which HTTP it is.
-const OPENING: usize = 2048;
 
 /// How often a client of HTTP/2 is asked whether it is there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(30);
@@ -89,15 +84,6 @@ pub(crate) struct Host<S> {
     http2: http2::Builder<TokioExecutor>,
 }
 
-/// How HTTP on a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// One of both sides closed it.
-    Closed,
-    /// A head took too long.
-    Late,
-}
-
 impl<S: Site> Host<S> {
     pub(crate) fn new(site: S, limits: Limits, tls: Option<Current>) -> Self {
         let mut http1 = http1::Builder::new();
@@ -126,33 +112,28 @@ impl<S: Site> Host<S> {
     /// Serves a connection until it ends; `draining` becomes true when that should be soon.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        mut stream: TcpStream,
+        stream: TcpStream,
         client: IpAddr,
-        mut draining: watch::Receiver<bool>,
+        draining: watch::Receiver<bool>,
     ) {
         let attendance = Attendance::new(Arc::clone(&self.limits.connections));
-        let talk = Talk { host: Arc::clone(&self), client, attendance: Arc::new(attendance) };
-        let Some(tls) = &self.tls else {
-            let opening = match opening(&mut stream, &talk, &mut draining).await {
-                Some(opening) => opening,
-                None => return,
-            };
-            return match opening.starts_with(PREFACE) {
-                true => talk.http2(stream, opening, draining).await,
-                false => talk.http1(stream, opening, draining).await,
-            };
+        let talk = Talk { host: self, client, attendance: Arc::new(attendance) };
+        let Some(tls) = &talk.host.tls else {
+            return talk.go_on(stream, Tongue::Unknown, draining).await;
         };
         let handshake = TlsAcceptor::from(tls.load_full()).accept(stream);
-        let shaken = match self.limits.tls {
-            Some(limit) => timeout(limit, handshake).await,
-            None => Ok(handshake.await),
+        // On the heap, as all of which a connection that waits has no need.
+        let shaken = match talk.host.limits.tls {
+            Some(limit) => Box::pin(timeout(limit, handshake)).await,
+            None => Ok(Box::pin(handshake).await),
         };
         // A client that does not come to terms ends its own connection only.
         let Ok(Ok(stream)) = shaken else { return };
-        match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => talk.http2(stream, Bytes::new(), draining).await,
-            Some(_) | None => talk.http1(stream, Bytes::new(), draining).await,
-        }
+        let tongue = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Tongue::Http2,
+            Some(_) | None => Tongue::Http1,
+        };
+        Box::pin(talk.go_on(stream, tongue, draining)).await;
     }
 }
 
@@ -166,136 +147,128 @@ struct Talk<S> {
     attendance: Arc<Attendance>,
 }
 
+/// Which HTTP a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tongue {
+    /// Its first bytes tell.
+    Unknown,
+    Http1,
+    Http2,
+}
+
 impl<S: Site> Talk<S> {
-    async fn http1<T>(self, stream: T, opening: Bytes, draining: watch::Receiver<bool>)
+    /// Serves the requests of a connection. While it waits for one for long, nothing is kept of it but the
+    /// stream: what hyper has for each connection is many times as much.
+    async fn go_on<T>(self, mut stream: T, tongue: Tongue, mut draining: watch::Receiver<bool>)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (attendance, limits) = (&self.attendance, &self.host.limits);
+        if tongue == Tongue::Http2 {
+            return Box::pin(self.http2(stream, Bytes::new(), &draining)).await;
+        }
+        let mut can_be_http2 = tongue == Tongue::Unknown;
+        let mut begun = Bytes::new();
+        loop {
+            if begun.is_empty() {
+                begun = opening(&mut stream, attendance, limits, &mut draining, can_be_http2).await;
+            }
+            if begun.is_empty() {
+                // Says so to a client of TLS. One that does not take it has had its chance.
+                let _ = timeout(LINGER, stream.shutdown()).await;
+                return;
+            }
+            if can_be_http2 && begun.starts_with(PREFACE) {
+                return Box::pin(self.http2(stream, begun, &draining)).await;
+            }
+            can_be_http2 = false;
+            let spoken = Box::pin(self.http1(stream, begun, &draining)).await;
+            let Some(waiting) = spoken else { return };
+            (stream, begun) = waiting;
+        }
+    }
+
+    /// Speaks HTTP/1.1 until the connection ends or waits for a request for long: then it is returned,
+    /// with what came of the request by now.
+    async fn http1<T>(
+        &self,
+        stream: T,
+        opening: Bytes,
+        draining: &watch::Receiver<bool>,
+    ) -> Option<(T, Bytes)>
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { host, client, attendance } = self;
-        let channel = Channel::http1(stream, opening, Arc::clone(&attendance));
+        let channel = Channel::http1(stream, opening, Arc::clone(attendance));
         let tunnel = Mutex::new(None);
-        let service = service_fn(async |request| {
-            let response = attend(&host, client, attendance.enter(), request).await?;
-            if let Some(handover) = response.extensions().get::<Handover>() {
-                *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = handover.take();
-            }
-            Ok::<_, Infallible>(response)
+        // On the heap: hyper would keep room for it with each connection, and move it there.
+        let service = service_fn(|request| {
+            Box::pin(async {
+                let response = attend(host, *client, attendance.enter(), request).await;
+                if let Some(handover) = response.extensions().get::<Handover>() {
+                    *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = handover.take();
+                }
+                Ok::<_, Infallible>(response)
+            })
         });
         let mut connection = host.http1.serve_connection(TokioIo::new(channel), service);
-        // The server waits for whoever has one.
-        let present = draining.clone();
-        let ended = watch_over(&mut connection, &attendance, &host.limits, draining, false).await;
+        let limits = &host.limits;
+        let watched = watch_over(&mut connection, Manner::Rests, attendance, limits, draining);
+        let mut ended = watched.await;
+        if ended == End::Waits {
+            // At once only if hyper, too, is between two requests; otherwise when it is.
+            Pin::new(&mut connection).graceful_shutdown();
+            let is_left = poll_fn(|context| {
+                Poll::Ready(connection.poll_without_shutdown(context).is_ready())
+            });
+            if !is_left.await {
+                let watched =
+                    watch_over(&mut connection, Manner::Ends, attendance, limits, draining);
+                ended = watched.await;
+            }
+        }
         let Parts { io, read_buf, .. } = connection.into_parts();
-        let (stream, refused) = io.into_inner().into_parts();
+        let (stream, unread, refused) = io.into_inner().into_parts();
+        if ended == End::Waits && refused.is_none() {
+            let begun =
+                if unread.is_empty() { read_buf } else { [read_buf, unread].concat().into() };
+            return Some((stream, begun));
+        }
         if let Some(tunnel) = tunnel.into_inner().unwrap_or_else(PoisonError::into_inner) {
             tunnel.join(stream, read_buf).await;
-            return drop(present);
+            return None;
         }
         let problem = match ended {
-            End::Closed => refused,
+            End::Closed | End::Waits => refused,
             End::Late => Some(Problem::RequestTimeout),
         };
         if problem.is_none() && !attendance.is_last() {
-            return;
+            return None;
         }
         let farewell = problem.map(|problem| written(&host.site.refuse(problem)));
         // A client that does not take it has had its chance.
         let _ = timeout(LINGER, part(stream, farewell.unwrap_or_default())).await;
+        None
     }
 
-    async fn http2<T>(self, stream: T, opening: Bytes, draining: watch::Receiver<bool>)
+    async fn http2<T>(&self, stream: T, opening: Bytes, draining: &watch::Receiver<bool>)
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Self { host, client, attendance } = self;
         attendance.forget_read();
-        let channel = Channel::http2(stream, opening, Arc::clone(&attendance));
-        let presence = Arc::clone(&attendance);
-        let of_stream = Arc::clone(&host);
+        let channel = Channel::http2(stream, opening, Arc::clone(attendance));
+        let (presence, of_stream, client) = (Arc::clone(attendance), Arc::clone(host), *client);
         let service = service_fn(move |request| {
             let (host, presence) = (Arc::clone(&of_stream), presence.enter());
-            async move { attend(&host, client, presence, request).await }
+            Box::pin(
+                async move { Ok::<_, Infallible>(attend(&host, client, presence, request).await) },
+            )
         });
         let mut connection = host.http2.serve_connection(TokioIo::new(channel), service);
-        watch_over(&mut connection, &attendance, &host.limits, draining, true).await;
-    }
-}
-
-/// The first bytes of a client, enough to see which HTTP it speaks; nothing if none come.
-async fn opening<S: Site>(
-    stream: &mut TcpStream,
-    talk: &Talk<S>,
-    draining: &mut watch::Receiver<bool>,
-) -> Option<Bytes> {
-    let mut bytes = BytesMut::with_capacity(OPENING);
-    let limits = &talk.host.limits;
-    let mut timer = pin!(sleep_until(Instant::now()));
-    loop {
-        tokio::select! {
-            biased;
-            count = stream.read_buf(&mut bytes) => {
-                if count.ok()? == 0 {
-                    return None;
-                }
-                talk.attendance.read();
-                let known = bytes.len().min(PREFACE.len());
-                if known == PREFACE.len() || bytes.get(..known) != PREFACE.get(..known) {
-                    return Some(bytes.freeze());
-                }
-            }
-            _ = draining.wait_for(|is| *is), if !talk.attendance.is_draining() => {
-                talk.attendance.drain();
-                timer.as_mut().reset(Instant::now());
-            }
-            () = timer.as_mut() => match talk.attendance.due(limits, Instant::now()) {
-                Due::Nothing(until) => timer.as_mut().reset(until),
-                Due::Idle | Due::Head => return None,
-            },
-        }
-    }
-}
-
-/// Lets a connection go on until it ends, is idle for too long, or has no head in time.
-async fn watch_over<C: GracefulConnection + Unpin>(
-    connection: &mut C,
-    attendance: &Attendance,
-    limits: &Limits,
-    mut draining: watch::Receiver<bool>,
-    is_http2: bool,
-) -> End {
-    let mut connection = Pin::new(connection);
-    let mut timer = pin!(sleep_until(first_look(attendance, limits)));
-    loop {
-        tokio::select! {
-            biased;
-            // First, or an answer that comes at the same moment would not say that it is the last.
-            _ = draining.wait_for(|is| *is), if !attendance.is_draining() => {
-                attendance.drain();
-                if is_http2 {
-                    // Says so to the client (GOAWAY), whose next requests take another connection.
-                    connection.as_mut().graceful_shutdown();
-                }
-                timer.as_mut().reset(Instant::now());
-            }
-            // A client that breaks off or does not speak HTTP ends its own connection only.
-            _ = connection.as_mut() => return End::Closed,
-            () = timer.as_mut() => match attendance.due(limits, Instant::now()) {
-                Due::Nothing(until) => timer.as_mut().reset(until),
-                Due::Head => return End::Late,
-                Due::Idle => {
-                    connection.as_mut().graceful_shutdown();
-                    timer.as_mut().reset(Instant::now() + LINGER);
-                }
-            },
-        }
-    }
-}
-
-fn first_look(attendance: &Attendance, limits: &Limits) -> Instant {
-    let now = Instant::now();
-    match attendance.due(limits, now) {
-        Due::Nothing(until) => until,
-        Due::Idle | Due::Head => now,
+        let limits = &host.limits;
+        watch_over(&mut connection, Manner::Multiplexes, attendance, limits, draining).await;
     }
 }
 
@@ -305,7 +278,7 @@ async fn attend<S: Site>(
     client: IpAddr,
     mut presence: Presence,
     request: Request<Incoming>,
-) -> Result<Response<Attended<S::Body>>, Infallible> {
+) -> Response<Attended<S::Body>> {
     let is_http2 = request.version() == Version::HTTP_2;
     let refused = match &host.limits.gate {
         None => None,
@@ -322,7 +295,7 @@ async fn attend<S: Site>(
             presence.end();
         }
     }
-    Ok(response.map(|body| Attended::new(body, presence)))
+    response.map(|body| Attended::new(body, presence))
 }
 
 /// Takes a place among the requests under way.
@@ -351,9 +324,9 @@ async fn answer<S: Site>(
     let is_http2 = parts.version == Version::HTTP_2;
     let has_to_be_asked = parts.headers.contains_key(EXPECT);
     let (body, told) = ClientBody::new(incoming, host.limits.body);
-    let answering = host.site.answer(client, Request::from_parts(parts, body));
+    // In one place: a future that is moved is there twice, and this is a large one.
+    let mut answering = pin!(host.site.answer(client, Request::from_parts(parts, body)));
     let Some(mut told) = told else { return answering.await };
-    let mut answering = pin!(answering);
     let mut left = None;
     let response = loop {
         tokio::select! {
@@ -380,7 +353,7 @@ async fn answer<S: Site>(
 
 /// Reads the rest of a body that nobody wants, and whether that was done: the connection can go on then.
 /// Otherwise it has to end, and the client is to know before it sends another request on it.
-async fn drained(mut rest: Incoming) -> bool {
+async fn drained(mut rest: Source) -> bool {
     let mut left = LEFT_MAX;
     if rest.size_hint().lower() > left {
         return false;

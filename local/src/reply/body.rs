@@ -26,8 +26,8 @@ pub(crate) struct Relayed {
     tail: Option<Tail>,
     /// Gone likewise.
     metered: Option<Metered>,
-    /// When something came last.
-    moved: Instant,
+    /// Since when nothing is there.
+    since: Option<Instant>,
     /// Why it is cut as soon as what came before is sent.
     cut: Option<Cut>,
     /// From the first time that nothing is there; not set anew with each piece.
@@ -55,18 +55,16 @@ impl Relayed {
         let under_way = (!flow.is_at_end()).then_some((tail, metered));
         let (tail, metered) = under_way.unzip();
         entry.sent(0);
-        let moved = Instant::now();
-        Self { flow, tail, metered, moved, cut: None, timer: None, effects, entry }
+        Self { flow, tail, metered, since: None, cut: None, timer: None, effects, entry }
     }
 
     /// Ready when nothing came for too long.
     fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(tail) = &self.tail else { return Poll::Pending };
-        let due = |moved: Instant| moved + tail.idle;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due(self.moved))));
+        let due = *self.since.get_or_insert_with(Instant::now) + tail.idle;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
         loop {
             ready!(timer.as_mut().poll(context));
-            let due = due(self.moved);
             if due <= Instant::now() {
                 return Poll::Ready(());
             }
@@ -120,7 +118,7 @@ impl Body for Relayed {
         }
         match body.flow.poll(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                body.moved = Instant::now();
+                body.since = None;
                 if let (Some(metered), Some(bytes)) = (&body.metered, frame.data_ref()) {
                     metered.pass(0, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
                 }

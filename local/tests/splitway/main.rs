@@ -27,6 +27,7 @@ mod import;
 mod process;
 mod secure;
 mod requests;
+mod rest;
 mod takeover;
 mod tls;
 mod unread;

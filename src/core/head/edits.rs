@@ -165,6 +165,12 @@ impl Changes {
     }
 }
 
+impl From<Edits> for Changes {
+    fn from(others: Edits) -> Self {
+        Self { others, ..Self::default() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
