@@ -163,16 +163,15 @@ impl Link {
             }
         }
         // A part of what follows may already be read.
-        if !self.reader.is_free() || !self.buffer.is_empty() || self.is_ended {
-            return Poll::Ready(false);
-        }
+        let is_free = self.reader.is_free() && self.buffer.is_empty() && !self.is_ended;
         if self.sending.is_done() {
-            return Poll::Ready(true);
+            return Poll::Ready(is_free);
         }
+        // The node may want the rest of the request, also where it takes no other.
         match self.poll_sent(context) {
-            Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
-            Poll::Pending if self.is_quiet(context) => Poll::Pending,
-            Poll::Pending => Poll::Ready(false),
+            Poll::Ready(sent) => Poll::Ready(is_free && sent.is_ok()),
+            Poll::Pending if is_free && !self.is_quiet(context) => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
         }
     }
 

@@ -45,12 +45,37 @@ pub(super) struct Head {
     pub(super) is_last: bool,
 }
 
-/// Where in a head a header is: the name, and the value.
-type Place = (usize, usize, usize, usize);
+/// Where in a head a header is: where the name begins and ends, and the value. 32 bits are enough for all
+/// that a head may be, and less to clear.
+type Place = [u32; 4];
+
+/// The places of the headers of a head.
+#[derive(Default)]
+struct Places {
+    /// The first of them.
+    few: [Place; 24],
+    more: Vec<Place>,
+    count: usize,
+}
+
+impl Places {
+    fn push(&mut self, place: Place) {
+        match self.few.get_mut(self.count) {
+            Some(free) => *free = place,
+            None => self.more.push(place),
+        }
+        self.count += 1;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = [usize; 4]> {
+        let few = self.few.iter().take(self.count);
+        few.chain(&self.more).map(|place| place.map(|at| usize::try_from(at).unwrap_or(usize::MAX)))
+    }
+}
 
 /// Takes a head from the start of `buffer` if all of it is there.
 pub(super) fn parse(buffer: &mut BytesMut, asked: Asked) -> Result<Option<Head>, Failure> {
-    let mut places = [(0, 0, 0, 0); HEADERS_MAX];
+    let mut places = Places::default();
     let Some(line) = locate(buffer, &mut places)? else { return Ok(None) };
     let bytes = buffer.split_to(line.length).freeze();
     let mut response = Response::new(());
@@ -58,9 +83,8 @@ pub(super) fn parse(buffer: &mut BytesMut, asked: Asked) -> Result<Option<Head>,
     if let Some(reason) = line.reason {
         response.extensions_mut().insert(reason);
     }
-    let places = places.get(..line.count).unwrap_or_default();
     let mut found = Found::default();
-    *response.headers_mut() = headers(&bytes, places, &mut found)?;
+    *response.headers_mut() = headers(&bytes, &places, &mut found)?;
     let follows = found.follows(line.status, line.is_old, asked)?;
     if found.is_coded {
         // It is not to be believed, and whoever believes it cuts the body (RFC 9112, section 6.3).
@@ -81,12 +105,10 @@ struct Line {
     is_old: bool,
     /// Bytes.
     length: usize,
-    /// Of headers.
-    count: usize,
 }
 
 /// Reads the first line, and finds the headers.
-fn locate(bytes: &[u8], places: &mut [Place; HEADERS_MAX]) -> Result<Option<Line>, Failure> {
+fn locate(bytes: &[u8], places: &mut Places) -> Result<Option<Line>, Failure> {
     let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -97,31 +119,30 @@ fn locate(bytes: &[u8], places: &mut [Place; HEADERS_MAX]) -> Result<Option<Line
             false => Err(Failure::HttpProtocolError),
         };
     };
+    if length > BYTES_MAX {
+        return Err(Failure::HttpProtocolError);
+    }
     // Where in the head a part of it is.
     let at = |part: &[u8]| {
         let start = part.as_ptr().addr() - bytes.as_ptr().addr();
-        (start, start + part.len())
+        [start, start + part.len()].map(|at| u32::try_from(at).unwrap_or(u32::MAX))
     };
-    let mut count = 0;
-    for (field, place) in parsed.headers.iter().zip(places) {
-        let ((name, name_end), (value, value_end)) = (at(field.name.as_bytes()), at(field.value));
-        *place = (name, name_end, value, value_end);
-        count += 1;
+    for field in parsed.headers.iter() {
+        let ([name, name_end], [value, value_end]) = (at(field.name.as_bytes()), at(field.value));
+        places.push([name, name_end, value, value_end]);
     }
     let status = StatusCode::from_u16(parsed.code.unwrap_or_default());
     let status = status.map_err(|_| Failure::HttpProtocolError)?;
     let reason = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason());
     let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
     let is_old = parsed.version == Some(0);
-    let is_long = length > BYTES_MAX;
-    let line = Line { status, reason, is_old, length, count };
-    if is_long { Err(Failure::HttpProtocolError) } else { Ok(Some(line)) }
+    Ok(Some(Line { status, reason, is_old, length }))
 }
 
 /// The headers, whose values share the bytes of the head.
-fn headers(bytes: &Bytes, places: &[Place], found: &mut Found) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::with_capacity(places.len());
-    for (name, name_end, value, value_end) in places.iter().copied() {
+fn headers(bytes: &Bytes, places: &Places, found: &mut Found) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::with_capacity(places.count);
+    for [name, name_end, value, value_end] in places.iter() {
         let name = HeaderName::from_bytes(bytes.get(name..name_end).unwrap_or_default());
         let value = HeaderValue::from_maybe_shared(bytes.slice(value..value_end));
         let (Ok(name), Ok(value)) = (name, value) else { return Err(Failure::HttpProtocolError) };

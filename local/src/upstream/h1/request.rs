@@ -9,7 +9,7 @@ use splitway_core::head::Edits;
 use splitway_core::problem::Failure;
 
 use super::super::{Outgoing, Upload};
-use super::field::{self, is_sound};
+use super::field::{self, Letters, is_sound};
 
 /// How the body of a request is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,9 +75,8 @@ pub(in crate::upstream) fn write(
 
 /// What is written is what was decided, or nothing (RFC 9112, section 3.2.1).
 fn write_target(out: &mut Vec<u8>, target: &str) -> Result<(), Failure> {
-    let is_plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"/?&=%-._~:@!$'()*+,;[]".contains(&byte);
-    if target.starts_with('/') && target.bytes().all(is_plain) {
+    const PLAIN: Letters = Letters::with(b"/?&=%-._~:@!$'()*+,;[]");
+    if target.starts_with('/') && PLAIN.has_all(target.as_bytes()) {
         out.extend_from_slice(target.as_bytes());
         return Ok(());
     }

@@ -40,36 +40,40 @@ pub(in crate::upstream) struct Sending {
     is_held: bool,
     /// Whether the node takes no more.
     is_broken: bool,
+    /// Whether the body is not what it was said to be, or broke off.
+    is_lost: bool,
 }
 
 impl Sending {
-    /// Begins a request. Where its head cannot be written, nothing was begun.
+    /// Begins a request, after the one before is done. Where its head cannot be written, the connection is
+    /// of no more use.
     pub(in crate::upstream) fn begin(
         &mut self,
         outgoing: Outgoing<'_>,
         body: Upload,
     ) -> Result<(), Failure> {
-        let mut out = std::mem::take(&mut self.out);
-        out.clear();
-        let told = request::write(&mut out, outgoing, &body)?;
-        let left = match told.framing {
+        self.out.clear();
+        self.told = request::write(&mut self.out, outgoing, &body)?;
+        self.left = match self.told.framing {
             Framing::Length(length) => length,
             Framing::None | Framing::Chunks => 0,
         };
-        let head = out.len();
-        *self = Self { out, told, left, head, body: Some(body), ..Self::default() };
+        (self.at, self.head) = (0, self.out.len());
+        (self.has_begun, self.has_waited) = (false, false);
+        self.body = Some(body);
         self.end_if_over()
     }
 
     /// Whether all is sent.
     pub(in crate::upstream) fn is_done(&self) -> bool {
-        let is_written = self.out.is_empty() && self.piece.is_empty() && !self.is_held;
+        let is_written =
+            !self.is_lost && self.out.is_empty() && self.piece.is_empty() && !self.is_held;
         self.body.is_none() && is_written && !self.is_broken
     }
 
     /// The body, if nothing at all was sent of the request and nothing of the body is lost.
     pub(in crate::upstream) fn unsent(&mut self) -> Option<Upload> {
-        if self.has_begun || !self.piece.is_empty() {
+        if self.has_begun || self.is_lost || !self.piece.is_empty() {
             return None;
         }
         let gathered = self.out.get(self.head..)?;
@@ -100,7 +104,9 @@ impl Sending {
             return Poll::Ready(Ok(()));
         }
         loop {
-            let is_waiting = self.gather(context)?;
+            let gathered = self.gather(context);
+            self.is_lost |= gathered.is_err();
+            let is_waiting = gathered?;
             // What is already with us of a small body comes as soon as somebody has asked for it: then one
             // write takes it along with the head.
             if is_waiting && !self.has_begun && !self.has_waited {
