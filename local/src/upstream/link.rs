@@ -88,10 +88,8 @@ impl Link {
     /// Why there is no response.
     fn unsent(&mut self, failure: Failure) -> Unsent {
         // Of a request of which a part was written in TLS nobody knows how much was sent.
-        let body = match failure {
-            Failure::ConnectionTerminated if self.stream.is_plain() => self.sending.unsent(),
-            _ => None,
-        };
+        let may_be_whole = failure == Failure::ConnectionTerminated && self.stream.is_plain();
+        let body = if may_be_whole { self.sending.unsent() } else { None };
         Unsent { failure, body, is_refused: false }
     }
 

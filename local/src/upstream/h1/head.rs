@@ -3,7 +3,9 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, InvalidHeaderName, SERVER, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use httparse::{Header, Status};
 use hyper::ext::ReasonPhrase;
@@ -45,9 +47,8 @@ pub(super) struct Head {
     pub(super) is_last: bool,
 }
 
-/// Where in a head a header is: where the name begins and ends, and the value. 32 bits are enough for all
-/// that a head may be, and less to clear.
-type Place = [u32; 4];
+/// Where in a head a header is: where the name begins and ends, and the value.
+type Place = [usize; 4];
 
 /// The places of the headers of a head.
 #[derive(Default)]
@@ -67,9 +68,8 @@ impl Places {
         self.count += 1;
     }
 
-    fn iter(&self) -> impl Iterator<Item = [usize; 4]> {
-        let few = self.few.iter().take(self.count);
-        few.chain(&self.more).map(|place| place.map(|at| usize::try_from(at).unwrap_or(usize::MAX)))
+    fn iter(&self) -> impl Iterator<Item = &Place> {
+        self.few.iter().take(self.count).chain(&self.more)
     }
 }
 
@@ -125,10 +125,10 @@ fn locate(bytes: &[u8], places: &mut Places) -> Result<Option<Line>, Failure> {
     // Where in the head a part of it is.
     let at = |part: &[u8]| {
         let start = part.as_ptr().addr() - bytes.as_ptr().addr();
-        [start, start + part.len()].map(|at| u32::try_from(at).unwrap_or(u32::MAX))
+        (start, start + part.len())
     };
     for field in parsed.headers.iter() {
-        let ([name, name_end], [value, value_end]) = (at(field.name.as_bytes()), at(field.value));
+        let ((name, name_end), (value, value_end)) = (at(field.name.as_bytes()), at(field.value));
         places.push([name, name_end, value, value_end]);
     }
     let status = StatusCode::from_u16(parsed.code.unwrap_or_default());
@@ -142,14 +142,31 @@ fn locate(bytes: &[u8], places: &mut Places) -> Result<Option<Line>, Failure> {
 /// The headers, whose values share the bytes of the head.
 fn headers(bytes: &Bytes, places: &Places, found: &mut Found) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::with_capacity(places.count);
-    for [name, name_end, value, value_end] in places.iter() {
-        let name = HeaderName::from_bytes(bytes.get(name..name_end).unwrap_or_default());
+    for [name, name_end, value, value_end] in places.iter().copied() {
+        let name = name_of(bytes.get(name..name_end).unwrap_or_default());
         let value = HeaderValue::from_maybe_shared(bytes.slice(value..value_end));
         let (Ok(name), Ok(value)) = (name, value) else { return Err(Failure::HttpProtocolError) };
         found.note(&name, value.as_bytes());
         headers.append(name, value);
     }
     Ok(headers)
+}
+
+/// A name. Those of nearly every response are had without looking through all that there are.
+fn name_of(bytes: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+    let likely = match bytes.len() {
+        4 => &DATE,
+        6 => &SERVER,
+        10 => &CONNECTION,
+        12 => &CONTENT_TYPE,
+        14 => &CONTENT_LENGTH,
+        17 => &TRANSFER_ENCODING,
+        _ => return HeaderName::from_bytes(bytes),
+    };
+    match bytes.eq_ignore_ascii_case(likely.as_str().as_bytes()) {
+        true => Ok(likely.clone()),
+        false => HeaderName::from_bytes(bytes),
+    }
 }
 
 /// What the headers say of the message and its connection.
