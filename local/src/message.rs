@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -111,24 +111,6 @@ fn add(headers: &mut HeaderMap, edits: &Changes) {
     }
 }
 
-/// The headers of an attempt. The length of the body is said as the client said it: a request
-/// without a body gains none, and one in chunks stays in chunks, also where hyper would not expect
-/// a body (GET).
-pub(crate) fn request_headers(client: &HeaderMap, attempt: &Attempt<'_>) -> HeaderMap {
-    let mut headers = forwarded(client, &attempt.edits);
-    if let Ok(host) = HeaderValue::from_str(&attempt.host) {
-        headers.insert(HOST, host);
-    }
-    if client.contains_key(TRANSFER_ENCODING) {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        // Trailers go along if they were announced.
-        if let Some(names) = client.get(TRAILER) {
-            headers.insert(TRAILER, names.clone());
-        }
-    }
-    headers
-}
-
 /// The headers of an attempt over HTTP/2, which frames messages by itself and names the host elsewhere.
 pub(crate) fn multiplexed_headers(client: &HeaderMap, attempt: &Attempt<'_>) -> HeaderMap {
     let mut headers = forwarded(client, &attempt.edits);
@@ -154,11 +136,6 @@ pub(crate) fn say_length(headers: &mut HeaderMap, length: u64) {
     if length > 0 || was_coded || headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, length.into());
     }
-}
-
-/// The target of an attempt as HTTP/1.1 has it (RFC 9112, section 3.2.1).
-pub(crate) fn origin_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error> {
-    Ok(PathAndQuery::try_from(&*attempt.target)?.into())
 }
 
 /// The target of an attempt as HTTP/2 has it, with the host (RFC 9113, section 8.3.1).

@@ -190,16 +190,25 @@ pub(crate) struct Going {
 impl Going {
     /// Says to the node which span its own are children of.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        let context = self.span.span_context();
-        let (trace, span) = (context.trace_id(), context.span_id());
-        let flags = context.trace_flags().to_u8();
-        if let Ok(value) = HeaderValue::try_from(format!("00-{trace}-{span}-{flags:02x}")) {
+        if let Ok(value) = HeaderValue::try_from(self.parent()) {
             headers.insert(TRACEPARENT, value);
         }
         if self.drops_state {
-            // It belongs to a parent that there is not.
             headers.remove(TRACESTATE);
         }
+    }
+
+    /// The value of `traceparent` that says it.
+    pub(crate) fn parent(&self) -> String {
+        let context = self.span.span_context();
+        let (trace, span) = (context.trace_id(), context.span_id());
+        let flags = context.trace_flags().to_u8();
+        format!("00-{trace}-{span}-{flags:02x}")
+    }
+
+    /// Whether the state of the client's trace belongs to a parent that there is not.
+    pub(crate) fn drops_state(&self) -> bool {
+        self.drops_state
     }
 
     /// Notes what came of it.

@@ -6,6 +6,7 @@
 
 mod channel;
 mod flow;
+mod h1;
 mod link;
 mod place;
 mod pool;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
 use splitway_core::exchange::Attempt;
@@ -30,10 +31,7 @@ use self::pool::Pool;
 use crate::connect::Connector;
 use crate::failure;
 use crate::listen::ClientBody;
-use crate::message::{
-    has_unknown_coding, multiplexed_headers, multiplexed_uri, origin_uri, request_headers,
-    say_length,
-};
+use crate::message::{has_unknown_coding, multiplexed_headers, multiplexed_uri, say_length};
 use crate::platform::RequestHead;
 use crate::trace::Going;
 
@@ -109,7 +107,7 @@ impl Upstreams {
     }
 
     async fn send_on(&self, outgoing: Outgoing<'_>, mut body: Upload) -> Result<Received, Failure> {
-        let Outgoing { attempt, wish, .. } = outgoing;
+        let attempt = outgoing.attempt;
         let place = self.pool.place(attempt);
         let can_repeat = can_repeat(attempt, &body);
         let mut spare = spare(&body);
@@ -117,7 +115,7 @@ impl Upstreams {
         loop {
             let (road, is_kept) = self.road(&place, outgoing, stale_count < STALE_MAX).await?;
             match road.send(&place, outgoing, body).await {
-                Ok(received) => return sound(received, wish.is_some()),
+                Ok(received) => return Ok(received),
                 // It was closed while nobody looked,
                 Err(Unsent { body: Some(unsent), .. }) if is_kept => {
                     body = unsent;
@@ -193,14 +191,10 @@ fn wish<'h>(attempt: &Attempt<'_>, head: &'h RequestHead) -> Option<&'h HeaderVa
     (can && parts.extensions.get::<OnUpgrade>().is_some()).then_some(protocol)
 }
 
-/// A response that can be relayed.
-fn sound(received: Received, is_asked: bool) -> Result<Received, Failure> {
-    let response = &received.response;
+/// Whether a response over HTTP/2 can be relayed.
+fn is_sound(response: &Response<Incoming>) -> bool {
     let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    match has_unknown_coding(response.headers()) || (is_switch && !is_asked) {
-        true => Err(Failure::HttpProtocolError),
-        false => Ok(received),
-    }
+    !is_switch && !has_unknown_coding(response.headers())
 }
 
 /// What is to be sent, but for its body.
@@ -214,27 +208,6 @@ struct Outgoing<'o> {
 }
 
 impl Outgoing<'_> {
-    /// As HTTP/1.1 has it.
-    fn of_link(self, body: Upload) -> Result<Request<Upload>, Failure> {
-        // What a document may name and HTTP cannot is not to be had.
-        let uri = origin_uri(self.attempt).map_err(|_| Failure::DestinationUnavailable)?;
-        let mut headers = request_headers(&self.head.parts().headers, self.attempt);
-        if let Either::Right(bytes) = &body {
-            say_length(&mut headers, bytes.size_hint().lower());
-        }
-        if let Some(protocol) = self.wish {
-            headers.insert(UPGRADE, protocol.clone());
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        }
-        if let Some(trace) = self.trace {
-            trace.write(&mut headers);
-        }
-        let mut request = self.request(body)?;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-
     /// As HTTP/2 has it.
     fn of_channel(self, body: Upload) -> Result<Request<Upload>, Failure> {
         let uri = multiplexed_uri(self.attempt).map_err(|_| Failure::DestinationUnavailable)?;
@@ -245,17 +218,12 @@ impl Outgoing<'_> {
         if let Some(trace) = self.trace {
             trace.write(&mut headers);
         }
-        let mut request = self.request(body)?;
-        *request.uri_mut() = uri;
-        *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-
-    fn request(self, body: Upload) -> Result<Request<Upload>, Failure> {
         let method = Method::from_bytes(self.attempt.method.as_bytes());
         let mut request = Request::new(body);
         *request.method_mut() = method.map_err(|_| Failure::HttpRequestError)?;
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = headers;
         Ok(request)
     }
 }
@@ -269,12 +237,18 @@ impl Road {
     ) -> Result<Received, Unsent> {
         match self {
             Self::Link(mut link) => {
-                let (response, switched) = link.send(outgoing.of_link(body)?).await?;
+                let response = link.send(outgoing, body).await?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    let response = response.map(|()| Flow::empty());
+                    return Ok(Received { response, switched: Some(link.switch()) });
+                }
                 let keepalive = *outgoing.attempt.keepalive;
-                let flow = |incoming| Flow::of_link(incoming, link, Arc::clone(place), keepalive);
-                Ok(Received { response: response.map(flow), switched })
+                let flow = |()| Flow::of_link(link, Arc::clone(place), keepalive);
+                Ok(Received { response: response.map(flow), switched: None })
             }
             Self::Channel(mut channel) => match channel.send(outgoing.of_channel(body)?).await {
+                // HTTP/2 has neither codings of its own nor another protocol to go on with.
+                Ok((response, _)) if !is_sound(&response) => Err(Failure::HttpProtocolError.into()),
                 Ok((response, lease)) => {
                     let flow = |incoming| Flow::of_channel(incoming, lease);
                     Ok(Received { response: response.map(flow), switched: None })

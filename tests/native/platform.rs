@@ -374,7 +374,9 @@ pub(crate) fn answer(memory: &Memory<'_>, call: &Call) -> Answer {
         Served::Relay(response, relay) => memory.clock.run(response.relay(&memory.clock, relay)),
         Served::Own(own, _) => {
             let mut headers = Headers::default();
-            own.headers.iter().for_each(|(name, value)| headers.push(name.as_bytes(), value.as_bytes()));
+            own.headers
+                .iter()
+                .for_each(|(name, value)| headers.push(name.as_bytes(), value.as_bytes()));
             headers.push("content-length", own.body.len().to_string());
             Answer { status: own.status, headers, body: own.body.into_bytes(), complete: true }
         }

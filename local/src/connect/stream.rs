@@ -38,6 +38,11 @@ impl Stream {
         self.heard = Some(heard);
     }
 
+    /// Whether what is written goes to the node as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.io, Io::Plain(_))
+    }
+
     /// What both sides agreed to speak, if TLS asked (ALPN, RFC 7301).
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         match &self.io {

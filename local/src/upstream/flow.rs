@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,7 +36,6 @@ pub(crate) struct Received {
 /// The body of a response.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    incoming: Incoming,
     /// What was looked at before it is relayed.
     peeked: VecDeque<Frame<Bytes>>,
     /// Whether somebody wanted to have it.
@@ -48,12 +47,13 @@ pub(crate) struct Flow {
 #[derive(Debug)]
 enum Way {
     Link {
-        link: Link,
+        link: Box<Link>,
         place: Arc<Place>,
         keepalive: Keepalive,
     },
-    /// Only to be held.
+    /// The lease is only to be held.
     Channel {
+        incoming: Incoming,
         _lease: Lease,
     },
     /// Nothing more is to come.
@@ -61,25 +61,29 @@ enum Way {
 }
 
 impl Flow {
-    pub(super) fn of_link(
-        incoming: Incoming,
-        link: Link,
-        place: Arc<Place>,
-        keepalive: Keepalive,
-    ) -> Self {
-        Self::new(incoming, Way::Link { link, place, keepalive })
-    }
-
-    pub(super) fn of_channel(incoming: Incoming, lease: Lease) -> Self {
-        Self::new(incoming, Way::Channel { _lease: lease })
-    }
-
-    fn new(incoming: Incoming, way: Way) -> Self {
-        let mut flow = Self { incoming, peeked: VecDeque::new(), is_relayed: false, way };
-        if flow.incoming.is_end_stream() {
+    pub(super) fn of_link(link: Box<Link>, place: Arc<Place>, keepalive: Keepalive) -> Self {
+        let is_at_end = link.is_at_end();
+        let mut flow = Self::new(Way::Link { link, place, keepalive });
+        if is_at_end {
             flow.finish();
         }
         flow
+    }
+
+    pub(super) fn of_channel(incoming: Incoming, lease: Lease) -> Self {
+        match incoming.is_end_stream() {
+            true => Self::empty(),
+            false => Self::new(Way::Channel { incoming, _lease: lease }),
+        }
+    }
+
+    /// The one of a response that has none.
+    pub(super) fn empty() -> Self {
+        Self::new(Way::Done)
+    }
+
+    fn new(way: Way) -> Self {
+        Self { peeked: VecDeque::new(), is_relayed: false, way }
     }
 
     /// Says that it is relayed. If it is dropped now, somebody went away.
@@ -118,8 +122,13 @@ impl Flow {
     pub(crate) fn size_hint(&self) -> SizeHint {
         let peeked: usize = self.peeked.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
         let peeked = u64::try_from(peeked).unwrap_or(u64::MAX);
-        match self.incoming.size_hint().exact() {
-            Some(left) => SizeHint::with_exact(left + peeked),
+        let hint = match &self.way {
+            Way::Link { link, .. } => link.size_hint(),
+            Way::Channel { incoming, .. } => incoming.size_hint(),
+            Way::Done => SizeHint::with_exact(0),
+        };
+        match hint.exact() {
+            Some(left) => SizeHint::with_exact(left.saturating_add(peeked)),
             None => SizeHint::default(),
         }
     }
@@ -134,34 +143,26 @@ impl Flow {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        if matches!(self.way, Way::Done) {
-            return Poll::Ready(None);
-        }
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(context);
-        if polled.is_pending()
-            && let Way::Link { link, .. } = &mut self.way
-        {
-            link.advance(context);
-            polled = Pin::new(&mut self.incoming).poll_frame(context);
-        }
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => {
-                self.finish();
-                Poll::Ready(None)
+        let (polled, is_last) = match &mut self.way {
+            Way::Done => return Poll::Ready(None),
+            Way::Link { link, .. } => {
+                let polled = ready!(link.poll_body(context));
+                (polled, link.is_at_end())
             }
-            Poll::Ready(Some(Ok(frame))) => {
-                // Whoever is given the last piece need not ask for more.
-                if frame.is_trailers() || self.incoming.is_end_stream() {
-                    self.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
+            Way::Channel { incoming, .. } => {
+                let polled = ready!(Pin::new(&mut *incoming).poll_frame(context));
+                let is_trailers = matches!(&polled, Some(Ok(frame)) if frame.is_trailers());
+                let polled = polled.map(|frame| frame.map_err(|error| failure::name_sent(&error)));
+                (polled, is_trailers || incoming.is_end_stream())
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.way = Way::Done;
-                Poll::Ready(Some(Err(failure::name_sent(&error))))
-            }
+        };
+        match &polled {
+            Some(Err(_)) => self.way = Way::Done,
+            // Whoever is given the last piece need not ask for more.
+            Some(Ok(_)) if !is_last => {}
+            Some(Ok(_)) | None => self.finish(),
         }
+        Poll::Ready(polled)
     }
 
     /// Leaves the connection to the next request.
@@ -178,7 +179,7 @@ impl Flow {
 }
 
 /// Leaves a connection to the next request when it is done with this one.
-fn await_free(mut link: Link, place: Arc<Place>, keepalive: Keepalive, limit: Duration) {
+fn await_free(mut link: Box<Link>, place: Arc<Place>, keepalive: Keepalive, limit: Duration) {
     // Where the runtime is gone, so is the connection.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     runtime.spawn(async move {

@@ -42,7 +42,7 @@ struct State {
 
 /// A connection at rest.
 struct Idle {
-    link: Link,
+    link: Box<Link>,
     until: Instant,
 }
 
@@ -56,7 +56,7 @@ struct Shared {
 
 /// A connection to send on.
 pub(super) enum Road {
-    Link(Link),
+    Link(Box<Link>),
     Channel(Channel),
 }
 
@@ -93,7 +93,7 @@ impl Place {
     }
 
     /// Takes back a connection that can take another request.
-    pub(super) fn put(&self, link: Link, keepalive: &Keepalive) {
+    pub(super) fn put(&self, link: Box<Link>, keepalive: &Keepalive) {
         let size = usize::try_from(keepalive.size).unwrap_or(usize::MAX);
         if link.uses >= u64::from(keepalive.requests) || keepalive.idle_timeout.is_zero() {
             return;
@@ -137,7 +137,7 @@ impl Place {
         if !is_shared {
             self.state().is_single |= can_share;
             drop(gate);
-            return Ok(Road::Link(Link::open(stream).await?));
+            return Ok(Road::Link(Link::new(stream)));
         }
         let channel = Channel::open(stream).await?;
         let mut state = self.state();
@@ -180,7 +180,10 @@ impl Place {
     /// Closes what has rested for too long or was closed by the node. Whether anything is left.
     pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut state = self.state();
-        state.idle.retain_mut(|idle| idle.until > now && !idle.link.has_ended());
+        state.idle.retain_mut(|idle| {
+            idle.link.shrink();
+            idle.until > now && !idle.link.has_ended()
+        });
         state.channels.retain_mut(|shared| shared.is_wanted(now));
         !state.idle.is_empty() || !state.channels.is_empty()
     }

@@ -8,6 +8,7 @@ mod bodies;
 mod kept;
 mod multiplexed;
 mod names;
+mod nodes;
 mod rig;
 mod secure;
 mod switched;
