@@ -149,12 +149,7 @@ fn protocols() -> [Case; 3] {
     [
         case("tls-client", "TLS to the client", peers(client), chat),
         case("tls-origin", "TLS to the origin", peers(origin), chat),
-        case(
-            "http2",
-            "HTTP/2 clients, 8 connections of 4 streams, TLS",
-            peers(client),
-            Load::Http2(CHAT),
-        ),
+        case("http2", "HTTP/2 clients, 8 of 4 streams, TLS", peers(client), Load::Http2(CHAT)),
     ]
 }
 

@@ -12,10 +12,12 @@ const UNIT: f64 = 260.0;
 /// Bars end here, and say so by their figure.
 const MOST: f64 = 2.0;
 const BAR: f64 = 15.0;
+/// Above the bars are the title and what it was made with.
+const TOP: f64 = 68.0;
 
 /// Draws the cases that compare requests; nothing if there are none.
 pub(crate) fn svg(measured: &[Measured<'_>], machine: &str) -> Option<String> {
-    let (mut bars, mut y) = (String::new(), 52.0);
+    let (mut bars, mut y) = (String::new(), TOP);
     for (case, lanes) in measured.iter().filter(|(case, _)| case.table == Table::Requests) {
         // A string takes whatever is written to it.
         let _ = writeln!(
@@ -32,6 +34,7 @@ pub(crate) fn svg(measured: &[Measured<'_>], machine: &str) -> Option<String> {
         }
         y += 10.0;
     }
+    let (machine, programs) = machine.split_once("; ").unwrap_or((machine, ""));
     if bars.is_empty() {
         return None;
     }
@@ -40,12 +43,14 @@ pub(crate) fn svg(measured: &[Measured<'_>], machine: &str) -> Option<String> {
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" font-family="sans-serif" font-size="11">
 <style>.case {{ font-weight: bold }} .title {{ font-size: 14px; font-weight: bold }} .name {{ text-anchor: end }}</style>
 <rect width="100%" height="100%" fill="#ffffff"/>
-<text x="8" y="20" class="title">CPU per request, nginx = 1 (less is better; whiskers: quartiles)</text>
+<text x="8" y="20" class="title">CPU per request, nginx = 1 (less is better; whiskers: quartiles; bars end at 2)</text>
 <text x="8" y="38" fill="#555555">{machine}</text>
-<line x1="{one:.0}" y1="46" x2="{one:.0}" y2="{y:.0}" stroke="#888888" stroke-dasharray="3 3"/>
+<text x="8" y="52" fill="#555555">{programs}</text>
+<line x1="{one:.0}" y1="60" x2="{one:.0}" y2="{y:.0}" stroke="#888888" stroke-dasharray="3 3"/>
 {bars}</svg>
 "##,
-        machine = escaped(machine)
+        machine = escaped(machine),
+        programs = escaped(programs)
     ))
 }
 

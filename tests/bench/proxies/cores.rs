@@ -105,3 +105,14 @@ fn busy(core: usize) -> f64 {
     let busy = [0, 1, 2, 7].iter().filter_map(|at| ticks.get(*at)).sum::<f64>();
     busy * 10_000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cores_are_read() {
+        assert_eq!(cores("0-2,5"), [0, 1, 2, 5]);
+        assert_eq!(cores("3"), [3]);
+    }
+}

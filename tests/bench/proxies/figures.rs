@@ -116,3 +116,37 @@ pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
     let (low, high) = (value(at.floor()), value(at.ceil()));
     low + (high - low) * at.fract()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(cpu: f64, foreign: f64) -> Taken {
+        Taken { turn: Turn { cpu, ..Turn::default() }, foreign }
+    }
+
+    #[test]
+    fn ratios_are_made_inside_of_rounds() {
+        let own = [taken(2.0, 0.0), taken(20.0, 0.0), taken(200.0, 0.0)];
+        let other = [taken(1.0, 0.0), taken(10.0, 0.0), taken(100.0, 0.0)];
+        let series = Series::new(&own, &other);
+        assert_eq!(series.ratio(|turn| turn.cpu), [2.0; 3]);
+        assert_eq!((series.median(|turn| turn.cpu), series.busy), (20.0, false));
+    }
+
+    #[test]
+    fn spoilt_rounds_count_only_where_there_are_no_others() {
+        let mut own = vec![taken(2.0, 0.0); 3];
+        own.push(taken(9.0, 0.5));
+        let other = [taken(1.0, 0.0); 4];
+        assert_eq!(Series::new(&own, &other).len(), 3);
+        let busy = Series::new(&own[2..], &other[2..]);
+        assert_eq!((busy.len(), busy.busy), (2, true));
+    }
+
+    #[test]
+    fn quartiles_lie_between_values() {
+        assert_eq!(quartiles(&mut [4.0, 1.0, 2.0, 3.0]), [1.75, 2.5, 3.25]);
+        assert!(quartiles(&mut []).iter().all(|value| value.is_nan()));
+    }
+}

@@ -65,3 +65,24 @@ fn read(text: &str, log: &str) -> Option<(Turn, f64)> {
     let (p50, p99) = (quantile(&mut times, 0.5), quantile(&mut times, 0.99));
     Some((Turn { rate, p50, p99, ..Turn::default() }, well))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_count_only_if_all_are_good_and_come_over_http2() {
+        let text = |protocol: &str, bad: usize| {
+            format!(
+                "Application protocol: {protocol}\nfinished in 1.00s, 250.50 req/s, 40KB/s\n\
+                 status codes: 3 2xx, 0 3xx, 0 4xx, {bad} 5xx\n"
+            )
+        };
+        let log =
+            "1700000000000001\t200\t10\n1700000000000002\t200\t30\n1700000000000003\t200\t20\n";
+        let (turn, count) = read(&text("h2", 0), log).unwrap();
+        assert_eq!((turn.rate, turn.p50, count), (250.5, 20.0, 3.0));
+        assert!(read(&text("h2", 1), log).is_none());
+        assert!(read(&text("http/1.1", 0), log).is_none());
+    }
+}

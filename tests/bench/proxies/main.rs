@@ -24,6 +24,7 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::unwrap_used,
     reason = "the figures are the product, and a panic is how it fails"
 )]
 

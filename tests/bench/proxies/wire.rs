@@ -103,3 +103,36 @@ impl Chunks {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_taken_apart_wherever_they_are_cut() {
+        let body = b"5\r\nhello\r\nB;note=x\r\n, you there\r\n0\r\nx-trailer: y\r\n\r\n";
+        for cut in 0..body.len() {
+            let (mut chunks, mut data) = (Chunks::default(), Vec::new());
+            assert!(!chunks.take(&body[..cut], |piece| data.extend_from_slice(piece)), "{cut}");
+            assert!(chunks.take(&body[cut..], |piece| data.extend_from_slice(piece)), "{cut}");
+            assert_eq!(data, b"hello, you there", "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_head_says_how_its_body_ends() {
+        let framing = |fields: &str| framing(format!("POST / HTTP/1.1\r\n{fields}\r\n").as_bytes());
+        assert_eq!(framing("Content-Length: 12\r\n"), Framing::Length(12));
+        assert_eq!(framing("transfer-encoding: chunked\r\n"), Framing::Chunks);
+        assert_eq!(framing("host: x\r\n"), Framing::Length(0));
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_in_pieces() {
+        let head = b"GET / HTTP/1.1\r\n\r\nbody";
+        assert_eq!(end_of_head(&head[..17], 0), None);
+        for seen in 0..18 {
+            assert_eq!(end_of_head(head, seen), Some(18), "{seen}");
+        }
+    }
+}
