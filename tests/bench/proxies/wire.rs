@@ -54,6 +54,8 @@ pub(crate) struct Chunks {
 enum Place {
     #[default]
     Length,
+    /// What may stand behind a length, to the end of the line.
+    Extension,
     Data,
     /// The line end behind data.
     Behind,
@@ -86,8 +88,9 @@ impl Chunks {
     /// Takes a byte that is no data.
     fn step(&mut self, byte: u8) {
         self.place = match (self.place, byte) {
-            (Place::Length, b'\n') if self.left == 0 => Place::Trailer(0),
-            (Place::Length, b'\n') => Place::Data,
+            (Place::Length | Place::Extension, b'\n') if self.left == 0 => Place::Trailer(0),
+            (Place::Length | Place::Extension, b'\n') => Place::Data,
+            (Place::Length, b';') | (Place::Extension, _) => Place::Extension,
             (Place::Length, byte) => {
                 if let Some(digit) = char::from(byte).to_digit(16) {
                     self.left = self.left * 16 + digit as usize;
