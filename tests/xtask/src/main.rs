@@ -18,6 +18,7 @@ mod etcd;
 mod gate;
 mod node;
 mod prometheus;
+mod proxies;
 mod redis;
 mod setup;
 mod source;
@@ -47,6 +48,10 @@ Usage: cargo xtask <command>
   bench          print what each step of a request takes, in nanoseconds and, counted by
                  valgrind, in instructions
   bench-admin    print figures of the Admin API of the local server
+  bench-proxies [--rounds N] [--seconds S] [--cases a,b] [--cores LOAD,PROXY] [--smoke]
+                 print what requests cost beside nginx and HAProxy, and draw it (15 rounds of 2
+                 seconds, an hour); of the `splitway` at SPLITWAY_BIN, or of the release build;
+                 --smoke only tries whether all proxies answer right
   cost [rounds]  print what each guard and recording cost in CPU per request, natively and in
                  workerd, as ratios to the same road without (15 rounds, 10 minutes)
   pictures       take the pictures of the page anew that the README shows
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
         (Some("ci"), true) => ci(),
         (Some("bench"), true) => check::bench(&root()),
         (Some("bench-admin"), true) => check::bench_admin(&root()),
+        (Some("bench-proxies"), _) => proxies::bench(&root(), &rest),
         (Some("cost"), _) => cost(&rest),
         (Some("pictures"), true) => pictures(),
         (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),

@@ -1,0 +1,66 @@
+//! `cargo xtask bench-proxies`: builds what is measured and what measures, and has the peers installed.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use crate::debian;
+use crate::step::{Failure, Outcome, run, say};
+use crate::wasm::WasmRust;
+
+const STEP: &str = "bench-proxies";
+
+/// What is started beside our own programs, and Debian's packages of it: the peers and those who load them.
+const PROGRAMS: [(&str, &str); 4] =
+    [("nginx", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk"), ("h2load", "nghttp2-client")];
+
+/// Measures, or with `--smoke` only tries, with these arguments of its own.
+///
+/// `SPLITWAY_BIN` may say which `splitway` is measured; else the release build is.
+pub(crate) fn bench(root: &Path, arguments: &[String]) -> Outcome {
+    programs()?;
+    let built = |name: &str| {
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        root.join(target).join("release").join(name)
+    };
+    build(root, "splitway-tests", "bench-proxies")?;
+    let mut bench = Command::new(built("bench-proxies"));
+    if env::var_os("SPLITWAY_BIN").is_none() {
+        build(root, "splitway-local", "splitway")?;
+        bench.env("SPLITWAY_BIN", built("splitway"));
+    }
+    run(STEP, bench.args(arguments).current_dir(root))
+}
+
+fn build(root: &Path, package: &str, program: &str) -> Outcome {
+    say(&format!("{program}, for release"));
+    let mut cargo = Command::new(WasmRust::Own.cargo());
+    cargo.args(["build", "--release", "--package", package, "--bin", program]);
+    run(STEP, cargo.current_dir(root))
+}
+
+/// Installs those that are missing.
+fn programs() -> Outcome {
+    let missing = || PROGRAMS.into_iter().filter(|(program, _)| !is_there(program));
+    let packages: Vec<&str> = missing().map(|(_, package)| package).collect();
+    if !packages.is_empty() {
+        drop(debian::install(&packages, "to be measured beside, and to make the load"));
+    }
+    match missing().next() {
+        None => Ok(()),
+        Some((program, package)) => {
+            let reason = format!(
+                "`{program}` is missing, and it could not be installed. Either\n\
+                 - on Debian: apt-get install {package}\n\
+                 - elsewhere: put `{program}` into the PATH\n\
+                 and then run this again."
+            );
+            Err(Failure::new(STEP, reason))
+        }
+    }
+}
+
+/// Whether it can be started; what each makes of the argument does not matter.
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("-v").output().is_ok()
+}
