@@ -63,12 +63,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 }
 
 /// Serves a request that is for the routes.
-async fn answer(
-    request: Request,
-    head: EdgeHead,
-    env: Env,
-    context: Context,
-) -> Result<Response> {
+async fn answer(request: Request, head: EdgeHead, env: Env, context: Context) -> Result<Response> {
     let platform = Rc::new(EdgePlatform::new(env, context));
     let mut served = serve(&*platform, &head, EdgeBody::Sent(request)).await;
     served.entry.announce(|| length(&head, &served.reply));

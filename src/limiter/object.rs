@@ -77,7 +77,7 @@ impl Limiter {
         let stored: Option<String> = storage.get(ACCOUNT).await?;
         self.kept.has_alarm.set(storage.get_alarm().await?.is_some());
         // What cannot be read is of another version.
-        let read = |text: String| serde_json::from_str(&text).ok();
+        let read = |text: String| serde_json::from_slice(text.as_bytes()).ok();
         let account = stored.and_then(read).unwrap_or_default();
         self.kept.account.borrow_mut().get_or_insert(account);
         Ok(())
