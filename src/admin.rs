@@ -5,6 +5,8 @@ use splitway_core::admin::door::{Door, Settings, Way, unreachable};
 use splitway_core::head::Head;
 use std::cell::RefCell;
 use std::rc::Rc;
+#[cfg(not(feature = "control"))]
+use worker::wasm_bindgen::{JsCast, prelude::wasm_bindgen};
 use worker::web_sys::{Request, Response};
 use worker::{Env, Result};
 
@@ -67,4 +69,25 @@ pub(crate) async fn forward(request: &Request, head: &EdgeHead, env: &Env) -> Re
             give(&unreachable())
         }
     }
+}
+
+#[cfg(not(feature = "control"))]
+#[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, module = "/src/admin/show.js")]
+extern "C" {
+    fn show_file(
+        request: &Request,
+        env: &worker::wasm_bindgen::JsValue,
+        context: &worker::wasm_bindgen::JsValue,
+    ) -> worker::js_sys::Promise;
+}
+
+/// Has the other module answer a request for a file of the page.
+#[cfg(not(feature = "control"))]
+pub(crate) async fn show(
+    request: &Request,
+    env: &Env,
+    context: &worker::Context,
+) -> Result<Response> {
+    let shown = show_file(request, env, context.as_ref());
+    Ok(worker::wasm_bindgen_futures::JsFuture::from(shown).await?.unchecked_into())
 }

@@ -3,12 +3,20 @@
 //! Lends the effects of Cloudflare's runtime to the core and decides nothing: head in, reply out,
 //! bodies as the JS streams they are. The architecture is told in `splitway_core`.
 //!
+//! It is built twice, into two wasm modules of one upload. The feature `serve` makes the one that every
+//! isolate loads: it answers requests. The feature `control` makes the other, which `src/index.js` loads
+//! where it is asked for: the coordinator and the page. With both, one module has everything.
+//!
 //! Everything here works on `web_sys` types: `worker::Request` maps unknown methods to GET,
 //! `worker::Response` loses the reason phrase, and both cost copies.
+
+// What both modules are made of is not all used by each.
+#![cfg_attr(not(all(feature = "serve", feature = "control")), allow(unused))]
 
 mod admin;
 mod checks;
 mod coordinator;
+#[cfg(feature = "control")]
 mod database;
 mod fetch;
 mod limiter;
@@ -40,10 +48,22 @@ const COPY_MAX: Duration = Duration::from_secs(25);
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let head = EdgeHead::new(&request);
     match admin::way(&head, &env) {
-        Way::In => return admin::forward(&request, &head, &env).await,
-        Way::Page(answer) | Way::Refused(answer) => return give(&answer),
-        Way::Past => {}
+        Way::In => admin::forward(&request, &head, &env).await,
+        #[cfg(feature = "control")]
+        Way::Page(path) => give(&splitway_core::page::answer(&path, &head)),
+        #[cfg(not(feature = "control"))]
+        Way::Page(_) => admin::show(&request, &env, &context).await,
+        Way::Refused(answer) => give(&answer),
+        #[cfg(feature = "serve")]
+        Way::Past => answer(request, head, env, context).await,
+        // Nobody asks this module for that.
+        #[cfg(not(feature = "serve"))]
+        Way::Past => give(&splitway_core::problem::Problem::NoRoute.answer()),
     }
+}
+
+/// Serves a request that is for the routes.
+async fn answer(request: Request, head: EdgeHead, env: Env, context: Context) -> Result<Response> {
     let platform = Rc::new(EdgePlatform::new(env, context));
     let mut served = serve(&*platform, &head, EdgeBody::Sent(request)).await;
     served.entry.announce(|| length(&head, &served.reply));
@@ -73,6 +93,7 @@ fn length(head: &EdgeHead, reply: &Reply<EdgeResponse>) -> Option<u64> {
 }
 
 /// A round of health checks, each minute.
+#[cfg(feature = "serve")]
 #[event(scheduled)]
 async fn scheduled(event: ScheduledEvent, env: Env, _: ScheduleContext) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a date in ms")]

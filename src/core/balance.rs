@@ -31,6 +31,7 @@ pub(crate) use self::vital::{Care, InFlight, Vital};
 use self::object::Method;
 use self::vital::{Live, Vitals};
 use crate::fault::{At, Report};
+use crate::gather::Gather as _;
 use crate::node::{Node, Placed, Scheme, parse_authority};
 use crate::retry::{self, Budget};
 use crate::rotation::Weight;
@@ -164,7 +165,7 @@ impl Upstream {
         let known: BTreeMap<&str, &Vital> = earlier
             .into_iter()
             .flat_map(|earlier| earlier.nodes().map(Node::authority).zip(earlier.vitals()))
-            .collect();
+            .gather();
         let known = |index| known.get(self.node(index)?.authority()).copied();
         let budgets = (&self.retry.budget, earlier.map(Self::budget));
         self.vitals.get((self.members.len(), &self.care), known, budgets);

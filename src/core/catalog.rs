@@ -13,6 +13,7 @@ use crate::balance::{Upstream, UpstreamObject, UpstreamWire};
 use crate::config::Resources;
 use crate::deeds::{Deeds, taken_over};
 use crate::fault::{At, Dangling, Fault, Report};
+use crate::gather::Gather as _;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::resource::{GlobalRuleWire, PluginConfigWire, ServiceWire};
@@ -139,7 +140,7 @@ impl<'d> Catalog<'d> {
     /// The upstreams that have no faults.
     pub(crate) fn into_upstreams(self) -> BTreeMap<Id, Arc<Upstream>> {
         let sound = self.upstreams.into_iter();
-        sound.filter_map(|(id, upstream)| Some((id, upstream?))).collect()
+        sound.filter_map(|(id, upstream)| Some((id, upstream?))).gather()
     }
 
     /// What branches can refer to, for a route or service that has this upstream.

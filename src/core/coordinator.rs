@@ -16,6 +16,7 @@ use crate::access::{Access, Caller, Denial};
 use crate::config::Resources;
 use crate::document::{self, Wanted};
 use crate::fault::{Fault, Report};
+use crate::gather::Gather as _;
 use crate::json::{DEPTH_MAX, depth};
 use crate::kind::Kind;
 use crate::ledger::{Change, Entry, Ledger, Place, Section};
@@ -318,7 +319,7 @@ impl<S: Storage> Coordinator<S> {
     /// Where the changed resources stand in the whole document.
     fn places(&self, change: &Change) -> Vec<String> {
         let resources = self.ledger.resources();
-        let changed: BTreeSet<&Place> = change.edits.iter().map(|edit| &edit.place).collect();
+        let changed: BTreeSet<&Place> = change.edits.iter().map(|edit| &edit.place).gather();
         let mut places = Vec::new();
         for kind in Kind::ALL {
             let section = Section::Resource(kind);

@@ -26,6 +26,7 @@ use serde_json::Value;
 use crate::auth::{Consumers, Errand, Known};
 use crate::facts::Facts;
 use crate::fault::{At, Report};
+use crate::gather::ranked;
 use crate::head::Edits;
 use crate::limit::{
     self as limits, Counters, Grant, Hold, LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ, Leaving, Limit,
@@ -331,9 +332,9 @@ impl Guard {
     }
 }
 
-/// Puts guards into the order in which they are passed.
-pub(crate) fn sort(guards: &mut [Guard]) {
-    guards.sort_by_key(Guard::rank);
+/// Guards in the order in which they are passed.
+pub(crate) fn sorted(guards: Vec<Guard>) -> Vec<Guard> {
+    ranked(guards, |guard| i128::try_from(guard.rank()).unwrap_or(i128::MAX))
 }
 
 /// The guards of a route.
@@ -349,9 +350,8 @@ pub(crate) struct Guards {
 
 impl Guards {
     /// These, in their order.
-    pub(crate) fn new(mut global: Vec<Guard>, mut own: Vec<Guard>) -> Self {
-        sort(&mut global);
-        sort(&mut own);
+    pub(crate) fn new(global: Vec<Guard>, own: Vec<Guard>) -> Self {
+        let (global, own) = (sorted(global), sorted(own));
         let early = own.partition_point(|guard| guard.rank() < OF_CONSUMERS);
         Self { global: global.into(), own: own.into(), early }
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::auth::conceal;
 use crate::config::Resources;
 use crate::fault::Report;
+use crate::gather::Gather as _;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::snapshot::{Revision, Snapshot, compile};
@@ -166,7 +167,7 @@ impl Ledger {
             let entry = entry.concealed(place.0);
             (place, entry)
         });
-        let entries: BTreeMap<Place, Entry> = entries.collect();
+        let entries: BTreeMap<Place, Entry> = entries.gather();
         let size = entries.values().map(Entry::size).sum();
         Self { name: name.into(), revision, written, size, entries }
     }

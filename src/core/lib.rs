@@ -81,6 +81,7 @@
 //!   test checks both.
 
 pub mod time;
+mod gather;
 pub mod kind;
 pub mod fault;
 pub mod json;

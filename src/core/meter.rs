@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::gather::Gather as _;
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
@@ -195,7 +196,7 @@ impl Meters {
 
     /// What was counted of lanes, by number, and of what has no place of its own.
     pub(crate) fn lane_counts(&self) -> BTreeMap<LaneNumber, LaneCounts> {
-        self.lanes.places().map(|(number, lane)| (number, lane.counts())).collect()
+        self.lanes.places().map(|(number, lane)| (number, lane.counts())).gather()
     }
 
     /// The same of what is told apart in lanes.

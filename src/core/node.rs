@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::fault::{At, Report};
+use crate::gather::ranked;
 use crate::rotation::{Rotation, Unpickable, Weight};
 use crate::wire::Members;
 
@@ -180,8 +180,7 @@ impl NodesWire {
         if Rotation::new(&weights, 0).err() == Some(Unpickable::TooHeavy) {
             report.fault(at, "the weights add up to more than 4294967295");
         }
-        list.sort_by_key(|placed| Reverse(placed.priority));
-        list
+        ranked(list, |placed| -i128::from(placed.priority))
     }
 }
 

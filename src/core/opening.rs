@@ -152,7 +152,7 @@ fn reports_error(data: &[u8]) -> bool {
     if data.trim_ascii_start().first() != Some(&b'{') {
         return false;
     }
-    let value = serde_json::from_str::<Value>(&String::from_utf8_lossy(data)).ok();
+    let value = serde_json::from_slice::<Value>(String::from_utf8_lossy(data).as_bytes()).ok();
     value.is_some_and(|value| value.get("error").is_some_and(|error| !error.is_null()))
 }
 

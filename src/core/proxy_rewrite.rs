@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::facts::{Draft, Facts};
 use crate::fault::{At, Report};
+use crate::gather::Gather as _;
 use crate::meta::{Meta, MetaWire};
 use crate::problem::Problem;
 #[cfg(feature = "schema")]
@@ -97,7 +98,7 @@ fn read_headers(headers: Members, rewrite: &mut Rewrite, at: At<'_>, report: &mu
         "remove" => value.is_array(),
         _ => false,
     });
-    let headers = Value::Object(headers.into_iter().collect());
+    let headers = Value::Object(headers.into_iter().gather());
     if has_verbs {
         let check = |wire: HeadersWire, report: &mut Report| {
             rewrite.set_headers(&wire, at, report);

@@ -32,7 +32,7 @@ pub(crate) fn member<'r>(object: &'r RawValue, name: &str) -> Option<&'r RawValu
             Ok(found)
         }
     }
-    let mut deserializer = serde_json::Deserializer::from_str(object.get());
+    let mut deserializer = serde_json::Deserializer::from_slice(object.get().as_bytes());
     deserializer.deserialize_map(Member(name)).ok().flatten()
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn element(list: &RawValue, index: usize) -> Option<&RawValue> {
             Ok(found)
         }
     }
-    let mut deserializer = serde_json::Deserializer::from_str(list.get());
+    let mut deserializer = serde_json::Deserializer::from_slice(list.get().as_bytes());
     deserializer.deserialize_seq(Element(index)).ok().flatten()
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn element(list: &RawValue, index: usize) -> Option<&RawValue> {
 pub(crate) fn value(raw: &RawValue) -> Option<Value> {
     let is_number = raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
     let digits = || is_number.then(|| Value::from(raw.get()));
-    serde_json::from_str(raw.get()).ok().or_else(digits)
+    serde_json::from_slice(raw.get().as_bytes()).ok().or_else(digits)
 }
 
 #[cfg(test)]

@@ -6,14 +6,19 @@ use serde::de::{
     Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt;
 
 use crate::fault::{At, did_you_mean};
 
-/// Why a value could not be read, and where.
+/// Why a value could not be read, and where. It is one word large: each reader of a wire type hands it
+/// on at dozens of places.
 #[derive(Debug)]
-pub(crate) struct Error {
+pub(crate) struct Error(pub(crate) Box<Fault>);
+
+/// What there is to say about it.
+#[derive(Debug)]
+pub(crate) struct Fault {
     /// The JSON pointer of the place.
     pub(crate) at: Option<String>,
     /// What is wrong there.
@@ -24,12 +29,13 @@ pub(crate) struct Error {
 
 impl Error {
     fn new(what: String) -> Self {
-        Self { at: None, what, missing: false }
+        Self(Box::new(Fault { at: None, what, missing: false }))
     }
 
     /// Sets the place, unless a place further in is known.
+    #[inline(never)]
     fn locate(mut self, at: At<'_>) -> Self {
-        self.at.get_or_insert_with(|| at.to_string());
+        self.0.at.get_or_insert_with(|| at.to_string());
         self
     }
 }
@@ -70,7 +76,7 @@ fn name_of(found: Unexpected<'_>) -> String {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        f.write_str(&self.0.what)
     }
 }
 
@@ -99,7 +105,9 @@ impl de::Error for Error {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self { missing: true, ..Self::new(format!("`{field}` is missing")) }
+        let mut error = Self::new(format!("`{field}` is missing"));
+        error.0.missing = true;
+        error
     }
 }
 
@@ -111,9 +119,23 @@ pub(crate) struct Reader<'de, 'a> {
     pub(crate) left_out: &'a [String],
 }
 
-impl Reader<'_, '_> {
+impl<'de, 'a> Reader<'de, 'a> {
+    fn items(self, items: &'de [Value]) -> Items<'de, 'a> {
+        Items { reader: self, items: items.iter().enumerate() }
+    }
+
+    fn members(self, members: &'de Map<String, Value>) -> Members<'de, 'a> {
+        Members { reader: self, members: members.iter(), entered: None }
+    }
+
     fn leaves_out(&self, at: At<'_>) -> bool {
         !self.left_out.is_empty() && self.left_out.contains(&at.to_string())
+    }
+
+    /// The value is of another kind than it should be.
+    #[inline(never)]
+    fn refuse(&self, expected: &dyn Expected) -> Error {
+        <Error as de::Error>::invalid_type(unexpected(self.value), expected).locate(self.at)
     }
 }
 
@@ -126,12 +148,8 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Number(number) => visit_number(number, visitor),
             Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Array(items) => {
-                visitor.visit_seq(Items { reader: self, items: items.iter().enumerate() })
-            }
-            Value::Object(members) => {
-                visitor.visit_map(Members { reader: self, members: members.iter(), entered: None })
-            }
+            Value::Array(items) => visitor.visit_seq(self.items(items)),
+            Value::Object(members) => visitor.visit_map(self.members(members)),
         }
         .map_err(|error| error.locate(self.at))
     }
@@ -156,11 +174,8 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         // Derived visitors would also take a list, member by member.
-        if self.value.is_object() {
-            return self.deserialize_any(visitor);
-        }
-        let error: Error = de::Error::invalid_type(unexpected(self.value), &"an object");
-        Err(error.locate(self.at))
+        let Value::Object(members) = self.value else { return Err(self.refuse(&"an object")) };
+        visitor.visit_map(self.members(members)).map_err(|error| error.locate(self.at))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -170,15 +185,71 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match self.value.as_str() {
-            Some(text) => visitor.visit_enum(text.into_deserializer()),
-            None => Err(de::Error::invalid_type(unexpected(self.value), &"a string")),
+            Some(text) => visitor
+                .visit_enum(text.into_deserializer())
+                .map_err(|error: Error| error.locate(self.at)),
+            None => Err(self.refuse(&"a string")),
         }
-        .map_err(|error: Error| error.locate(self.at))
+    }
+
+    // Where a visitor takes one kind of value, the others are not brought to it: the code that refuses them
+    // would be most of the reader of a type.
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Value::Object(members) = self.value else { return Err(self.refuse(&visitor)) };
+        visitor.visit_map(self.members(members)).map_err(|error| error.locate(self.at))
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Value::Array(items) = self.value else { return Err(self.refuse(&visitor)) };
+        visitor.visit_seq(self.items(items)).map_err(|error| error.locate(self.at))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Value::String(text) = self.value else { return Err(self.refuse(&visitor)) };
+        visitor.visit_borrowed_str(text).map_err(|error: Error| error.locate(self.at))
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Value::Bool(value) = self.value else { return Err(self.refuse(&visitor)) };
+        visitor.visit_bool(*value).map_err(|error: Error| error.locate(self.at))
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Value::Number(number) = self.value else { return Err(self.refuse(&visitor)) };
+        visit_number(number, visitor).map_err(|error| error.locate(self.at))
+    }
+
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_u64(visitor)
+    }
+
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_u64(visitor)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_u64(visitor)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_u64(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_u64(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map identifier ignored_any
+        i8 i16 i32 i128 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
     }
 }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::checks::{Active, Limits, Method, Phase, Probe, Protocol, Verdict};
 use crate::checkup::{CheckedNode, Checkup, checkups};
+use crate::gather::{Gather as _, ranked};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -101,7 +102,7 @@ pub struct Errand {
 /// The probes that are due at `now`: those first that wait longest, and [`PROBES_MAX`] at most.
 pub fn errands(snapshot: &Snapshot, told: &Told, now: Timestamp) -> Vec<Errand> {
     let known = told.nodes.iter().map(|it| ((&*it.upstream, &*it.authority), it));
-    let known: BTreeMap<_, _> = known.collect();
+    let known: BTreeMap<_, _> = known.gather();
     let mut due = Vec::new();
     let mut seen = BTreeSet::new();
     for checkup in checkups(snapshot) {
@@ -114,7 +115,7 @@ pub fn errands(snapshot: &Snapshot, told: &Told, now: Timestamp) -> Vec<Errand> 
             }
         }
     }
-    due.sort_by_key(|(probed, _)| *probed);
+    let mut due = ranked(due, |(probed, _)| probed.map_or(-1, i128::from));
     due.truncate(PROBES_MAX);
     due.into_iter().map(|(_, errand)| errand).collect()
 }
@@ -178,7 +179,7 @@ const fn of_front(probe: Probe) -> Probe {
 /// The nodes that came up (`true`) or went down between two tellings.
 pub fn changes<'t>(before: &Told, after: &'t Told) -> Vec<(&'t NodeTold, bool)> {
     let down = before.nodes.iter().filter(|it| !it.phase.is_up());
-    let down: BTreeSet<_> = down.map(|it| (&it.upstream, &it.authority)).collect();
+    let down: BTreeSet<_> = down.map(|it| (&it.upstream, &it.authority)).gather();
     let was_up = |node: &NodeTold| !down.contains(&(&node.upstream, &node.authority));
     let nodes = after.nodes.iter().map(|node| (node, node.phase.is_up()));
     nodes.filter(|(node, is_up)| was_up(node) != *is_up).collect()
@@ -224,10 +225,10 @@ impl Heard {
     /// Takes over what a round found out, for the nodes that serve.
     pub fn take(&mut self, told: &Told, snapshot: Option<&Snapshot>) {
         let key = |node: &NodeTold| (node.upstream.clone(), node.authority.clone());
-        let down = told.nodes.iter().filter(|node| !node.phase.is_up()).map(key).collect();
+        let down = told.nodes.iter().filter(|node| !node.phase.is_up()).map(key).gather();
         let earlier = std::mem::replace(&mut self.down, down);
         let is_fresh = |node: &&NodeTold| node.probed > self.round && node.phase == Phase::Healthy;
-        let fine: BTreeSet<_> = told.nodes.iter().filter(is_fresh).map(key).collect();
+        let fine: BTreeSet<_> = told.nodes.iter().filter(is_fresh).map(key).gather();
         self.round = told.round;
         let mut seen = BTreeSet::new();
         for checkup in snapshot.map(checkups).unwrap_or_default() {

@@ -17,6 +17,7 @@ use crate::consumer::{self, Callers};
 use crate::deeds::Deeds;
 use crate::facts::{Facts, Matched, Params};
 use crate::fault::{At, Report};
+use crate::gather::Gather as _;
 use crate::guard::{Guard, Guards};
 use crate::id::Id;
 use crate::json;
@@ -144,7 +145,7 @@ impl Snapshot {
             upstream.follow(earlier.upstreams.get(id).map(|earlier| &**earlier));
         }
         let by_id: BTreeMap<&str, &Route> =
-            earlier.routes.iter().map(|route| (&*route.id, route)).collect();
+            earlier.routes.iter().map(|route| (&*route.id, route)).gather();
         let splits = self.routes.iter_mut().map(|route| {
             let before = by_id.get(&*route.id);
             if let Some(before) = before {
@@ -163,7 +164,7 @@ impl Snapshot {
     fn follow_meters(&mut self, earlier: &Self, earlier_by_id: &BTreeMap<&str, &Route>) {
         let known = |route: &&Route| earlier_by_id.contains_key(&*route.id);
         let by_id: BTreeMap<&str, &Route> =
-            self.routes.iter().filter(known).map(|route| (&*route.id, route)).collect();
+            self.routes.iter().filter(known).map(|route| (&*route.id, route)).gather();
         let lane = |before: LaneNumber| {
             let (route, place) = earlier.at_lane(before)?;
             let now = by_id.get(&*route.id)?;
@@ -254,7 +255,7 @@ impl Snapshot {
     pub(crate) fn upstreams<'s>(
         &'s self,
     ) -> impl Iterator<Item = (Cow<'s, str>, &'s Arc<Upstream>)> {
-        let mut seen: BTreeSet<_> = self.upstreams.values().map(Arc::as_ptr).collect();
+        let mut seen: BTreeSet<_> = self.upstreams.values().map(Arc::as_ptr).gather();
         let named = self.upstreams.iter();
         let named = named.map(|(id, upstream)| (Cow::Borrowed(id.as_str()), upstream));
         let branches = self.routes.iter().flat_map(|route| {

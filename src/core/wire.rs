@@ -35,9 +35,9 @@ pub(crate) fn read<'de, T: Deserialize<'de>, U>(
             }
             Err(error) => error,
         };
-        let place = error.at.unwrap_or_else(|| at.to_string());
-        if !(error.missing && follows(&place, &left_out)) {
-            report.faults.push(Fault::new(place.clone(), error.what));
+        let place = error.0.at.unwrap_or_else(|| at.to_string());
+        if !(error.0.missing && follows(&place, &left_out)) {
+            report.faults.push(Fault::new(place.clone(), error.0.what));
         }
         if place == at.to_string() {
             return None;

@@ -55,6 +55,8 @@ const start = async (folder) => {
         { type: "ESModule", path: "entry.js", contents: ENTRY },
         { type: "ESModule", path: "index.js", contents: readFileSync("build/index.js", "utf8") },
         { type: "CompiledWasm", path: "index_bg.wasm", contents: readFileSync("build/index_bg.wasm") },
+        { type: "ESModule", path: "control.js", contents: readFileSync("build/control.js", "utf8") },
+        { type: "CompiledWasm", path: "control_bg.wasm", contents: readFileSync("build/control_bg.wasm") },
       ],
       kvNamespaces: ["SPLITWAY"],
       durableObjects: folder ? { COORDINATOR: { className: "Coordinator", useSQLite: true } } : {},

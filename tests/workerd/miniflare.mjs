@@ -103,6 +103,8 @@ const splitway = {
     ...(analytics === "recorded" ? [recording] : []),
     { type: "ESModule", path: "build/index.js" },
     { type: "CompiledWasm", path: "build/index_bg.wasm" },
+    { type: "ESModule", path: "build/control.js" },
+    { type: "CompiledWasm", path: "build/control_bg.wasm" },
   ],
   modulesRoot: "build",
   kvNamespaces: hasKv ? ["SPLITWAY"] : [],

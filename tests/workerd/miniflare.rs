@@ -165,8 +165,9 @@ fn children(parent: u32) -> Vec<u32> {
 
 /// Fails unless the Worker is built from the sources as they are.
 fn require_build(root: &Path) {
-    let built =
-        modified(&root.join("build/index.js")).min(modified(&root.join("build/index_bg.wasm")));
+    let files = ["index.js", "index_bg.wasm", "control.js", "control_bg.wasm"];
+    let built = files.map(|name| modified(&root.join("build").join(name))).into_iter().min();
+    let built = built.flatten();
     let advice = "run `cargo xtask worker`, or all tests with `cargo xtask test`";
     assert!(built.is_some(), "the Worker is not built: {advice}");
     let newest = newest(&root.join("src"));

@@ -8,7 +8,6 @@ use crate::access::{Denial, is_sendable};
 use crate::address::{is_among, networks};
 use crate::coordinator::Refusal;
 use crate::head::{Head, match_path};
-use crate::page;
 use crate::problem::Answer;
 
 use super::say::{problem, tell_refusal};
@@ -47,8 +46,9 @@ pub enum Way {
     Past,
     /// To the coordinator.
     In,
-    /// Nowhere: this is a file of the page, which needs no key.
-    Page(Answer),
+    /// Nowhere: this is a file of the page ([`crate::page::answer`]), which needs no key. With what stands behind
+    /// the path of its folder.
+    Page(Box<str>),
     /// Nowhere; the client is told why.
     Refused(Answer),
 }
@@ -107,7 +107,7 @@ impl Door {
         }
         let path = head.path().strip_prefix(&*self.prefix);
         if let Some(rest) = path.and_then(|path| of_page(path.strip_prefix(OWN_PREFIX)?)) {
-            return Way::Page(page::answer(rest, head));
+            return Way::Page(rest.into());
         }
         // The one object need not hear of everybody who comes without a key.
         if !has_key(head) && head.method() != "HEAD" {

@@ -102,7 +102,7 @@ fn in_body(body: &[u8], pointer: &str) -> Option<String> {
         found = raw::member(found, &name).or_else(as_element)?;
     }
     match found.get().bytes().next()? {
-        b'"' => serde_json::from_str(found.get()).ok(),
+        b'"' => serde_json::from_slice(found.get().as_bytes()).ok(),
         b'-' | b'0'..=b'9' | b't' | b'f' => Some(found.get().to_owned()),
         _ => None,
     }

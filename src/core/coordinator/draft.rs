@@ -8,6 +8,7 @@ use crate::access::{KeyHash, Role, key_entry};
 use crate::auth::conceal;
 use crate::document::{self, Wanted};
 use crate::fault::Fault;
+use crate::gather::Gather as _;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::ledger::{Change, Edit, Entry, Place, Section};
@@ -198,7 +199,7 @@ impl<S: Storage> Coordinator<S> {
         let gone = self.ledger.expired(now);
         let edits = gone.flat_map(|(place, entry)| self.removals(place, entry));
         // A credential may have come to its time together with its consumer.
-        let edits: BTreeMap<Place, Edit> = edits.map(|edit| (edit.place.clone(), edit)).collect();
+        let edits: BTreeMap<Place, Edit> = edits.map(|edit| (edit.place.clone(), edit)).gather();
         let edits: Vec<Edit> = edits.into_values().collect();
         let cause = match edits.as_slice() {
             [Edit { place: (section, id), .. }] => {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::access::key_of_entry;
 use crate::document;
 use crate::fault::Report;
+use crate::gather::Gather as _;
 use crate::id::Id;
 use crate::ledger::{Edit, Entry, Ledger, Place, Section};
 use crate::storage::{Storage, Summary};
@@ -81,7 +82,7 @@ impl<S: Storage> Coordinator<S> {
 
 /// What leads from one ledger to another, keys aside.
 fn compare(from: &Ledger, to: &Ledger) -> Vec<Edit> {
-    let places: BTreeSet<&Place> = from.entries().chain(to.entries()).map(|(at, _)| at).collect();
+    let places: BTreeSet<&Place> = from.entries().chain(to.entries()).map(|(at, _)| at).gather();
     let resources = places.into_iter().filter(|place| place.0 != Section::Key);
     let edit = |place: &Place| {
         let (before, after) = (from.get(place), to.get(place));

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::gather::Gather as _;
 use crate::route::RouterKind;
 use crate::survey::{RouteView, Unreached};
 
@@ -41,7 +42,7 @@ pub(super) fn common<'s>(
     old: &[RouteView<'s>],
     new: &[RouteView<'s>],
 ) -> Vec<(RouteView<'s>, RouteView<'s>)> {
-    let by_id: BTreeMap<&str, RouteView<'s>> = old.iter().map(|it| (it.id(), *it)).collect();
+    let by_id: BTreeMap<&str, RouteView<'s>> = old.iter().map(|it| (it.id(), *it)).gather();
     new.iter().filter_map(|it| Some((*by_id.get(it.id())?, *it))).collect()
 }
 

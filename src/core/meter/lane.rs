@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::gather::Gather as _;
+
 use super::Answered;
 use super::histogram::{Histogram, Times};
 use super::statuses::Statuses;
@@ -118,11 +120,11 @@ impl Lane {
         LaneCounts {
             statuses: self.statuses.counts(),
             until_head: self.until_head.times(),
-            picks: picks.filter(|(_, count)| *count > 0).collect(),
+            picks: picks.filter(|(_, count)| *count > 0).gather(),
             attempts: read(&self.attempts),
             retries: read(&self.retries),
             left: read(&self.left),
-            guards: (0..).zip(guards).filter(|(_, counts)| *counts != (0, 0)).collect(),
+            guards: (0..).zip(guards).filter(|(_, counts)| *counts != (0, 0)).gather(),
         }
     }
 }
@@ -215,7 +217,7 @@ pub(crate) fn less<K: Ord + Clone>(
         let before = earlier.get(key).copied().unwrap_or_default();
         (key.clone(), count.saturating_sub(before))
     });
-    more.filter(|(_, count)| *count > 0).collect()
+    more.filter(|(_, count)| *count > 0).gather()
 }
 
 /// The counters of one node and consumer in a lane.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::gather::Gather as _;
+
 /// How many kinds are told apart in one place. An upstream that makes up more of them is counted under
 /// [`OTHER`] with the rest.
 const KINDS: usize = 24;
@@ -49,7 +51,7 @@ impl Statuses {
             (status, word & ((1 << COUNT_BITS) - 1))
         });
         let other = Some(self.other.load(Ordering::Relaxed)).filter(|count| *count > 0);
-        counts.chain(other.map(|count| (OTHER, count))).collect()
+        counts.chain(other.map(|count| (OTHER, count))).gather()
     }
 }
 

@@ -9,8 +9,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::gather::Gather as _;
 use crate::wire::Members;
 
 /// The body with `patch` merged into it; `None` if it is no JSON object.
@@ -80,7 +82,8 @@ fn write_object(object: &Object<'_>, patch: &[(&String, &Value)], out: &mut Stri
 fn write_value(base: Option<&RawValue>, value: &Value, out: &mut String) {
     match value.as_object() {
         Some(patch) => {
-            let base = base.and_then(|raw| serde_json::from_str::<Object<'_>>(raw.get()).ok());
+            let base = base
+                .and_then(|raw| serde_json::from_slice::<Object<'_>>(raw.get().as_bytes()).ok());
             write_object(&base.unwrap_or_default(), &sorted(patch), out);
         }
         None => out.push_str(&value.to_string()),
@@ -89,9 +92,8 @@ fn write_value(base: Option<&RawValue>, value: &Value, out: &mut String) {
 
 /// The members by their names, in whichever order a map of `serde_json` keeps them.
 fn sorted(patch: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    let mut members: Vec<_> = patch.iter().collect();
-    members.sort_by_key(|(name, _)| *name);
-    members
+    let members: BTreeMap<&String, &Value> = patch.iter().gather();
+    members.into_iter().collect()
 }
 
 struct Writer<'o> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::gather::Gather;
 use crate::meter::{LaneCounts, less};
 use crate::snapshot::{Route, Snapshot};
 use crate::split::Placed;
@@ -68,7 +69,7 @@ impl Totals {
             since_ms: meters.since().map(Timestamp::as_millis),
             requests: meters.requests(),
             lanes,
-            problems: problems.collect(),
+            problems: problems.gather(),
         }
     }
 
@@ -104,7 +105,7 @@ impl Totals {
         Self {
             since_ms: self.since_ms,
             requests: self.requests.saturating_sub(earlier.requests),
-            lanes: self.lanes.iter().filter_map(more).collect(),
+            lanes: self.lanes.iter().filter_map(more).gather(),
             problems: less(&self.problems, &earlier.problems),
         }
     }
@@ -113,7 +114,7 @@ impl Totals {
     /// there ever was.
     pub fn retain(&mut self, snapshot: &Snapshot) {
         let routes: BTreeMap<&str, &Route> =
-            snapshot.routes().iter().map(|route| (&*route.id, route)).collect();
+            snapshot.routes().iter().map(|route| (&*route.id, route)).gather();
         let mut known: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
         self.lanes.retain(|place, _| {
             let Some((id, route)) = routes.get_key_value(&*place.route) else { return false };
@@ -149,7 +150,7 @@ mod pairs {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use super::{LaneCounts, Place};
+    use super::{Gather as _, LaneCounts, Place};
 
     pub(super) fn serialize<S: Serializer>(
         map: &BTreeMap<Place, LaneCounts>,
@@ -161,6 +162,6 @@ mod pairs {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<Place, LaneCounts>, D::Error> {
-        Ok(Vec::<(Place, LaneCounts)>::deserialize(deserializer)?.into_iter().collect())
+        Ok(Vec::<(Place, LaneCounts)>::deserialize(deserializer)?.into_iter().gather())
     }
 }

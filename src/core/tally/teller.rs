@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Message, PAUSE, Receipt};
+use crate::gather::Gather as _;
 use crate::snapshot::Snapshot;
 use crate::status::{Place, Totals};
 use crate::time::Timestamp;
@@ -153,7 +154,7 @@ impl Teller {
             let (left, right) = places.split_at(start);
             let kept = || right.iter().chain(left).take(LANES_MAX);
             self.last = kept().last().cloned();
-            let kept: BTreeSet<&Place> = kept().collect();
+            let kept: BTreeSet<&Place> = kept().gather();
             more.lanes.retain(|place, _| kept.contains(place));
         }
         (more.requests > 0 || !more.lanes.is_empty()).then_some(more)

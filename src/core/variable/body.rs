@@ -82,7 +82,7 @@ fn of_raw(found: &str) -> Option<Value<'_>> {
     if let Some(text) = plain.filter(|text| !text.contains('\\')) {
         return Some(Value::Text(Cow::Borrowed(text)));
     }
-    raw::value(serde_json::from_str(found).ok()?).map(of_json)
+    raw::value(serde_json::from_slice(found.as_bytes()).ok()?).map(of_json)
 }
 
 /// The fields of a form; several values of one are a list.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::gather::Gather as _;
 use crate::limit::{Grant, PLACES_MAX};
 
 /// How much room there is, see [`Terms::Enter`](crate::limit::Terms::Enter).
@@ -91,7 +92,7 @@ impl Places {
 
 impl From<BTreeMap<String, u64>> for Places {
     fn from(by_id: BTreeMap<String, u64>) -> Self {
-        let by_end = by_id.iter().map(|(id, until_ms)| (*until_ms, id.clone())).collect();
+        let by_end = by_id.iter().map(|(id, until_ms)| (*until_ms, id.clone())).gather();
         Self { by_id, by_end }
     }
 }
