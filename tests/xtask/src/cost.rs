@@ -5,7 +5,7 @@
 //! rounds of a second each, and a ratio is made inside of a round: what else the machine does then moves both
 //! of its figures.
 
-mod road;
+pub(crate) mod road;
 mod server;
 
 use std::fmt::Write as _;
@@ -169,7 +169,7 @@ fn measure(
 
 /// In which order the lanes are measured in a round: each time another begins, once forwards and once
 /// backwards.
-fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
+pub(crate) fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |at| match round % 2 {
         0 => (at + round) % count,
         _ => (2 * count - 1 - at + round) % count,
@@ -207,7 +207,7 @@ impl<'a> Lane<'a> {
 /// The quartiles, the median in the middle.
 #[expect(clippy::cast_precision_loss, reason = "there are few rounds")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is inside")]
-fn quartiles(values: &mut [f64]) -> [f64; 3] {
+pub(crate) fn quartiles(values: &mut [f64]) -> [f64; 3] {
     values.sort_unstable_by(f64::total_cmp);
     [0.25, 0.5, 0.75].map(|share| {
         let at = share * values.len().saturating_sub(1) as f64;
@@ -235,8 +235,19 @@ fn table(native: &[Row], edge: &[Row]) -> String {
 }
 
 /// Has a process on one core alone, if there are two and `taskset` is there; else it moves about.
-fn pin(core: usize, process: u32) {
+pub(crate) fn pin(core: usize, process: u32) {
     drop(ask(Command::new("taskset").args(["-apc", &core.to_string(), &process.to_string()])));
+}
+
+/// How long the threads of a process have been on a core until now, in ns.
+pub(crate) fn cpu_ns(process: u32) -> io::Result<u64> {
+    let threads = fs::read_dir(format!("/proc/{process}/task"))?;
+    // A thread that ends meanwhile has no part.
+    let spent = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Ok(spent.sum())
 }
 
 fn failed(error: io::Error) -> Failure {

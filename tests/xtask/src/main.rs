@@ -14,6 +14,7 @@ mod browser;
 mod check;
 mod cost;
 mod debian;
+mod edge;
 mod etcd;
 mod gate;
 mod node;
@@ -52,6 +53,9 @@ Usage: cargo xtask <command>
                  print what requests cost beside nginx and HAProxy, and draw it (15 rounds of 2
                  seconds, an hour); of the `splitway` at SPLITWAY_BIN, or of the release build;
                  --smoke only tries whether all proxies answer right
+  bench-edge [--rounds N] [--seconds S] [--smoke]
+                 print what Splitway costs in workerd, beside the least that does the same in
+                 JavaScript and beside @portkey-ai/gateway (15 rounds of 2 s, 10 minutes)
   cost [rounds]  print what each guard and recording cost in CPU per request, natively and in
                  workerd, as ratios to the same road without (15 rounds, 10 minutes)
   pictures       take the pictures of the page anew that the README shows
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         (Some("bench"), true) => check::bench(&root()),
         (Some("bench-admin"), true) => check::bench_admin(&root()),
         (Some("bench-proxies"), _) => proxies::bench(&root(), &rest),
+        (Some("bench-edge"), _) => bench_edge(&rest),
         (Some("cost"), _) => cost(&rest),
         (Some("pictures"), true) => pictures(),
         (Some("crash"), _) => check::crash(&root(), rest.first().map_or("500", String::as_str)),
@@ -139,6 +144,13 @@ fn cost(arguments: &[String]) -> Outcome {
     let expected = || step::Failure::new("cost", "expected nothing, or a number of rounds");
     let rounds = rounds.ok_or_else(expected)?;
     cost::print(&setup::ready(&root())?, rounds)
+}
+
+fn bench_edge(arguments: &[String]) -> Outcome {
+    let expected = "expected nothing, `--rounds N`, `--seconds S` or `--smoke`";
+    let amount = edge::Amount::parse(arguments);
+    let amount = amount.ok_or_else(|| step::Failure::new("bench-edge", expected))?;
+    edge::print(&setup::ready(&root())?, amount)
 }
 
 fn soak(arguments: &[String]) -> Outcome {

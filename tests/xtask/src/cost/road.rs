@@ -110,32 +110,50 @@ pub(crate) fn origin() -> io::Result<SocketAddr> {
     Ok(address)
 }
 
+/// What is said of a request in its head: how long its body is, and how many bytes are wanted in place of the
+/// usual answer (`X-Wants`).
+#[derive(Default)]
+struct Asked {
+    length: u64,
+    wanted: Option<u64>,
+}
+
 /// Answers request after request, until there is none.
 fn converse(mut stream: &TcpStream) -> io::Result<()> {
     let text = format!("{{\"object\": \"chat.completion\", \"content\": \"{}\"}}", "x".repeat(250));
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
     let answer = format!("{head}: {}\r\n\r\n{text}", text.len());
     stream.set_nodelay(true)?;
-    let mut requests = BufReader::new(stream);
-    while let Some(length) = head_of(&mut requests)? {
+    let mut requests = BufReader::with_capacity(64 * 1024, stream);
+    while let Some(Asked { length, wanted }) = asked(&mut requests)? {
         io::copy(&mut requests.by_ref().take(length), &mut io::sink())?;
-        stream.write_all(answer.as_bytes())?;
+        match wanted {
+            None => stream.write_all(answer.as_bytes())?,
+            Some(wanted) => {
+                stream.write_all(format!("{head}: {wanted}\r\n\r\n").as_bytes())?;
+                io::copy(&mut io::repeat(b'x').take(wanted), &mut stream)?;
+            }
+        }
     }
     Ok(())
 }
 
-/// Reads the head of a request, and says how long its body is; nothing if there is no more of them.
-fn head_of(requests: &mut impl BufRead) -> io::Result<Option<u64>> {
-    let (mut line, mut length) = (String::new(), 0);
+/// Reads the head of a request; nothing if there is no more of them.
+fn asked(requests: &mut impl BufRead) -> io::Result<Option<Asked>> {
+    let (mut line, mut asked) = (String::new(), Asked::default());
     loop {
         line.clear();
         if requests.read_line(&mut line)? == 0 {
             return Ok(None);
         }
+        let number = |value: &str| value.trim().parse().map_err(io::Error::other);
         match line.trim_end().split_once(':') {
-            None if line.trim_end().is_empty() => return Ok(Some(length)),
+            None if line.trim_end().is_empty() => return Ok(Some(asked)),
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.trim().parse().map_err(io::Error::other)?;
+                asked.length = number(value)?;
+            }
+            Some((name, value)) if name.eq_ignore_ascii_case("x-wants") => {
+                asked.wanted = Some(number(value)?);
             }
             Some(_) | None => {}
         }

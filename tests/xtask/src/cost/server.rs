@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
 use std::thread;
 
-use super::{STEP, failed, pin};
+use super::{STEP, cpu_ns, failed, pin};
 use crate::setup::Kit;
 use crate::step::{Failure, Outcome};
 
@@ -62,13 +62,7 @@ impl Server {
 
     /// How long its threads have been on a core until now, in ns.
     pub(super) fn cpu_ns(&self) -> Outcome<u64> {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process)).map_err(failed)?;
-        // A thread that ends meanwhile has no part.
-        let spent = threads.flatten().filter_map(|thread| {
-            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        });
-        Ok(spent.sum())
+        cpu_ns(self.process).map_err(failed)
     }
 }
 

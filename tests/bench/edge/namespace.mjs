@@ -1,0 +1,5 @@
+// Stands in for a KV namespace: whatever key it is asked for, it has the document.
+
+export default {
+  fetch: (_, { DOCUMENT }) => new Response(DOCUMENT),
+};
