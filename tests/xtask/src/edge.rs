@@ -60,8 +60,12 @@ impl Amount {
                     let (rounds, seconds, starts, long, is_smoke) = (1, 1, 1, 1_000_000, true);
                     amount = Self { rounds, seconds, starts, long, is_smoke, ..amount };
                 }
-                "--rounds" => amount.rounds = arguments.next()?.parse().ok().filter(|it| *it > 0)?,
-                "--seconds" => amount.seconds = arguments.next()?.parse().ok().filter(|it| *it > 0)?,
+                "--rounds" => {
+                    amount.rounds = arguments.next()?.parse().ok().filter(|it| *it > 0)?
+                }
+                "--seconds" => {
+                    amount.seconds = arguments.next()?.parse().ok().filter(|it| *it > 0)?
+                }
                 "--built" => amount.is_built = true,
                 _ => return None,
             }
@@ -190,7 +194,6 @@ fn lanes(
 
 impl Lane {
     /// What it does while clients ask for so long.
-    #[expect(clippy::cast_precision_loss, reason = "it is only printed")]
     fn measure(&self, seconds: u32) -> Outcome<Figures> {
         let before = self.server.cpu()?;
         let mut wrk = Command::new("wrk");
@@ -198,8 +201,9 @@ impl Lane {
         let text = ask(wrk.arg(&self.load).arg(self.server.url())).unwrap_or_default();
         let spent = self.server.cpu()?.saturating_sub(before);
         let told = text.lines().find_map(|line| line.strip_prefix("done "));
-        let told = told.map(|told| told.split(' ').map_while(|it| it.parse().ok()).collect());
-        match told.as_ref().map(Vec::as_slice) {
+        let numbers = |told: &str| told.split(' ').map_while(|it| it.parse().ok()).collect();
+        let told: Option<Vec<f64>> = told.map(numbers);
+        match told.as_deref() {
             Some([requests, 0.0, duration, half, last]) if *requests > 0.0 => {
                 let rate = requests / (duration / 1e6);
                 let cpu = micros(spent) / requests;

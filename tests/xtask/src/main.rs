@@ -53,9 +53,10 @@ Usage: cargo xtask <command>
                  print what requests cost beside nginx and HAProxy, and draw it (15 rounds of 2
                  seconds, an hour); of the `splitway` at SPLITWAY_BIN, or of the release build;
                  --smoke only tries whether all proxies answer right
-  bench-edge [--rounds N] [--seconds S] [--smoke]
+  bench-edge [--rounds N] [--seconds S] [--smoke] [--built]
                  print what Splitway costs in workerd, beside the least that does the same in
-                 JavaScript and beside @portkey-ai/gateway (15 rounds of 2 s, 10 minutes)
+                 JavaScript and beside @portkey-ai/gateway (15 rounds of 2 s, 10 minutes);
+                 with --built of what is in build/ as it is
   cost [rounds]  print what each guard and recording cost in CPU per request, natively and in
                  workerd, as ratios to the same road without (15 rounds, 10 minutes)
   pictures       take the pictures of the page anew that the README shows
@@ -147,7 +148,7 @@ fn cost(arguments: &[String]) -> Outcome {
 }
 
 fn bench_edge(arguments: &[String]) -> Outcome {
-    let expected = "expected nothing, `--rounds N`, `--seconds S` or `--smoke`";
+    let expected = "expected nothing, `--rounds N`, `--seconds S`, `--smoke` or `--built`";
     let amount = edge::Amount::parse(arguments);
     let amount = amount.ok_or_else(|| step::Failure::new("bench-edge", expected))?;
     edge::print(&setup::ready(&root())?, amount)

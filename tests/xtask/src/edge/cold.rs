@@ -16,7 +16,12 @@ use crate::step::Outcome;
 type Start = [f64; 2];
 
 /// Starts each candidate so many times, and says how long it took.
-pub(super) fn table(kit: &Kit, folder: &Path, origin: SocketAddr, starts: usize) -> Outcome<String> {
+pub(super) fn table(
+    kit: &Kit,
+    folder: &Path,
+    origin: SocketAddr,
+    starts: usize,
+) -> Outcome<String> {
     let kinds = [
         ("minimal JavaScript Worker", Kind::Minimal),
         ("Splitway, 1 route", Kind::Splitway { routes: 1 }),
@@ -37,9 +42,8 @@ pub(super) fn table(kit: &Kit, folder: &Path, origin: SocketAddr, starts: usize)
          |---|---|---|---|\n",
     );
     for (name, times) in &rows {
-        let [up, first] = [0, 1].map(|at: usize| {
-            median(times.iter().filter_map(|start| start.get(at).copied()))
-        });
+        let [up, first] =
+            [0, 1].map(|at: usize| median(times.iter().filter_map(|start| start.get(at).copied())));
         let more = paired(&total(times), &least, |own, least| own - least);
         // A string takes whatever is written to it.
         let _ = writeln!(text, "| {name} | {up:.1} | {first:.1} | {more:+.1} |");

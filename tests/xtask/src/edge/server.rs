@@ -40,7 +40,12 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts it; it listens, and may have served nobody.
-    pub(super) fn start(kit: &Kit, folder: &Path, kind: &Kind, origin: SocketAddr) -> Outcome<Self> {
+    pub(super) fn start(
+        kit: &Kit,
+        folder: &Path,
+        kind: &Kind,
+        origin: SocketAddr,
+    ) -> Outcome<Self> {
         let config = write(kit, folder, kind, origin)?;
         let workerd = kit.root.join("node_modules/@cloudflare").join(PACKAGE).join("bin/workerd");
         let mut command = pinned(kit, &workerd.to_string_lossy());
@@ -63,7 +68,8 @@ impl Server {
     ) -> Outcome<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
         let told = child.stdout.take();
-        let mut lines = told.into_iter().flat_map(|it| BufReader::new(it).lines().map_while(Result::ok));
+        let mut lines =
+            told.into_iter().flat_map(|it| BufReader::new(it).lines().map_while(Result::ok));
         let found = lines.by_ref().find_map(|line| port(&line));
         let address = SocketAddr::from(([127, 0, 0, 1], found.unwrap_or_default()));
         let server = Self { child, address, path: path.to_owned() };
@@ -120,12 +126,17 @@ pub(super) fn pinned(kit: &Kit, program: &str) -> Command {
 /// Writes the configuration of workerd and what belongs to it.
 fn write(kit: &Kit, folder: &Path, kind: &Kind, origin: SocketAddr) -> Outcome<std::path::PathBuf> {
     let (name, modules, bindings) = match kind {
-        Kind::Minimal => ("minimal".to_owned(), module("../../tests/bench/edge/minimal.mjs"), String::new()),
-        Kind::Proving => ("proving".to_owned(), module("../../tests/bench/edge/proving.mjs"), String::new()),
+        Kind::Minimal => {
+            ("minimal".to_owned(), module("../../tests/bench/edge/minimal.mjs"), String::new())
+        }
+        Kind::Proving => {
+            ("proving".to_owned(), module("../../tests/bench/edge/proving.mjs"), String::new())
+        }
         Kind::Bundle { file, .. } => ("gateway".to_owned(), module(file), String::new()),
         Kind::Splitway { routes } => {
             let name = format!("splitway-{routes}");
-            fs::write(folder.join(format!("{name}.json")), document(origin, *routes)).map_err(failed)?;
+            fs::write(folder.join(format!("{name}.json")), document(origin, *routes))
+                .map_err(failed)?;
             let wasm = r#"(name = "index_bg.wasm", wasm = embed "../../build/index_bg.wasm")"#;
             let modules = format!("{}, {wasm}", module("../../build/index.js"));
             (name, modules, SPLITWAY.to_owned())
@@ -133,7 +144,9 @@ fn write(kit: &Kit, folder: &Path, kind: &Kind, origin: SocketAddr) -> Outcome<s
     };
     let is_splitway = matches!(kind, Kind::Splitway { .. });
     let (objects, namespace) = match is_splitway {
-        true => (OBJECTS, format!(r#"(name = "kv", worker = {})"#, NAMESPACE.replace("@name@", &name))),
+        true => {
+            (OBJECTS, format!(r#"(name = "kv", worker = {})"#, NAMESPACE.replace("@name@", &name)))
+        }
         false => ("", String::new()),
     };
     let flags = match kind {

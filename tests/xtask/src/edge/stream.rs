@@ -18,11 +18,14 @@ const LONG: &str = "/long/body";
 const TURNS: usize = 5;
 
 /// Moves bodies of so many bytes, and says what that costs.
-pub(super) fn table(kit: &Kit, folder: &Path, origin: SocketAddr, amount: Amount) -> Outcome<String> {
-    let kinds = [
-        ("minimal JavaScript Worker", Kind::Minimal),
-        ("Splitway", Kind::Splitway { routes: 1 }),
-    ];
+pub(super) fn table(
+    kit: &Kit,
+    folder: &Path,
+    origin: SocketAddr,
+    amount: Amount,
+) -> Outcome<String> {
+    let kinds =
+        [("minimal JavaScript Worker", Kind::Minimal), ("Splitway", Kind::Splitway { routes: 1 })];
     let mut text = String::from(
         "\n| a long body, CPU in µs per MB | to the upstream | ratio | to the client | ratio |\n\
          |---|---|---|---|---|\n",

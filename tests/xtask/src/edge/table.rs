@@ -20,7 +20,8 @@ pub(super) fn load(lanes: &[Lane]) -> String {
         let of = |figure: fn(&Figures) -> f64| {
             let (own, least): (Vec<f64>, Vec<f64>) =
                 (rounds.iter().map(figure).collect(), least.iter().map(figure).collect());
-            let mut ratios: Vec<f64> = own.iter().zip(&least).map(|(own, least)| own / least).collect();
+            let mut ratios: Vec<f64> =
+                own.iter().zip(&least).map(|(own, least)| own / least).collect();
             (median(own), quartiles(&mut ratios))
         };
         let (cpu, [low, ratio, high]) = of(|it| it.cpu);
@@ -64,7 +65,8 @@ pub(super) fn machine(kit: &Kit, amount: Amount, without: Option<&str>) -> Strin
         ask(kit.command(kit.node_bin(program)).arg(argument)).unwrap_or_default()
     };
     let kernel = ask(Command::new("uname").arg("-sr")).unwrap_or_default();
-    let commit = ask(kit.command("git").args(["describe", "--always", "--dirty"])).unwrap_or_default();
+    let commit =
+        ask(kit.command("git").args(["describe", "--always", "--dirty"])).unwrap_or_default();
     let workerd = version("workerd", "--version");
     let mut text = format!(
         "\n{cores} cores of {model}, {kernel}; {workerd}; Splitway {commit}; {} rounds of {} s, {} connections; \
