@@ -27,6 +27,10 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the client gets.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved a few times; a box would be an allocation each"
+)]
 pub enum Reply<R> {
     /// The upstream's response, and what is to be done to it.
     Relay(R, Relay),

@@ -1,5 +1,7 @@
 //! What the road of a request allocates: nothing, where nothing is made.
 
+#![allow(clippy::indexing_slicing, reason = "this program is tests: a panic is how they fail")]
+
 #[path = "../bench/memory.rs"]
 mod memory;
 
