@@ -10,12 +10,12 @@ use worker::web_sys::{
 };
 use worker::{Context, Delay, js_sys};
 
-use crate::platform::{self, buffer};
+use crate::platform::{self, behind, buffer};
 use crate::telemetry;
 
 /// Runs an errand, which goes on when its request is answered, or its client gone.
 pub(crate) fn begin(errand: Errand, context: &Context) {
-    context.wait_until(async move {
+    behind(context, async move {
         let url = errand.url().to_owned();
         let deadline = Delay::from(EFFECT_TIMEOUT);
         let ran = run(errand, get(&url), deadline, platform::now).await;

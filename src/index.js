@@ -4,7 +4,11 @@
 
 import { DurableObject } from "cloudflare:workers";
 
-export { default, Limiter } from "../target/worker/serve/index.js";
+import Splitway from "../target/worker/serve/index.js";
+import { entry } from "./entry.js";
+
+export { Limiter } from "../target/worker/serve/index.js";
+export default entry(Splitway);
 
 const control = () => import("./control.js");
 // Asked for a file of the page, the module that serves has the other answer.

@@ -34,18 +34,38 @@ use splitway_core::head::{Head, ResponseHead};
 use splitway_core::problem::Answer;
 use splitway_core::serve::{Reply, serve, shadow};
 use splitway_core::time::Timestamp;
+use worker::js_sys::Promise;
+use worker::wasm_bindgen::JsValue;
+use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::web_sys::{Headers, Request, Response, ResponseInit};
-use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event};
+use worker::{
+    Context, Env, Result, ScheduleContext, ScheduledEvent, console_error, event, worker_sys,
+};
 
-use crate::platform::{EdgeBody, EdgeHead, EdgePlatform};
+use crate::platform::{EdgeBody, EdgeHead, EdgePlatform, behind, road};
 use crate::upstream::EdgeResponse;
 
 /// How long a copy may take. What runs behind an answer the runtime ends about 30 seconds after it, and ends
 /// futures without dropping them: what a copy holds of its mirror's share would never be given back.
 const COPY_MAX: Duration = Duration::from_secs(25);
 
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+/// Answers a request. This is what `#[event(fetch)]` would make, but for who polls it.
+#[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen)]
+pub fn fetch(request: Request, env: Env, context: worker_sys::Context) -> Promise {
+    road::go(async move {
+        let answered = attend(request, env, Context::new(context)).await;
+        let failed = |error: worker::Error| {
+            console_error!("{error}");
+            let init = ResponseInit::new();
+            init.set_status(500);
+            Response::new_with_opt_str_and_init(Some("INTERNAL SERVER ERROR"), &init)
+        };
+        answered.or_else(failed).map_or(JsValue::UNDEFINED, Into::into)
+    })
+}
+
+/// Goes where a request goes.
+async fn attend(request: Request, env: Env, context: Context) -> Result<Response> {
     let head = EdgeHead::new(&request);
     match admin::way(&head, &env) {
         Way::In => admin::forward(&request, &head, &env).await,
@@ -69,9 +89,9 @@ async fn answer(request: Request, head: EdgeHead, env: Env, context: Context) ->
     served.entry.announce(|| length(&head, &served.reply));
     if let Some(copy) = served.shadow {
         // It goes its way whether or not the client is still there.
-        let (behind, head) = (Rc::clone(&platform), head.detached());
+        let (own, head) = (Rc::clone(&platform), head.detached());
         let copy = copy.at_most(COPY_MAX);
-        platform.context().wait_until(async move { shadow(&*behind, &head, copy).await });
+        behind(platform.context(), async move { shadow(&*own, &head, copy).await });
     }
     coordinator::tally::tell_later(&platform);
     let given = match served.reply {

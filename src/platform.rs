@@ -1,5 +1,7 @@
 //! The effects of Cloudflare's runtime, as the core asks for them.
 
+pub(crate) mod road;
+
 use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
 use splitway_core::head::{Head, Place};
@@ -13,13 +15,14 @@ use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use worker::js_sys::{Array, Function, JSON, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::web_sys::{AbortSignal, Headers, ReadableStream, ReadableStreamDefaultReader, Request};
-use worker::{Context, Date, Delay, Env};
+use worker::web_sys::{ReadableStream, ReadableStreamDefaultReader, Request};
+use worker::{Context, Env};
 
 use crate::telemetry::{Entry, Voice};
 use crate::{fetch, limiter, store, telemetry, upstream, verify};
@@ -65,7 +68,7 @@ impl EdgePlatform {
             return;
         }
         let env = self.env.clone();
-        self.context.wait_until(async move {
+        behind(&self.context, async move {
             for toll in &ends {
                 // If it cannot be reached, that was said.
                 let _ = limiter::toll(&env, toll).await;
@@ -80,7 +83,9 @@ impl EdgePlatform {
 
 /// The wall clock. In production it stands still between I/O.
 pub(crate) fn now() -> Timestamp {
-    Timestamp::from_millis(Date::now().as_millis())
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a date in ms")]
+    let millis = road::now() as u64;
+    Timestamp::from_millis(millis)
 }
 
 /// What this deployment signs with.
@@ -99,6 +104,12 @@ pub(crate) fn setting(env: &Env, name: &str) -> Option<String> {
     let value = Reflect::get(env, &name.into()).ok().filter(|value| !value.is_undefined())?;
     let written = || JSON::stringify(&value).map_or_else(|_| "?".to_owned(), String::from);
     Some(value.as_string().unwrap_or_else(written))
+}
+
+/// Has something go on behind the answer. In a box, so that there is not the code that polls it for each kind.
+pub(crate) fn behind(context: &Context, future: impl Future<Output = ()> + 'static) {
+    let future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(future);
+    context.wait_until(future);
 }
 
 /// Calls a method of the runtime that its Rust bindings do not have, or only at a price.
@@ -174,7 +185,7 @@ impl Platform for EdgePlatform {
     }
 
     async fn sleep(&self, duration: Duration) {
-        Delay::from(duration).await;
+        road::sleep(duration).await;
     }
 
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
@@ -259,57 +270,58 @@ impl Platform for EdgePlatform {
     }
 }
 
-/// The head of a request: method and URL read once, headers where they are.
+/// The head of a request: what is asked about each was read at once, the rest is where it is.
 pub(crate) struct EdgeHead {
-    method: String,
-    url: String,
-    /// Where in `url` the authority, the path and what follows the path begin.
+    /// The method, the URL, and what [`KNOWN`] says.
+    told: String,
+    /// Where in it the URL, its authority, its path and what follows the path begin, and where it ends.
+    url: usize,
     authority: usize,
     path: usize,
     path_end: usize,
-    headers: Headers,
-    /// The request itself, for what few ask about.
-    request: JsValue,
-    /// The header in which the client's address stands.
-    client: &'static str,
+    url_end: usize,
+    request: Request,
+    /// The address of the client, by another header than Cloudflare's.
+    client: Option<Option<IpAddr>>,
     /// Whether what is done for it goes on without the client.
     is_detached: bool,
 }
+
+/// Which headers are in the lines of a request, and from which one on.
+const KNOWN: [&str; 3] = [CLIENT, "x-forwarded-for", "connection"];
+const KNOWN_FROM: usize = 2;
 
 /// The header in which Cloudflare says where a request comes from.
 const CLIENT: &str = "cf-connecting-ip";
 
 impl EdgeHead {
     pub(crate) fn new(request: &Request) -> Self {
-        Self::naming_client(request, CLIENT)
+        let told = road::opening(request);
+        let url = told.find('\n').map_or(told.len(), |at| at + 1);
+        let url_end = told.get(url..).and_then(|rest| rest.find('\n'));
+        let url_end = url_end.map_or(told.len(), |length| url + length);
+        let after = |from: usize, marks: &[char]| {
+            let found = told.get(from..url_end).and_then(|rest| rest.find(marks));
+            found.map_or(url_end, |at| from + at)
+        };
+        let scheme_end = told.get(url..url_end).and_then(|url| url.find("://"));
+        let authority = scheme_end.map_or(url, |at| url + at + 3);
+        let path = after(authority, &['/', '?']);
+        let path_end = after(path, &['?', '#']);
+        let (request, client, is_detached) = (Clone::clone(request), None, false);
+        Self { told, url, authority, path, path_end, url_end, request, client, is_detached }
     }
 
     /// The head of a request that names its client in the header `client`.
     pub(crate) fn naming_client(request: &Request, client: &'static str) -> Self {
-        let url = request.url();
-        let after = |from: usize, marks: &[char]| {
-            let found = url.get(from..).and_then(|rest| rest.find(marks));
-            found.map_or(url.len(), |at| from + at)
-        };
-        let authority = url.find("://").map_or(0, |at| at + 3);
-        let path = after(authority, &['/', '?']);
-        let path_end = after(path, &['?', '#']);
-        Self {
-            method: request.method(),
-            authority,
-            path,
-            path_end,
-            headers: request.headers(),
-            request: JsValue::from(request),
-            client,
-            is_detached: false,
-            url,
-        }
+        let head = Self::new(request);
+        let client = head.header(client).and_then(|address| address.parse().ok());
+        Self { client: Some(client), ..head }
     }
 
-    /// The client's headers.
-    pub(crate) fn headers(&self) -> &Headers {
-        &self.headers
+    /// The request itself.
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
     }
 
     /// The same, and nothing ends with its client.
@@ -317,20 +329,19 @@ impl EdgeHead {
         Self { is_detached: true, ..self }
     }
 
-    /// What tells that the client is gone (compatibility flag `enable_request_signal`).
-    pub(crate) fn signal(&self) -> Option<AbortSignal> {
-        let request: &Request = self.request.unchecked_ref();
-        (!self.is_detached).then(|| request.signal())
+    /// Whether nothing ends with its client.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.is_detached
     }
 
     fn part(&self, from: usize, to: usize) -> &str {
-        self.url.get(from..to).unwrap_or_default()
+        self.told.get(from..to).unwrap_or_default()
     }
 }
 
 impl Head for EdgeHead {
     fn method(&self) -> &str {
-        &self.method
+        self.part(0, self.url.saturating_sub(1))
     }
 
     fn path(&self) -> &str {
@@ -338,7 +349,7 @@ impl Head for EdgeHead {
     }
 
     fn query(&self) -> Option<&str> {
-        self.part(self.path_end, self.url.len()).strip_prefix('?')
+        self.part(self.path_end, self.url_end).strip_prefix('?')
     }
 
     fn host(&self) -> &str {
@@ -346,11 +357,14 @@ impl Head for EdgeHead {
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.headers.get(name).ok().flatten().map(Cow::Owned)
+        if let Some(at) = KNOWN.iter().position(|known| *known == name) {
+            return road::line(&self.told, KNOWN_FROM + at).map(Cow::Borrowed);
+        }
+        self.request.headers().get(name).ok().flatten().map(Cow::Owned)
     }
 
     fn client(&self) -> Option<IpAddr> {
-        self.header(self.client)?.parse().ok()
+        self.client.unwrap_or_else(|| self.header(CLIENT)?.parse().ok())
     }
 
     fn place(&self, what: Place) -> Option<Cow<'_, str>> {
@@ -365,7 +379,7 @@ impl Head for EdgeHead {
     }
 
     fn scheme(&self) -> &str {
-        self.part(0, self.authority).trim_end_matches("://")
+        self.part(self.url, self.authority).trim_end_matches("://")
     }
 
     fn port(&self) -> u16 {

@@ -14,7 +14,7 @@ use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{Context, Delay, Env};
 
-use crate::platform::{self, call, setting};
+use crate::platform::{self, behind, call, setting};
 use crate::{coordinator, telemetry};
 
 const BINDING: &str = "SPLITWAY";
@@ -38,7 +38,7 @@ pub(crate) async fn snapshot(env: &Env, context: &Context) -> Option<Arc<Snapsho
         Plan::Serve(snapshot) => snapshot,
         Plan::ServeAndRead(snapshot, reads) => {
             let env = env.clone();
-            context.wait_until(async move { read(&env, reads).await });
+            behind(context, async move { read(&env, reads).await });
             Some(snapshot)
         }
         Plan::ReadFirst(reads) => {

@@ -23,6 +23,8 @@ use crate::platform::{EdgeHead, call, setting};
 pub(crate) struct Voice {
     telling: Telling,
     points: Sampler,
+    /// Whether there is a dataset.
+    has_dataset: bool,
 }
 
 /// The dataset of Workers Analytics Engine, if one is bound.
@@ -61,12 +63,14 @@ impl Voice {
             ignored("SPLITWAY_ANALYTICS_SAMPLE", &error.to_string());
             Share::WHOLE
         });
-        Self { telling, points: sampler(share) }
+        Self { telling, points: sampler(share), has_dataset: dataset(env).is_some() }
     }
 
     /// Tells of a request. Its line waits for what comes back to be dropped.
     pub(crate) fn record(&self, env: &Env, head: &EdgeHead, record: &Record<'_>) -> Entry {
-        self.point(env, head, record);
+        if self.has_dataset && self.points.takes() {
+            self.point(env, head, record);
+        }
         let line = self.telling.takes(record).and_then(|share| {
             let level = if record.problem.is_some() { "warn" } else { "info" };
             let (at_ms, event) = (record.at.as_millis(), record.event());
@@ -76,10 +80,10 @@ impl Voice {
         Entry { line, is_warning: record.problem.is_some(), ending: Ending::default() }
     }
 
-    /// Writes a point, where there is a dataset for it. Nothing waits for that.
+    /// Writes a point. Nothing waits for that.
+    #[inline(never)]
     fn point(&self, env: &Env, head: &EdgeHead, record: &Record<'_>) {
-        let dataset = Reflect::get(env, &ANALYTICS.into()).ok().filter(JsValue::is_object);
-        let Some(dataset) = dataset.filter(|_| self.points.takes()) else { return };
+        let Some(dataset) = dataset(env) else { return };
         let Point { index, blobs, doubles } = record.point(head, self.points.share());
         let point = Object::new();
         let set = |name: &str, values: Array| Reflect::set(&point, &name.into(), &values);
@@ -90,9 +94,14 @@ impl Voice {
             .and_then(|_| set("doubles", numbers))
             .and_then(|_| call(&dataset, "writeDataPoint", &[point.into()]));
         if let Err(error) = written {
-            console_error!("{}", json!({"event": "point_unwritten", "error": message(&error)}));
+            say(Level::Error, &json!({"event": "point_unwritten", "error": message(&error)}));
         }
     }
+}
+
+/// The dataset that is bound, if one is.
+fn dataset(env: &Env) -> Option<JsValue> {
+    Reflect::get(env, &ANALYTICS.into()).ok().filter(JsValue::is_object)
 }
 
 /// From when on an answer is slow, unless something else is said.
@@ -143,31 +152,49 @@ pub(crate) fn broken(broken: &BrokenResponse<'_>) -> String {
     serde_json::to_string(&Line { event: RESPONSE_BROKEN, fields: broken }).unwrap_or_default()
 }
 
+/// How much a line matters.
+enum Level {
+    Log,
+    Warn,
+    Error,
+}
+
+/// Writes a line, in one place: each macro of these is code of its own.
+#[inline(never)]
+fn say(level: Level, line: &Value) {
+    let line = line.to_string();
+    match level {
+        Level::Log => console_log!("{line}"),
+        Level::Warn => console_warn!("{line}"),
+        Level::Error => console_error!("{line}"),
+    }
+}
+
 /// What the runtime said about a `fetch` that failed.
 pub(crate) fn failure(message: &str) {
-    console_warn!("{}", json!({"event": "attempt_failed", "message": message}));
+    say(Level::Warn, &json!({"event": "attempt_failed", "message": message}));
 }
 
 /// What became of a document that was read; nothing is said of one that did not change.
 pub(crate) fn taken(taken: &Taken) {
     match taken {
         Taken::Unchanged => {}
-        Taken::Absent => console_error!("{}", json!({"event": "configuration_absent"})),
+        Taken::Absent => say(Level::Error, &json!({"event": "configuration_absent"})),
         Taken::Loaded(revision) => {
-            console_log!(
-                "{}",
-                json!({"event": "configuration_loaded", "revision": revision.as_str()})
+            say(
+                Level::Log,
+                &json!({"event": "configuration_loaded", "revision": revision.as_str()}),
             );
         }
         Taken::Older(revision) => {
             let revision = revision.as_str();
-            console_warn!("{}", json!({"event": "configuration_older", "revision": revision}));
+            say(Level::Warn, &json!({"event": "configuration_older", "revision": revision}));
         }
         Taken::Refused(revision, report) => {
             let (revision, faults) = (revision.as_str(), faults(report));
             let line =
                 json!({"event": "configuration_refused", "revision": revision, "faults": faults});
-            console_error!("{line}");
+            say(Level::Error, &line);
         }
     }
 }
@@ -178,42 +205,42 @@ fn faults(report: &Report) -> Value {
 
 /// KV could not be read.
 pub(crate) fn unread(error: &str) {
-    console_error!("{}", json!({"event": "configuration_unreadable", "error": error}));
+    say(Level::Error, &json!({"event": "configuration_unreadable", "error": error}));
 }
 
 /// The coordinator did not say whether there is something newer.
 pub(crate) fn unchecked(error: &str) {
-    console_warn!("{}", json!({"event": "coordinator_unreachable", "error": error}));
+    say(Level::Warn, &json!({"event": "coordinator_unreachable", "error": error}));
 }
 
 /// The coordinator did not take what was counted; it is told later.
 pub(crate) fn untold(error: &str) {
-    console_warn!("{}", json!({"event": "counts_not_told", "error": error}));
+    say(Level::Warn, &json!({"event": "counts_not_told", "error": error}));
 }
 
 /// Shared limits cannot be asked for.
 pub(crate) fn limiter_unreachable(error: &str) {
-    console_warn!("{}", json!({"event": "limits_store_lost", "detail": error}));
+    say(Level::Warn, &json!({"event": "limits_store_lost", "detail": error}));
 }
 
 /// What an object has counted could not be written.
 pub(crate) fn limiter_unwritten(error: &str) {
-    console_error!("{}", json!({"event": "limits_not_kept", "detail": error}));
+    say(Level::Error, &json!({"event": "limits_not_kept", "detail": error}));
 }
 
 /// Why the Admin API is off.
 pub(crate) fn admin_off(reasons: &[&str]) {
-    console_warn!("{}", json!({"event": "admin_off", "reasons": reasons}));
+    say(Level::Warn, &json!({"event": "admin_off", "reasons": reasons}));
 }
 
 /// What the ledger holds does not compile any more; the Admin API is where that is put right.
 pub(crate) fn ledger_faulty(report: &Report) {
-    console_error!("{}", json!({"event": "ledger_faulty", "faults": faults(report)}));
+    say(Level::Error, &json!({"event": "ledger_faulty", "faults": faults(report)}));
 }
 
 /// The ledger could not be read or written.
 pub(crate) fn ledger_unavailable(error: &str) {
-    console_error!("{}", json!({"event": "ledger_unavailable", "error": error}));
+    say(Level::Error, &json!({"event": "ledger_unavailable", "error": error}));
 }
 
 /// What has come to its time could not be removed.
@@ -230,35 +257,35 @@ pub(crate) fn unexpired(refusal: Refusal) {
         | Refusal::Faulty(_)
         | Refusal::TooLarge(_) => "the rest would not compile".to_owned(),
     };
-    console_error!("{}", json!({"event": "expiry_failed", "error": why}));
+    say(Level::Error, &json!({"event": "expiry_failed", "error": why}));
 }
 
 /// A revision of the ledger is in KV.
 pub(crate) fn published(revision: u64, bytes: usize) {
     let line = json!({"event": "published", "revision": revision, "bytes": bytes});
-    console_log!("{line}");
+    say(Level::Log, &line);
 }
 
 /// A revision of the ledger is not in KV yet.
 pub(crate) fn unpublished(error: &str) {
-    console_error!("{}", json!({"event": "publishing_failed", "error": error}));
+    say(Level::Error, &json!({"event": "publishing_failed", "error": error}));
 }
 
 /// A node that came up or went down.
 pub(crate) fn turned(node: &NodeTold, is_up: bool) {
     let event = if is_up { "node_up" } else { "node_down" };
     let line = json!({"event": event, "upstream": node.upstream, "node": node.authority});
-    if is_up { console_log!("{line}") } else { console_warn!("{line}") }
+    say(if is_up { Level::Log } else { Level::Warn }, &line);
 }
 
 /// Nodes should be checked and cannot be.
 pub(crate) fn unprobed(why: &str) {
-    console_warn!("{}", json!({"event": "checks_off", "why": why}));
+    say(Level::Warn, &json!({"event": "checks_off", "why": why}));
 }
 
 /// Keys that tokens are checked with could not be got.
 pub(crate) fn keys_not_fetched(url: &str, why: &str) {
-    console_warn!("{}", json!({"event": "keys_not_fetched", "url": url, "why": why}));
+    say(Level::Warn, &json!({"event": "keys_not_fetched", "url": url, "why": why}));
 }
 
 /// What the runtime says about an error.
@@ -269,5 +296,5 @@ pub(crate) fn message(error: &JsValue) -> String {
 
 /// A setting that makes no sense, and what it should have been.
 pub(crate) fn ignored(variable: &str, expected: &str) {
-    console_error!("{}", json!({"event": "setting_ignored", "name": variable, "why": expected}));
+    say(Level::Error, &json!({"event": "setting_ignored", "name": variable, "why": expected}));
 }

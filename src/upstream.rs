@@ -4,25 +4,17 @@ mod limited;
 mod relay;
 
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Changes, HOP_BY_HOP, Head};
+use splitway_core::head::Head;
 use splitway_core::problem::Failure;
-use worker::js_sys::{self, Array};
+use worker::js_sys;
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
-use worker::web_sys::{
-    AbortController, AbortSignal, Headers, Request, RequestInit, RequestRedirect, Response,
-    WorkerGlobalScope,
-};
+use worker::web_sys::Request;
 
 pub(crate) use self::limited::Limited;
 pub(crate) use self::relay::EdgeResponse;
+use crate::platform::road::{Fetch, Fetching};
 use crate::platform::{EdgeBody, EdgeHead};
 use crate::telemetry;
-
-/// The hop-by-hop headers that the runtime leaves in a request or a response; it removes the others
-/// of [`HOP_BY_HOP`] itself, before a Worker sees them and again when it sends.
-const LEFT_BY_RUNTIME: [&str; 5] =
-    ["expect", "proxy-authenticate", "proxy-authorization", "proxy-connection", "upgrade"];
 
 /// Makes one attempt. Dropping the future aborts the `fetch`.
 pub(crate) async fn send(
@@ -35,82 +27,53 @@ pub(crate) async fn send(
         return Err(Failure::DestinationUnavailable);
     }
     // With such a method only a request that came in so can carry a body, as long as nobody reads it.
-    let is_carried = match body {
+    let is_carried = || match body {
         EdgeBody::Sent(request) => is_empty(request, head) || head.method() == attempt.method,
         EdgeBody::Bytes(bytes) => bytes.length() == 0,
         EdgeBody::Limited(_) => false,
     };
-    if takes_no_body(attempt) && !is_carried {
+    if takes_no_body(attempt) && !is_carried() {
         return Err(Failure::HttpRequestError);
     }
-    let controller = AbortController::new().map_err(unsent)?;
-    if let EdgeBody::Limited(body) = body {
-        body.end_with(&controller);
-    }
-    let client = head.signal();
-    // The client's own signal stays with the response: whoever leaves ends its body, too.
-    let signals: Array = client.iter().chain([&controller.signal()]).collect();
-    let promise = start(attempt, head, body, &AbortSignal::any(&signals)).map_err(unsent)?;
-    let aborting = Aborting(Some(controller));
-    let is_gone = || client.as_ref().is_some_and(AbortSignal::aborted);
+    let came = start(attempt, head, body).map_err(unsent)?.response().await;
     let is_too_long = || matches!(body, EdgeBody::Limited(body) if body.is_too_long());
-    let response = JsFuture::from(promise).await.map_err(|error| match is_gone() {
+    let (response, told) = came.map_err(|error| match error.is_undefined() {
+        // The client is gone.
         true => Failure::HttpRequestError,
         false if is_too_long() => Failure::RequestBodyTooLong,
         false => name(error),
     })?;
+    let response = EdgeResponse::new(response, told);
     if is_too_long() {
         return Err(Failure::RequestBodyTooLong);
     }
-    aborting.disarm();
-    let response: Response = response.unchecked_into();
-    let response = EdgeResponse::new(response);
     if response.is_sound() { Ok(response) } else { Err(Failure::HttpProtocolError) }
 }
 
 /// The `fetch`, under way. `Host` is what the URL says: the runtime takes no other.
-fn start(
-    attempt: &Attempt<'_>,
-    head: &EdgeHead,
-    body: &EdgeBody,
-    signal: &AbortSignal,
-) -> Result<js_sys::Promise, JsValue> {
+fn start(attempt: &Attempt<'_>, head: &EdgeHead, body: &EdgeBody) -> Result<Fetching, JsValue> {
     let url = [attempt.scheme.as_str(), "://", attempt.node.authority(), &attempt.target].concat();
-    let global: WorkerGlobalScope = js_sys::global().unchecked_into();
-    let init = RequestInit::new();
-    init.set_signal(Some(signal));
-    if let EdgeBody::Sent(request) = body
-        && takes_no_body(attempt)
-        && !is_empty(request, head)
-    {
-        // An init with such a method and a body is refused; a request made from one that came in
-        // keeps both, and its redirect mode, which is manual.
-        let carrier = Request::new_with_str_and_init(&url, request.unchecked_ref())?;
-        edit(&carrier.headers(), &attempt.edits)?;
-        return Ok(global.fetch_with_request_and_init(&carrier, &init));
-    }
-    let headers = Headers::new_with_headers(head.headers())?;
-    edit(&headers, &attempt.edits)?;
-    if attempt.upgrades && wants_web_socket(head) {
-        headers.set("upgrade", WEB_SOCKET)?;
-    }
-    init.set_method(&attempt.method);
-    init.set_headers(&headers);
-    init.set_redirect(RequestRedirect::Manual);
-    match body {
+    let takes_body = !takes_no_body(attempt);
+    let (mut is_carried, mut ends) = (false, JsValue::UNDEFINED);
+    let body = match body {
+        EdgeBody::Sent(request) if takes_body => {
+            request.body().map_or(JsValue::UNDEFINED, Into::into)
+        }
         EdgeBody::Sent(request) => {
-            if let Some(body) = request.body().filter(|_| !takes_no_body(attempt)) {
-                init.set_body(&body);
-            }
+            is_carried = !is_empty(request, head);
+            JsValue::UNDEFINED
         }
-        EdgeBody::Limited(body) => init.set_body(body.stream()),
-        EdgeBody::Bytes(bytes) if bytes.length() == 0 => {}
-        EdgeBody::Bytes(bytes) => {
-            headers.delete("content-length")?;
-            init.set_body(bytes);
+        EdgeBody::Limited(body) => {
+            ends = body.ends().into();
+            body.stream().into()
         }
-    }
-    Ok(global.fetch_with_str_and_init(&url, &init))
+        EdgeBody::Bytes(bytes) if bytes.length() == 0 => JsValue::UNDEFINED,
+        EdgeBody::Bytes(bytes) => bytes.into(),
+    };
+    let upgrade = (attempt.upgrades && wants_web_socket(head)).then_some(WEB_SOCKET);
+    let (method, edits, is_alone) = (&*attempt.method, &attempt.edits, head.is_detached());
+    let fetch = Fetch { url: &url, method, edits, body, is_carried, is_alone, ends, upgrade };
+    Fetching::begin(head.request(), &fetch)
 }
 
 /// The one protocol that the runtime switches to; what else a client asks for, it may go without
@@ -129,24 +92,6 @@ pub(crate) fn is_empty(request: &Request, head: &EdgeHead) -> bool {
 /// Whether the runtime makes no request with such a method and a body.
 fn takes_no_body(attempt: &Attempt<'_>) -> bool {
     matches!(&*attempt.method, "GET" | "HEAD")
-}
-
-/// Applies changes to headers, after removing what belongs to one connection only.
-pub(crate) fn edit(headers: &Headers, edits: &Changes) -> Result<(), JsValue> {
-    debug_assert!(LEFT_BY_RUNTIME.iter().all(|name| HOP_BY_HOP.contains(name)), "a part of them");
-    for name in LEFT_BY_RUNTIME {
-        headers.delete(name)?;
-    }
-    for name in edits.removed() {
-        headers.delete(name)?;
-    }
-    for (name, value) in edits.set() {
-        headers.set(name, value)?;
-    }
-    for (name, value) in edits.added() {
-        headers.append(name, value)?;
-    }
-    Ok(())
 }
 
 /// A `fetch` that was not even begun.
@@ -171,22 +116,4 @@ fn name(error: JsValue) -> Failure {
 fn terminated(error: JsValue) -> Failure {
     telemetry::failure(&telemetry::message(&error));
     Failure::ConnectionTerminated
-}
-
-/// Aborts a `fetch` when dropped, unless disarmed.
-struct Aborting(Option<AbortController>);
-
-impl Aborting {
-    /// The head of the response is there; the body has its own life.
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Aborting {
-    fn drop(&mut self) {
-        if let Some(controller) = &self.0 {
-            controller.abort();
-        }
-    }
 }

@@ -9,7 +9,7 @@ use crate::access::AccessLog;
 use crate::connect::{Connector, Trust};
 use crate::front::Fronts;
 use crate::limiter::Counting;
-use crate::platform::Effects;
+use crate::platform::{Effects, Naps};
 use crate::resolve::{Dns, Override};
 use crate::store::Store;
 use crate::telemetry::Log;
@@ -45,6 +45,7 @@ impl Kit {
             fronts: Arc::clone(&self.fronts),
             secret: self.secret.clone(),
             limiter: Arc::new(self.counting.limiter()),
+            naps: Naps::default(),
         }
     }
 }

@@ -68,6 +68,7 @@ mod metrics;
 mod mount;
 mod platform;
 mod reply;
+mod spare;
 mod store;
 mod telemetry;
 mod thread;

@@ -4,18 +4,21 @@
 //! long it may take. What it is busy with stands in `attendance`, `channel` and `body` are its stream and its bodies, and `limits` what
 //! a client may take. A connection never changes threads, and threads share no limit.
 
+mod answering;
 mod attendance;
+mod bell;
 mod body;
 mod channel;
 mod connections;
 mod conversation;
+mod desk;
 mod limits;
 pub(crate) mod options;
 mod patience;
 mod socket;
 pub(crate) mod tls;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +27,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+pub(crate) use self::answering::last;
 pub(crate) use self::body::{ClientBody, Progress, TooLong};
 pub(crate) use self::connections::AllConnections;
-pub(crate) use self::conversation::{Host, Site, last};
+use self::connections::Open;
+pub(crate) use self::conversation::{Host, Site};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::socket::bind;
 
@@ -128,11 +133,8 @@ impl<S: Site> Floor<'_, S> {
         // Without it small chunks of a stream wait for the acknowledgement of the last.
         let _ = stream.set_nodelay(true);
         let open = self.host.limits.connections.open();
-        let serving = Arc::clone(&self.host).serve(stream, peer.ip(), self.draining.subscribe());
-        tokio::spawn(async move {
-            serving.await;
-            drop((seat, open));
-        });
+        let (host, draining) = (Arc::clone(&self.host), self.draining.subscribe());
+        tokio::spawn(visit(host, stream, peer.ip(), draining, (seat, open)));
     }
 
     /// Closes the listener and takes over, beyond all limits, what waits there: closing would reset it.
@@ -151,5 +153,66 @@ impl<S: Site> Floor<'_, S> {
                 self.receive(stream, peer, None);
             }
         }
+    }
+}
+
+/// Serves a connection until it ends, which has this place among them. All that is kept of one that rests is
+/// in here.
+async fn visit<S: Site>(
+    host: Arc<Host<S>>,
+    stream: TcpStream,
+    client: IpAddr,
+    draining: watch::Receiver<bool>,
+    place: (Option<OwnedSemaphorePermit>, Open),
+) {
+    // Made where it stays: a future that is moved is there twice.
+    host.serve(stream, client, draining).await;
+    drop(place);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::num::NonZeroUsize;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use splitway_core::problem::{Answer, Problem};
+
+    use super::options::ListenOptions;
+    use super::*;
+
+    /// A site that has nothing to say.
+    struct Silent;
+
+    impl Site for Silent {
+        type Body = Full<Bytes>;
+
+        async fn answer(&self, _: IpAddr, _: Request<ClientBody>) -> Response<Full<Bytes>> {
+            Response::default()
+        }
+
+        fn refuse(&self, problem: Problem) -> Answer {
+            problem.answer()
+        }
+
+        fn whole(answer: Answer) -> Response<Full<Bytes>> {
+            Response::new(answer.body.into())
+        }
+    }
+
+    /// What a connection that waits costs is this, and some 500 bytes of tokio's: thousands wait.
+    #[tokio::test]
+    async fn what_is_kept_of_a_connection_that_rests_is_small() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let limits = Limits::new(&ListenOptions::default(), 0, NonZeroUsize::MIN);
+        let host = Arc::new(Host::new(Silent, limits, None));
+        let (_draining, drains) = watch::channel(false);
+        let open = host.limits.connections.open();
+        let size = size_of_val(&visit(host, stream, address.ip(), drains, (None, open)));
+        assert!(size <= 1024, "{size} bytes");
     }
 }

@@ -39,8 +39,9 @@ fn names_same_host(host: &Authority, headers: &HeaderMap, version: Version) -> b
     is_only && parse_authority(host.as_str()).is_some()
 }
 
+/// Whether a request names one host, and no more of them.
 fn has_sound_host(head: &Parts) -> bool {
-    let mut hosts = head.headers.get_all(HOST).iter();
+    let mut hosts = head.headers.iter().filter(|(name, _)| **name == HOST).map(|(_, host)| host);
     let is_sound = match hosts.next() {
         // An empty one is what a client sends whose target has no authority.
         Some(host) => {
@@ -73,8 +74,10 @@ pub(crate) fn forwarded(headers: &HeaderMap, edits: &Changes) -> HeaderMap {
 
 /// Makes of the headers of a message those that go further.
 pub(crate) fn forward(headers: &mut HeaderMap, edits: &Changes) {
-    let left = headers.keys().filter(|name| is_left_behind(name.as_str(), edits));
-    for name in left.cloned().collect::<Vec<HeaderName>>() {
+    let mut left = headers.keys().filter(|name| is_left_behind(name.as_str(), edits)).cloned();
+    // There is seldom more than one.
+    let (first, others) = (left.next(), left.collect::<Vec<HeaderName>>());
+    for name in first.into_iter().chain(others) {
         headers.remove(name);
     }
     headers.reserve(edits.count());
@@ -82,11 +85,11 @@ pub(crate) fn forward(headers: &mut HeaderMap, edits: &Changes) {
 }
 
 fn is_left_behind(name: &str, edits: &Changes) -> bool {
-    is_hop_by_hop(name) || edits.removed().any(|removed| removed == name)
+    is_hop_by_hop(name) || edits.removes(name)
 }
 
 /// Whether it is one of [`splitway_core::head::HOP_BY_HOP`]; told by the length at first.
-fn is_hop_by_hop(name: &str) -> bool {
+pub(crate) fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"
@@ -151,17 +154,26 @@ pub(crate) fn multiplexed_uri(attempt: &Attempt<'_>) -> Result<Uri, http::Error>
 /// The value of a header as the core reads it: several values joined, U+FFFD for bytes that are not
 /// UTF-8. Lines of cookies are joined as one list of them (RFC 9113, section 8.2.3).
 pub(crate) fn joined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, str>> {
+    let between = if name == "cookie" { "; " } else { ", " };
+    let join = |joined: Cow<'h, str>, value: &'h HeaderValue| {
+        Cow::Owned(format!("{joined}{between}{}", text(value)))
+    };
     // To look at all names of a usual head costs a fraction of what it takes to parse and to hash one.
-    if headers.keys_len() <= FEW && !headers.keys().any(|own| own.as_str() == name) {
-        return None;
+    if headers.len() <= FEW {
+        let mut values = headers.iter().filter(|(own, _)| own.as_str() == name);
+        let (_, first) = values.next()?;
+        return Some(values.fold(text(first), |joined, (_, value)| join(joined, value)));
     }
     let mut values = headers.get_all(name).iter();
-    let first = String::from_utf8_lossy(values.next()?.as_bytes());
-    let between = if name == "cookie" { "; " } else { ", " };
-    Some(values.fold(first, |joined, value| {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        Cow::Owned(format!("{joined}{between}{value}"))
-    }))
+    let first = text(values.next()?);
+    Some(values.fold(first, join))
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    match str::from_utf8(value.as_bytes()) {
+        Ok(value) => Cow::Borrowed(value),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()),
+    }
 }
 
 /// As many headers as most messages have at most.
@@ -175,22 +187,31 @@ fn header(name: &str, value: &Text) -> Option<(HeaderName, HeaderValue)> {
     Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
 }
 
-/// The names that all messages are given, which need neither be parsed nor copied.
-static KNOWN: [HeaderName; 10] = [
-    HeaderName::from_static(proof::ROUTE),
-    HeaderName::from_static(proof::BRANCH),
-    HeaderName::from_static(proof::REVISION),
-    HeaderName::from_static(proof::PICKED),
-    HeaderName::from_static(proof::ATTEMPTS),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-];
-
+/// One of the names that all messages are given, which need neither be parsed nor copied.
 fn known(name: &str) -> Option<&'static HeaderName> {
-    KNOWN.iter().find(|known| known.as_str() == name)
+    static ROUTE: HeaderName = HeaderName::from_static(proof::ROUTE);
+    static BRANCH: HeaderName = HeaderName::from_static(proof::BRANCH);
+    static REVISION: HeaderName = HeaderName::from_static(proof::REVISION);
+    static PICKED: HeaderName = HeaderName::from_static(proof::PICKED);
+    static ATTEMPTS: HeaderName = HeaderName::from_static(proof::ATTEMPTS);
+    static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+    static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+    static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    static REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+    Some(match name {
+        proof::ROUTE => &ROUTE,
+        proof::BRANCH => &BRANCH,
+        proof::REVISION => &REVISION,
+        proof::PICKED => &PICKED,
+        proof::ATTEMPTS => &ATTEMPTS,
+        "x-forwarded-for" => &FORWARDED_FOR,
+        "x-forwarded-host" => &FORWARDED_HOST,
+        "x-forwarded-port" => &FORWARDED_PORT,
+        "x-forwarded-proto" => &FORWARDED_PROTO,
+        "x-real-ip" => &REAL_IP,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The effects that a thread lends the core.
 
+mod naps;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -23,6 +25,7 @@ use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
+pub(crate) use self::naps::Naps;
 use crate::access::{AccessLog, Entry};
 use crate::door::Door;
 use crate::front::{self, Fronts};
@@ -33,7 +36,7 @@ use crate::store::Store;
 use crate::telemetry::{self, Log};
 use crate::trace::{Trace, Tracer};
 use crate::upstream::{Received, Upload, Upstreams};
-use crate::{fetch, verify};
+use crate::{fetch, spare, verify};
 
 /// The effects of one thread.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ pub(crate) struct Effects {
     pub(crate) fronts: Arc<Fronts>,
     pub(crate) secret: Option<Secret>,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) naps: Naps,
 }
 
 impl Platform for Effects {
@@ -68,7 +72,7 @@ impl Platform for Effects {
     }
 
     async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        self.naps.nap(duration).await;
     }
 
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
@@ -180,6 +184,8 @@ pub(crate) struct RequestHead {
     parts: Parts,
     /// The target after normalisation, where that changed it.
     folded: Option<Box<str>>,
+    /// Where in the target the path ends.
+    path_end: usize,
     fault: Option<Problem>,
     client: Option<IpAddr>,
     /// Who the connection is from, if it is a proxy that is trusted to say who asks.
@@ -202,8 +208,9 @@ impl RequestHead {
         let front = peer.filter(|peer| fronts.trust(*peer));
         let received = received_target(&parts);
         let normal = normalise_target(received);
+        let path_end = normal.bytes().position(|byte| byte == b'?').unwrap_or(normal.len());
         let folded = (normal != received).then(|| normal.into());
-        Self { parts, folded, fault, client, front, door, progress: None, trace: None }
+        Self { parts, folded, path_end, fault, client, front, door, progress: None, trace: None }
     }
 
     /// Notes the body that follows.
@@ -240,6 +247,11 @@ impl RequestHead {
         &self.parts
     }
 
+    /// Leaves to others what room it has for headers.
+    pub(crate) fn leave(self) {
+        spare::put(self.parts.headers);
+    }
+
     fn target(&self) -> &str {
         self.folded.as_deref().unwrap_or_else(|| received_target(&self.parts))
     }
@@ -269,17 +281,22 @@ impl Head for RequestHead {
     }
 
     fn path(&self) -> &str {
-        self.target().split_once('?').map_or(self.target(), |(path, _)| path)
+        let target = self.target();
+        target.get(..self.path_end).unwrap_or(target)
     }
 
     fn query(&self) -> Option<&str> {
-        self.target().split_once('?').map(|(_, query)| query)
+        self.target().get(self.path_end + 1..)
     }
 
     fn host(&self) -> &str {
         // That of the target comes first (RFC 9112, section 3.2.2).
         let absolute = self.parts.uri.authority().map(http::uri::Authority::as_str);
-        let named = || self.parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        // There is one, and near the beginning, so that it is found before its name could be hashed.
+        let named = || {
+            let host = self.parts.headers.iter().find(|(name, _)| **name == HOST);
+            host.and_then(|(_, host)| host.to_str().ok())
+        };
         absolute.or_else(named).unwrap_or_default()
     }
 

@@ -30,8 +30,9 @@ use crate::message::{forward, takes_trailers};
 use crate::platform::{Effects, RequestHead};
 use crate::upstream::Received;
 
-/// The body of a response: streamed from an upstream, or whole.
-pub(crate) type ReplyBody = Either<Relayed, Full<Bytes>>;
+/// The body of a response: streamed from an upstream, or whole. The former is in a box because it is handed on
+/// from one to the next some fifteen times.
+pub(crate) type ReplyBody = Either<Box<Relayed>, Full<Bytes>>;
 
 /// The traffic of one thread as what a listener serves.
 #[derive(Debug)]
@@ -64,7 +65,11 @@ impl Traffic {
             served.entry.sent(answer.body.len());
         }
         match served.reply {
-            Reply::Relay(received, how) => relay(&self.effects, &head, received, how, served.entry),
+            Reply::Relay(received, how) => {
+                let response = relay(&self.effects, &head, received, how, served.entry);
+                head.leave();
+                response
+            }
             // What follows a request that HTTP forbids is not to be trusted either.
             Reply::Own(answer, _) if head.fault().is_some() => last(Self::whole(answer)),
             Reply::Own(answer, _) => Self::whole(answer),
@@ -136,7 +141,7 @@ fn relay(
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
         let body = Relayed::new(flow, how.tail, metered, entry, Arc::clone(effects));
-        return Response::from_parts(parts, Either::Left(body));
+        return Response::from_parts(parts, Either::Left(Box::new(body)));
     };
     parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocol) = protocol {
@@ -144,7 +149,7 @@ fn relay(
     }
     // What hyper noted of the upstream's side of it is not for the client's.
     parts.extensions = http::Extensions::new();
-    parts.extensions.insert(Handover::new(Tunnel::new(upstream, how.tail, metered, entry)));
+    parts.extensions.insert(Handover::new(Tunnel::new(*upstream, how.tail, metered, entry)));
     Response::from_parts(parts, Either::Right(Full::default()))
 }
 

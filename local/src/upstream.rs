@@ -24,7 +24,9 @@ use splitway_core::exchange::Attempt;
 use splitway_core::problem::Failure;
 use tokio::time::timeout;
 
+use self::channel::Channel;
 pub(crate) use self::flow::{Flow, Received};
+use self::link::Link;
 pub(crate) use self::link::Switched;
 use self::place::{Place, Road};
 use self::pool::Pool;
@@ -114,7 +116,11 @@ impl Upstreams {
         let mut stale_count = 0;
         loop {
             let (road, is_kept) = self.road(&place, outgoing, stale_count < STALE_MAX).await?;
-            match road.send(&place, outgoing, body).await {
+            let sent = match road {
+                Road::Link(link) => send_alone(link, &place, outgoing, body).await,
+                Road::Channel(channel) => send_along(channel, &place, outgoing, body).await,
+            };
+            match sent {
                 Ok(received) => return Ok(received),
                 // It was closed while nobody looked,
                 Err(Unsent { body: Some(unsent), .. }) if is_kept => {
@@ -228,38 +234,42 @@ impl Outgoing<'_> {
     }
 }
 
-impl Road {
-    async fn send(
-        self,
-        place: &Arc<Place>,
-        outgoing: Outgoing<'_>,
-        body: Upload,
-    ) -> Result<Received, Unsent> {
-        match self {
-            Self::Link(mut link) => {
-                let response = link.send(outgoing, body).await?;
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    let response = response.map(|()| Flow::empty());
-                    return Ok(Received { response, switched: Some(link.switch()) });
-                }
-                let keepalive = *outgoing.attempt.keepalive;
-                let flow = |()| Flow::of_link(link, Arc::clone(place), keepalive);
-                Ok(Received { response: response.map(flow), switched: None })
+/// Has a connection of its own take the request.
+async fn send_alone(
+    mut link: Box<Link>,
+    place: &Arc<Place>,
+    outgoing: Outgoing<'_>,
+    body: Upload,
+) -> Result<Received, Unsent> {
+    let response = link.send(outgoing, body).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let response = response.map(|()| Flow::empty());
+        return Ok(Received { response, switched: Some(Box::new(link.switch())) });
+    }
+    let keepalive = *outgoing.attempt.keepalive;
+    let flow = |()| Flow::of_link(link, Arc::clone(place), keepalive);
+    Ok(Received { response: response.map(flow), switched: None })
+}
+
+/// Has a connection take the request that others share.
+async fn send_along(
+    mut channel: Channel,
+    place: &Place,
+    outgoing: Outgoing<'_>,
+    body: Upload,
+) -> Result<Received, Unsent> {
+    match channel.send(outgoing.of_channel(body)?).await {
+        // HTTP/2 has neither codings of its own nor another protocol to go on with.
+        Ok((response, _)) if !is_sound(&response) => Err(Failure::HttpProtocolError.into()),
+        Ok((response, lease)) => {
+            let flow = |incoming| Flow::of_channel(incoming, lease);
+            Ok(Received { response: response.map(flow), switched: None })
+        }
+        Err(unsent) => {
+            if unsent.body.is_some() || unsent.is_refused {
+                place.let_go(&channel);
             }
-            Self::Channel(mut channel) => match channel.send(outgoing.of_channel(body)?).await {
-                // HTTP/2 has neither codings of its own nor another protocol to go on with.
-                Ok((response, _)) if !is_sound(&response) => Err(Failure::HttpProtocolError.into()),
-                Ok((response, lease)) => {
-                    let flow = |incoming| Flow::of_channel(incoming, lease);
-                    Ok(Received { response: response.map(flow), switched: None })
-                }
-                Err(unsent) => {
-                    if unsent.body.is_some() || unsent.is_refused {
-                        place.let_go(&channel);
-                    }
-                    Err(unsent)
-                }
-            },
+            Err(unsent)
         }
     }
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use worker::{Delay, Env};
 
-use crate::platform::{EdgePlatform, now, setting};
+use crate::platform::{EdgePlatform, behind, now, setting};
 use crate::{coordinator, store, telemetry};
 
 const PAUSE_VAR: &str = "SPLITWAY_STATUS_SECONDS";
@@ -31,10 +31,10 @@ pub(crate) fn tell_later(platform: &Rc<EdgePlatform>) {
         teller.and_then(|teller| teller.plan(&snapshot, now(), || platform.draw()))
     });
     let Some(wait) = wait else { return };
-    let behind = Rc::clone(platform);
-    platform.context().wait_until(async move {
+    let own = Rc::clone(platform);
+    behind(platform.context(), async move {
         Delay::from(wait).await;
-        tell(behind.env()).await;
+        tell(own.env()).await;
     });
 }
 

@@ -16,9 +16,12 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
+use std::hash::{Hash, Hasher};
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::time::Duration;
+
+use siphasher::sip::SipHasher24;
 
 pub(crate) use self::ask::{Ask, Tried};
 pub use self::connection::{ClientCertificate, Keepalive, Tls};
@@ -52,12 +55,21 @@ enum HostPolicy {
 }
 
 /// A checked upstream, shared by all that name it.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Upstream {
+    /// Shared by all that say the same: tens of thousands of routes may have upstreams of their own.
+    spec: Arc<Spec>,
+    /// What is known of it while it serves. Each upstream is known by itself.
+    vitals: Vitals,
+}
+
+/// What a document says of an upstream.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Spec {
     pub(crate) scheme: Scheme,
     /// Those of a higher priority before all others; none in place of an upstream that is gone
     /// ([`Upstream::gone`]).
-    members: Vec<Placed>,
+    members: Box<[Placed]>,
     /// The nodes of each priority that has weight, the highest first.
     tiers: Box<[Range<usize>]>,
     host: HostPolicy,
@@ -72,39 +84,38 @@ pub(crate) struct Upstream {
     method: Method,
     /// How the health of its nodes is looked after.
     pub(crate) care: Care,
-    /// What is known of it while it serves.
-    vitals: Vitals,
+}
+
+impl Deref for Upstream {
+    type Target = Spec;
+
+    fn deref(&self) -> &Spec {
+        &self.spec
+    }
+}
+
+impl PartialEq for Upstream {
+    /// What is known while running makes no upstream another.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.spec, &other.spec) || self.spec == other.spec
+    }
+}
+
+impl From<Arc<Spec>> for Upstream {
+    fn from(spec: Arc<Spec>) -> Self {
+        Self { spec, vitals: Vitals::default() }
+    }
 }
 
 impl Upstream {
     /// What stands for an upstream that is named and does not exist: it has no nodes.
     pub(crate) fn gone() -> Arc<Self> {
-        Arc::new(Self::plain(Scheme::Http, Vec::new()))
+        Arc::new(Arc::new(Spec::plain(Scheme::Http, Vec::new())).into())
     }
 
-    /// One about which nothing is said but its nodes, all of one priority.
-    fn plain(scheme: Scheme, members: Vec<Placed>) -> Self {
-        let tiers = (!members.is_empty()).then_some(0..members.len());
-        Self {
-            scheme,
-            members,
-            tiers: tiers.into_iter().collect(),
-            host: HostPolicy::Node,
-            timeout: None,
-            retries: None,
-            retry: retry::Policy::default(),
-            retry_timeout: None,
-            keepalive: Keepalive::default(),
-            tls: Tls::default(),
-            method: Method::RoundRobin,
-            care: Care::default(),
-            vitals: Vitals::default(),
-        }
-    }
-
-    /// The nodes, in the order of their positions.
-    pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
-        self.members.iter().map(|placed| &placed.node)
+    /// What the document says of it.
+    pub(crate) fn spec(&self) -> &Arc<Spec> {
+        &self.spec
     }
 
     fn node(&self, index: usize) -> Option<&Node> {
@@ -180,37 +191,71 @@ impl Upstream {
         }
     }
 
+    /// Checks an upstream beside an `upstream_id`, for its faults alone.
+    pub(crate) fn check_unused(wire: &UpstreamWire, at: At<'_>, report: &mut Report) {
+        report.warn(at, "not used: `upstream_id` beside it wins");
+        let mut unused = Report::default();
+        Spec::compile(wire, at, &mut unused);
+        report.faults.append(&mut unused.faults);
+    }
+}
+
+impl Spec {
+    /// One about which nothing is said but its nodes, all of one priority.
+    fn plain(scheme: Scheme, members: Vec<Placed>) -> Self {
+        let tiers = (!members.is_empty()).then_some(0..members.len());
+        Self {
+            scheme,
+            members: members.into(),
+            tiers: tiers.into_iter().collect(),
+            host: HostPolicy::Node,
+            timeout: None,
+            retries: None,
+            retry: retry::Policy::default(),
+            retry_timeout: None,
+            keepalive: Keepalive::default(),
+            tls: Tls::default(),
+            method: Method::RoundRobin,
+            care: Care::default(),
+        }
+    }
+
+    /// The nodes, in the order of their positions.
+    pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
+        self.members.iter().map(|placed| &placed.node)
+    }
+
     /// Whether `Host` names a port. APISIX leaves it out for the inline http upstream of a branch.
     pub(crate) fn sends_port(&self) -> bool {
         let is_other = |node: &Node| node.port() != self.scheme.default_port();
         self.host == HostPolicy::Node && self.nodes().any(is_other)
     }
 
-    /// Checks an upstream beside an `upstream_id`, for its faults alone.
-    pub(crate) fn check_unused(wire: &UpstreamWire, at: At<'_>, report: &mut Report) {
-        report.warn(at, "not used: `upstream_id` beside it wins");
-        let mut unused = Report::default();
-        Self::compile(wire, at, &mut unused);
-        report.faults.append(&mut unused.faults);
-    }
-
     /// Checks an upstream; reports every fault and what an edge runtime cannot do with it.
     pub(crate) fn compile(wire: &UpstreamWire, at: At<'_>, report: &mut Report) -> Option<Self> {
-        let upstream = match wire {
+        let spec = match wire {
             UpstreamWire::Url(url) => from_url(url, at, report)?,
             UpstreamWire::Object(object) => object.compile(at, report)?,
         };
-        if upstream.host != HostPolicy::Node {
+        if spec.host != HostPolicy::Node {
             report.warn(
                 at.key("pass_host"),
                 "at the edge `Host` is always the node's name (\"node\"): a Worker cannot send another",
             );
         }
-        Some(upstream)
+        Some(spec)
+    }
+
+    /// A number by which specs mostly differ: that of their nodes.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut hasher = SipHasher24::new();
+        self.scheme.is_tls().hash(&mut hasher);
+        self.members.iter().for_each(|placed| placed.node.authority().hash(&mut hasher));
+        hasher.finish()
     }
 }
 
-fn from_url(url: &str, at: At<'_>, report: &mut Report) -> Option<Upstream> {
+fn from_url(url: &str, at: At<'_>, report: &mut Report) -> Option<Spec> {
     const FORM: &str = "expected `http://host[:port]` or `https://host[:port]`, without a path";
     report.warn(at, "APISIX takes an upstream object here, not a URL");
     let parts = url.split_once("://").and_then(|(scheme, rest)| {
@@ -222,7 +267,7 @@ fn from_url(url: &str, at: At<'_>, report: &mut Report) -> Option<Upstream> {
         return None;
     };
     let node = Node::new(host, port.unwrap_or(scheme.default_port()), scheme);
-    Some(Upstream::plain(scheme, vec![Placed { node, weight: Weight(1), priority: 0 }]))
+    Some(Spec::plain(scheme, vec![Placed { node, weight: Weight(1), priority: 0 }]))
 }
 
 impl UpstreamWire {

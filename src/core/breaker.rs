@@ -126,6 +126,11 @@ impl Breaker {
         Self { policy, state: Arc::new(State { gate, run, halves, slots }) }
     }
 
+    /// Another one that is told the same.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.policy)
+    }
+
     /// Goes on with what `earlier` knows, if it is told the same.
     pub(crate) fn follow(&mut self, earlier: &Self) {
         if self.policy == earlier.policy {

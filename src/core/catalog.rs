@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::balance::{Upstream, UpstreamObject, UpstreamWire};
+use crate::balance::{Spec, Upstream, UpstreamObject, UpstreamWire};
 use crate::config::Resources;
-use crate::deeds::{Deeds, taken_over};
+use crate::deeds::{Deeds, Molds, taken_over};
 use crate::fault::{At, Dangling, Fault, Report};
 use crate::gather::Gather as _;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::resource::{GlobalRuleWire, PluginConfigWire, ServiceWire};
-use crate::split::Scope;
-use crate::wire::{self, Members};
+use crate::split::{Pool, Scope};
+use crate::wire;
 
 /// Resources of one kind by id.
 pub(crate) type ById<T> = BTreeMap<Id, Option<T>>;
@@ -35,6 +35,10 @@ pub(crate) struct Catalog<'d> {
     pub(crate) dangling: Dangling,
     /// Where the walks start.
     pub(crate) phase: u64,
+    /// What branches and upstreams said before.
+    pool: Pool,
+    /// What plugins of routes came out as before.
+    pub(crate) molds: Molds,
 }
 
 /// What a service gives to the routes that name it.
@@ -111,6 +115,8 @@ impl<'d> Catalog<'d> {
             global: Vec::new(),
             dangling: Dangling::Ignored,
             phase: 0,
+            pool: Pool::new(),
+            molds: Molds::new(),
         }
     }
 
@@ -122,7 +128,7 @@ impl<'d> Catalog<'d> {
         };
         let mut catalog = Self { dangling, phase, ..Self::empty() };
         catalog.upstreams = collect(resources, Kind::Upstream, report, |value, at, report| {
-            upstream(value, at, report).map(Arc::new)
+            upstream(value, at, report).map(|spec| catalog.pool.upstream(spec))
         });
         let services = collect(resources, Kind::Service, report, |value, at, report| {
             catalog.service(value, at, report)
@@ -145,8 +151,9 @@ impl<'d> Catalog<'d> {
 
     /// What branches can refer to, for a route or service that has this upstream.
     pub(crate) fn scope<'s>(&'s self, own: Option<&'s Option<Arc<Upstream>>>) -> Scope<'s> {
-        let Self { upstreams, phase, dangling, .. } = self;
-        Scope { upstreams, own, phase: *phase, dangling: *dangling, salt: "", methods: &[] }
+        let Self { upstreams, phase, dangling, pool, .. } = self;
+        let (phase, dangling) = (*phase, *dangling);
+        Scope { upstreams, own, phase, dangling, salt: "", methods: &[], pool }
     }
 
     /// The upstream that a route or service has for itself.
@@ -159,7 +166,8 @@ impl<'d> Catalog<'d> {
     ) -> Own {
         let Some(id) = id else {
             let wire = inline?;
-            return Some(Upstream::compile(wire, at.key("upstream"), report).map(Arc::new));
+            let spec = Spec::compile(wire, at.key("upstream"), report);
+            return Some(spec.map(|spec| self.pool.upstream(spec)));
         };
         if let Some(wire) = inline {
             Upstream::check_unused(wire, at.key("upstream"), report);
@@ -229,7 +237,7 @@ impl<'d> Catalog<'d> {
         self.checked(value, at, report, |wire: ServiceWire, report| {
             let own = self.own(wire.upstream_id.as_ref(), wire.upstream.as_ref(), at, report);
             let hosts = wire.hosts(at, report);
-            self.check_plugins(wire.plugins.as_ref(), Kind::Service, own.as_ref(), at, report);
+            self.check_plugins(wire::plugins(value), Kind::Service, own.as_ref(), at, report);
             let (plugins, name) = (Plugin::all_of(Kind::Service, value, at, self), wire.name());
             let upgrades = wire.enable_websocket.unwrap_or(false);
             Some(Service { upstream: own.flatten(), hosts, name, upgrades, plugins })
@@ -243,8 +251,8 @@ impl<'d> Catalog<'d> {
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Vec<Plugin<'d>>> {
-        self.checked(value, at, report, |wire: PluginConfigWire, report| {
-            self.check_plugins(Some(&wire.plugins), Kind::PluginConfig, None, at, report);
+        self.checked(value, at, report, |_: PluginConfigWire, report| {
+            self.check_plugins(wire::plugins(value), Kind::PluginConfig, None, at, report);
             Some(Plugin::all_of(Kind::PluginConfig, value, at, self))
         })
     }
@@ -256,8 +264,8 @@ impl<'d> Catalog<'d> {
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Vec<Plugin<'d>>> {
-        self.checked(value, at, report, |wire: GlobalRuleWire, report| {
-            self.check_plugins(Some(&wire.plugins), Kind::GlobalRule, None, at, report);
+        self.checked(value, at, report, |_: GlobalRuleWire, report| {
+            self.check_plugins(wire::plugins(value), Kind::GlobalRule, None, at, report);
             Some(Plugin::all_of(Kind::GlobalRule, value, at, self))
         })
     }
@@ -279,7 +287,7 @@ impl<'d> Catalog<'d> {
     /// wanting here.
     fn check_plugins(
         &self,
-        plugins: Option<&Members>,
+        plugins: Option<&Map<String, Value>>,
         holder: Kind,
         own: Option<&Option<Arc<Upstream>>>,
         at: At<'_>,
@@ -368,9 +376,9 @@ pub(crate) fn salt(kind: Kind, id: &str) -> String {
 
 /// Checks an upstream that has a place of its own, where APISIX's short form does not do: it has no
 /// room for an id.
-pub(crate) fn upstream(value: &Value, at: At<'_>, report: &mut Report) -> Option<Upstream> {
+pub(crate) fn upstream(value: &Value, at: At<'_>, report: &mut Report) -> Option<Spec> {
     let compile = |wire: UpstreamObject, report: &mut Report| {
-        Upstream::compile(&UpstreamWire::Object(Box::new(wire)), at, report)
+        Spec::compile(&UpstreamWire::Object(Box::new(wire)), at, report)
     };
     wire::read(value, at, report, compile)
 }

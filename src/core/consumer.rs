@@ -188,7 +188,7 @@ const ANONYMOUS: &str = "anonymous_consumer";
 pub(crate) fn check_group(value: &Value, at: At<'_>, report: &mut Report) -> Option<Box<[Guard]>> {
     wire::read(value, at, report, |wire: ConsumerGroupWire, report| {
         let plugins = at.key("plugins");
-        plugin::check_names(&wire.plugins, Kind::ConsumerGroup, plugins, report);
+        plugin::check_names(wire.plugins.keys(), Kind::ConsumerGroup, plugins, report);
         let salt = wire.id.as_ref().map_or("", Id::as_str);
         let salt = catalog::salt(Kind::ConsumerGroup, salt);
         Some(guards(&wire.plugins, &salt, plugins, report))
@@ -222,7 +222,7 @@ impl Callers {
                 self.consumers.add(Consumer { name: name.as_str().into(), group, custom_id });
             let plugins = plugins.unwrap_or_default();
             let at = at.key("plugins");
-            plugin::check_names(&plugins, Kind::Consumer, at, report);
+            plugin::check_names(plugins.keys(), Kind::Consumer, at, report);
             self.hold(&plugins, &Holder { number, credential: None }, at, report);
             let salt = catalog::salt(Kind::Consumer, name.as_str());
             self.guards.push(guards(&plugins, &salt, at, report));
@@ -249,7 +249,7 @@ impl Callers {
         wire::read(value, at, report, |wire: CredentialWire, report| {
             let id = wire.id.and_then(|CredentialId(id)| id.as_credential());
             let at = at.key("plugins");
-            plugin::check_names(&wire.plugins, Kind::Credential, at, report);
+            plugin::check_names(wire.plugins.keys(), Kind::Credential, at, report);
             let holder = id.as_ref().and_then(|(consumer, id)| {
                 let number = self.consumers.number(consumer.as_str())?;
                 Some(Holder { number, credential: Some(id.as_str().into()) })

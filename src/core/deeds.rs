@@ -1,9 +1,11 @@
 //! What the plugins of a route do to its requests, from wherever the route has them.
 
+mod molds;
+
 use std::mem;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::breaker::{self, ApiBreaker, ApiBreakerWire};
 use crate::fault::{At, Report};
@@ -12,7 +14,9 @@ use crate::kind::Kind;
 use crate::plugin;
 use crate::proxy_rewrite::{self, ProxyRewrite, ProxyRewriteWire};
 use crate::split::{self, Scope, Section, TrafficSplitWire};
-use crate::wire::{self, Members};
+use crate::wire;
+
+pub(crate) use molds::{MOLDS, Molds};
 
 /// The plugins that a route takes over from other resources.
 pub(crate) fn taken_over() -> impl Iterator<Item = &'static str> {
@@ -36,13 +40,13 @@ pub(crate) struct Deeds {
 impl Deeds {
     /// Checks the plugins that stand in a resource.
     pub(crate) fn compile(
-        plugins: &Members,
+        plugins: &Map<String, Value>,
         holder: Kind,
         scope: Scope<'_>,
         at: At<'_>,
         report: &mut Report,
     ) -> Self {
-        plugin::check_names(plugins, holder, at, report);
+        plugin::check_names(plugins.keys(), holder, at, report);
         let mut deeds = Self::default();
         for name in taken_over() {
             if let Some(value) = plugins.get(name) {

@@ -12,34 +12,36 @@
 //! It holds no clock and performs nothing; [`serve`](crate::serve::serve) walks it.
 
 mod course;
+mod decision;
 mod note;
 mod relay;
+mod reply;
 mod shadow;
+mod told;
 mod visit;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use self::course::{Course, Once};
+use self::course::Once;
+use self::decision::{Decision, full};
 pub use self::relay::{BrokenResponse, RESPONSE_BROKEN, Relay, Tail};
+use self::reply::is_event_stream;
 pub use self::shadow::Shadow;
-use self::visit::Entered;
 pub use self::visit::Visit;
-use crate::balance::{Ask, Keepalive, Timeouts, Tls, Tried};
-use crate::breaker::{ApiBreaker, Broken};
-use crate::facts::{Body, Caller, Draft, Facts, NeedsBody};
-use crate::forced::Override;
+use crate::balance::{Keepalive, Timeouts, Tls};
+use crate::facts::{Body, Caller, Draft, Facts};
 use crate::guard::{Guard, Needs, Verdict};
-use crate::head::{Changes, Edits, Head, ResponseHead, Text, forward, remove_nominated};
-use crate::limit::{Grant, Toll, seconds};
+use crate::head::{Changes, Edits, Head, ResponseHead, forward, remove_nominated};
+use crate::limit::{Grant, Toll};
 use crate::node::{Node, Scheme};
 use crate::problem::{Answer, Failure, Problem};
 use crate::retry::{Event, retry_after};
 use crate::route::{Nobody, Witness};
 use crate::snapshot::{Route, Snapshot};
-use crate::split::{Branch, How, Means, Mirror, NoRoom, Picked, Rule, Section, Unpicked};
-use crate::telemetry::{Original, proof, reason};
+use crate::split::{Means, Picked, Rule, Section};
+use crate::telemetry::Original;
 use crate::time::Timestamp;
 
 /// One request to one node.
@@ -147,27 +149,6 @@ impl From<Problem> for Stop<'_> {
     }
 }
 
-/// Where a request goes.
-struct Decision<'a> {
-    /// What the request was when it had passed the guards.
-    entered: Entered<'a>,
-    /// The plugins that count what comes of it.
-    breakers: Breakers<'a>,
-    /// The request as the plugins of the route leave it to the branch, where that is another than the one
-    /// that had passed the guards.
-    draft: Option<Box<Draft<'a>>>,
-    /// The branch that was picked, and why.
-    picked: &'a Branch,
-    how: How,
-    course: Course<'a>,
-    /// Where a copy goes, if this request is one of those that are copied.
-    mirror: Option<&'a Mirror>,
-    /// The method of the attempt that was made last.
-    method: Cow<'a, str>,
-    /// What the branch changes in the response.
-    response: Edits,
-}
-
 impl<'a> Exchange<'a> {
     /// Decides: matches the route, has its guards passed and picks the branch. What depends on what is not
     /// there yet is not decided, and no share has counted the request. It is decided again with the same
@@ -258,16 +239,6 @@ impl<'a> Exchange<'a> {
         self.decision.as_ref().map_or(Duration::ZERO, |decision| decision.entered.pause)
     }
 
-    /// What is answered in place of an upstream, where a guard or a plugin does, and why, unless nothing is
-    /// wrong.
-    pub fn own_answer(&self) -> Option<(Answer, Option<Problem>)> {
-        let own = self.own.as_ref()?;
-        let mut answer = own.answer.clone();
-        own.response.apply(&mut answer.headers);
-        self.prove(&mut answer);
-        Some((answer, own.problem))
-    }
-
     /// What the store of shared limits is to be asked for before the next attempt, if it is: it is then told by
     /// [`granted`](Self::granted) what came of it, and asked for again.
     pub fn toll(&mut self) -> Option<Toll> {
@@ -310,59 +281,6 @@ impl<'a> Exchange<'a> {
         self.decision.as_ref().is_ok_and(|decision| decision.course.branch.needs_body)
     }
 
-    /// The id of the route that took the request.
-    pub fn route(&self) -> Option<&'a str> {
-        let own = || self.own.as_ref().map(|own| own.route);
-        let decided = self.decision.as_ref().ok();
-        let route = decided.map(|decision| decision.entered.route).or_else(own);
-        route.map(|route| &*route.id)
-    }
-
-    /// The name of the branch that serves it: the one that was picked, or else the last that it went to.
-    pub fn branch(&self) -> Option<&'a str> {
-        self.decision.as_ref().ok().map(|decision| &*decision.course.branch.name)
-    }
-
-    /// The name of the branch that was picked, where another one serves it.
-    pub fn picked(&self) -> Option<&'a str> {
-        let picked = self.decision.as_ref().ok().map(|decision| &*decision.picked.name);
-        picked.filter(|picked| Some(*picked) != self.branch())
-    }
-
-    /// Why it went to the branch that serves it.
-    pub fn reason(&self) -> Option<&'static str> {
-        let decision = self.decision.as_ref().ok()?;
-        Some(if self.picked().is_some() { reason::FAILOVER } else { decision.how.token() })
-    }
-
-    /// The authority of the node of the last attempt.
-    pub fn node(&self) -> Option<&'a str> {
-        self.decision.as_ref().ok()?.course.authority()
-    }
-
-    /// The name of the consumer, and the address of the client where it is another than the head says.
-    pub fn caller(&self) -> (Option<&'a str>, Option<IpAddr>) {
-        let own = || self.own.as_ref().map(|own| own.caller);
-        let decided = self.decision.as_ref().ok().map(|decision| decision.entered.caller);
-        let caller = decided.or_else(own).unwrap_or_default();
-        (caller.consumer, caller.client)
-    }
-
-    /// The name that the request was given here, and the header in which it has one, if it has.
-    pub fn request_id(&self) -> (Option<&str>, Option<&'a str>) {
-        if let Some(own) = &self.own {
-            return (own.id.as_deref(), own.route.guards.request_id());
-        }
-        let entered = self.decision.as_ref().ok().map(|decision| &decision.entered);
-        let header = entered.and_then(|entered| entered.route.guards.request_id());
-        (entered.and_then(Entered::request_id), header)
-    }
-
-    /// How many attempts were made.
-    pub fn attempts(&self) -> u32 {
-        self.decision.as_ref().map_or(0, |decision| decision.course.attempts)
-    }
-
     /// How many bytes of the body are worth keeping for another attempt, should one be made, or a copy.
     pub fn replay_max(&self) -> Option<usize> {
         let decision = self.decision.as_ref().ok()?;
@@ -378,7 +296,7 @@ impl<'a> Exchange<'a> {
         body: &[u8],
         (status, duration): (u16, Duration),
         means: Means<'_>,
-    ) -> Option<Shadow> {
+    ) -> Option<Box<Shadow>> {
         let decision = self.decision.as_ref().ok()?;
         let original = Original { branch: decision.course.branch.name.clone(), status, duration };
         let is_kept = self.snapshot.is_some_and(|it| body.len() <= it.replay_max());
@@ -446,11 +364,6 @@ impl<'a> Exchange<'a> {
         pause
     }
 
-    /// The revision of the configuration that decided.
-    pub fn revision(&self) -> Option<&'a str> {
-        self.snapshot.map(|snapshot| snapshot.revision().as_str())
-    }
-
     /// The request as the branch sends it, without what this hop adds to it.
     pub fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
         let decision = self.decision.as_mut().map_err(|problem| *problem)?;
@@ -493,90 +406,6 @@ impl<'a> Exchange<'a> {
             part,
         })
     }
-
-    /// What is changed in whatever response there is to an attempt that was made: by the branch, to
-    /// issue a cookie, and to prove who served.
-    pub(crate) fn response_changes(&mut self) -> Changes {
-        let mut changes = Changes::default();
-        self.change_response(&mut changes);
-        changes
-    }
-
-    fn change_response(&mut self, changes: &mut Changes) {
-        if let Ok(decision) = &mut self.decision {
-            changes.follow(std::mem::take(&mut decision.entered.response));
-            changes.follow(std::mem::take(&mut decision.response));
-            if let How::Issued { set_cookie } = &decision.how {
-                changes.append("set-cookie", Text::copy(set_cookie));
-            }
-        }
-        // Last, and in place of all that was set or added before: no branch can claim to be another.
-        self.proof(|name, value| changes.overrule(name, value));
-    }
-
-    /// What is to be done to the upstream's response.
-    pub fn relay(&mut self, response: &impl ResponseHead) -> Relay {
-        let mut edits = Changes::default();
-        remove_nominated(response.header("connection").as_deref(), &mut edits);
-        self.change_response(&mut edits);
-        let is_event_stream = is_event_stream(response);
-        // Beside chunks a length is not to be believed (RFC 9112, section 6.3).
-        let has_length = || {
-            response.header("content-length").is_some()
-                && response.header("transfer-encoding").is_none()
-        };
-        let mut decision = self.decision.as_mut().ok();
-        let mut holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
-        holds.extend(decision.as_mut().and_then(|it| it.course.take_hold()));
-        let tail = Tail {
-            _holds: holds,
-            idle: decision
-                .as_ref()
-                .map_or_else(Timeouts::default, |it| it.timeouts())
-                .between_pieces(),
-            is_event_stream,
-            can_tell: is_event_stream && !has_length(),
-            served: decision.as_ref().map(|it| it.served()),
-            _in_flight: decision.and_then(|it| it.course.take_in_flight()),
-            meter: None,
-        };
-        Relay { edits, tail }
-    }
-
-    /// The answer that tells the client of a problem.
-    pub fn refuse(&self, problem: Problem) -> Answer {
-        if let Some((answer, _)) = self.own_answer() {
-            return answer;
-        }
-        let mut answer = problem.answer();
-        if let Ok(decision) = &self.decision {
-            decision.entered.response.apply(&mut answer.headers);
-        }
-        self.prove(&mut answer);
-        answer
-    }
-
-    /// Adds what proves who served.
-    fn prove(&self, answer: &mut Answer) {
-        self.proof(|name, value| {
-            answer.headers.extend(value.map(|value| (name.into(), value.to_string())));
-        });
-    }
-
-    /// Tells the headers that prove who served, each with its value if it has one, unless they are switched
-    /// off.
-    fn proof(&self, mut tell: impl FnMut(&'static str, Option<Text>)) {
-        if !self.snapshot.is_none_or(Snapshot::proof_headers) {
-            return;
-        }
-        let or_none = |value: Option<&str>| Some(value.map_or(proof::NONE.into(), Text::copy));
-        let attempts = Some(self.attempts()).filter(|attempts| *attempts > 1);
-        tell(proof::ROUTE, or_none(self.route()));
-        tell(proof::BRANCH, or_none(self.branch()));
-        tell(proof::REVISION, or_none(self.revision()));
-        tell(proof::PICKED, self.picked().map(Text::copy));
-        tell(proof::ATTEMPTS, attempts.map(Text::of_number));
-    }
 }
 
 /// The changes to the headers of a request that goes up: what this hop changes, then what was rewritten.
@@ -586,221 +415,6 @@ fn upward(head: &dyn Head, client: Option<IpAddr>, rewritten: Edits) -> Changes 
     forward(head, client, &mut changes);
     changes.follow(rewritten);
     changes
-}
-
-/// The answer of a plugin that lets nothing through. Without a body of its own it is a problem like others.
-fn broken(breaker: &ApiBreaker, facts: &Facts<'_>) -> (Problem, Answer) {
-    let problem = Problem::CircuitOpen;
-    let Broken { status, body, headers } = breaker.answer(facts);
-    let Some(body) = body else { return (problem, problem.answer_with(status)) };
-    let headers = headers.into_iter().map(|(name, value)| (Cow::Owned(name.to_owned()), value));
-    let answer = Answer { status, headers: headers.collect(), body: body.to_owned() };
-    (problem, answer)
-}
-
-/// The answer to a request that no branch has room for.
-fn full(none: NoRoom) -> Answer {
-    let mut answer = Problem::Limited.answer();
-    answer.headers.push(("retry-after".into(), seconds(none.wait_ms).max(1).to_string()));
-    answer
-}
-
-/// Whether the body is a stream of events that can be read as it is.
-fn is_event_stream(response: &impl ResponseHead) -> bool {
-    let is_type = |value: Cow<'_, str>| {
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case("text/event-stream")
-    };
-    response.header("content-type").is_some_and(is_type)
-        && response.header("content-encoding").is_none()
-}
-
-/// Those that act on a request, of which there is seldom more than one.
-#[derive(Default)]
-struct Breakers<'a> {
-    first: Option<&'a ApiBreaker>,
-    others: Vec<&'a ApiBreaker>,
-}
-
-impl<'a> Breakers<'a> {
-    /// Those of a route.
-    fn of(route: &'a Route, facts: &Facts<'_>) -> Self {
-        let mut acting = route.breakers.iter().filter(|breaker| breaker.acts_on(facts));
-        Self { first: acting.next(), others: acting.collect() }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &'a ApiBreaker> {
-        self.first.into_iter().chain(self.others.iter().copied())
-    }
-}
-
-/// Which way a request goes.
-struct Way<'a> {
-    breakers: Breakers<'a>,
-    /// The request as it goes on, if it is another.
-    draft: Option<Box<Draft<'a>>>,
-    rule: &'a Rule,
-    picked: Picked<'a>,
-    mirror: Option<&'a Mirror>,
-}
-
-impl<'a> Decision<'a> {
-    /// Decides where a request goes, in place: a decision is large, and moving it costs as much as a part of
-    /// it.
-    fn make(
-        place: &mut Result<Self, Problem>,
-        snapshot: &'a Snapshot,
-        visit: &mut Visit<'a>,
-        head: &'a dyn Head,
-        means: Means<'_>,
-        body: Body<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Result<(), Stop<'a>>, Needs> {
-        if let Err(stop) = visit.enter(snapshot, head, means, body, observer)? {
-            return Ok(Err(stop));
-        }
-        let Some(entered) = &visit.entered else { return Ok(Err(Problem::NoRoute.into())) };
-        let way = match Self::go_on(entered, head, means, body, observer) {
-            Err(NeedsBody) => return Err(Needs::Body),
-            Ok(Err(stop)) => return Ok(Err(entered.stop(stop))),
-            Ok(Ok(way)) => way,
-        };
-        let Some(entered) = visit.entered.take() else { return Ok(Err(Problem::NoRoute.into())) };
-        let Way { breakers, draft, rule, mut picked, mirror } = way;
-        let course = Course::new(rule, &mut picked);
-        let method = draft.as_deref().unwrap_or(&entered.draft).method.clone();
-        let (response, Picked { branch: picked, how, .. }) = (Edits::default(), picked);
-        *place =
-            Ok(Self { entered, breakers, draft, picked, how, course, mirror, method, response });
-        Ok(Ok(()))
-    }
-
-    /// Which way a request goes that has passed the guards.
-    fn go_on(
-        entered: &Entered<'a>,
-        head: &'a dyn Head,
-        means: Means<'_>,
-        body: Body<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Result<Way<'a>, Stop<'a>>, NeedsBody> {
-        let route = entered.route;
-        let (mut draft, mut wants_body) = (None::<Box<Draft<'a>>>, false);
-        for rewrite in &route.rewrites {
-            let before = draft.take();
-            let now = before.as_deref().unwrap_or(&entered.draft);
-            let facts = entered.facts(head, now, body);
-            if !rewrite.acts_on(&facts) {
-                wants_body |= facts.wants_body();
-                draft = before;
-                continue;
-            }
-            let mut next = now.clone();
-            if let Err(problem) = rewrite.apply(&facts, &mut next) {
-                return Ok(Err(problem.into()));
-            }
-            wants_body |= facts.wants_body();
-            draft = Some(Box::new(next));
-        }
-        let now = draft.as_deref().unwrap_or(&entered.draft);
-        let facts = entered.facts(head, now, body);
-        let breakers = Breakers::of(route, &facts);
-        if wants_body || facts.wants_body() {
-            return Err(NeedsBody);
-        }
-        if let Some(open) = breakers.all().find(|breaker| breaker.is_open(means.now)) {
-            let (problem, answer) = broken(open, &facts);
-            return Ok(Err(Stop::Answer(entered.own(answer, Some(problem)))));
-        }
-        let rule = route.split.rule(&facts, &mut |section, rule| {
-            observer.rule_passed_over(section, rule, &facts);
-        });
-        if facts.wants_body() {
-            return Err(NeedsBody);
-        }
-        let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream.into())) };
-        let picked = match rule.pick(&facts, &route.id, means) {
-            Ok(picked) => picked,
-            Err(Unpicked::NeedsBody) => return Err(NeedsBody),
-            Err(Unpicked::NoRoom(none)) => {
-                let own = entered.own(full(none), Some(Problem::Limited));
-                return Ok(Err(Stop::Answer(own)));
-            }
-        };
-        observer.picked(rule, &picked);
-        // What opens a branch here is none of the upstream's business, whichever rule took the request.
-        let overrides = route.split.rules().filter_map(|rule| rule.forced.as_deref());
-        let removals = Override::removals(overrides, &facts);
-        if !removals.is_empty() {
-            let mut next = draft.take().unwrap_or_else(|| Box::new(entered.draft.clone()));
-            next.edits.follow(removals);
-            draft = Some(next);
-        }
-        let mirror = rule.mirror.as_deref();
-        let mirror = mirror.filter(|it| it.takes(&rule.branches, picked.branch, means));
-        Ok(Ok(Way { breakers, draft, rule, picked, mirror }))
-    }
-
-    /// Arrives at the branch, or at another one where that cannot be.
-    fn arrive(&mut self, body: Body<'_>, now: Timestamp) {
-        // Those that change a body cannot have one that was not read.
-        let is_read = matches!(body, Body::Whole(_));
-        let fits = |branch: &Branch| is_read || !branch.needs_body;
-        self.course.arrive(now, fits);
-        if self.course.attempts == 0 {
-            self.picked = self.course.branch;
-        }
-    }
-
-    /// The node for an attempt, which has begun.
-    fn begin(&mut self, head: &'a dyn Head, body: Body<'_>, means: Means<'_>) -> Option<&'a Node> {
-        let draft = self.draft.as_deref().unwrap_or(&self.entered.draft);
-        let facts = self.entered.facts(head, draft, body);
-        let Means { now, chance, is_trial, .. } = means;
-        let tried = Tried::default();
-        self.course.begin(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })
-    }
-
-    /// What the attempt is that has begun.
-    fn part(&self) -> Part<'a> {
-        let course = &self.course;
-        let reason = match () {
-            () if course.is_again() => reason::RETRY,
-            () if !std::ptr::eq(course.branch, self.picked) => reason::FAILOVER,
-            () => self.how.token(),
-        };
-        let (route, branch) = (&*self.entered.route.id, &*course.branch.name);
-        // One that is only looked at is not counted, and would be the first.
-        Part { route, branch, revision: None, number: course.attempts.max(1), reason }
-    }
-
-    /// Which route and branch serve the request. They are copied: what all requests share is not to be
-    /// written to by each.
-    fn served(&self) -> (Text, Text) {
-        (Text::copy(&self.entered.route.id), Text::copy(&self.course.branch.name))
-    }
-
-    /// The request as the plugins of the route leave it to the branch.
-    fn draft(&self) -> &Draft<'a> {
-        self.draft.as_deref().unwrap_or(&self.entered.draft)
-    }
-
-    /// How long an attempt may take: what the route says goes before what the upstream says.
-    fn timeouts(&self) -> Timeouts {
-        let upstream = &self.course.branch.balancer.upstream;
-        self.entered.route.timeout.as_deref().copied().or(upstream.timeout).unwrap_or_default()
-    }
-
-    /// The request as the branch sends it.
-    fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
-        let facts = self.entered.facts(head, self.draft(), body);
-        let mut draft = self.draft().clone();
-        let rewrite = &self.course.branch.rewrite;
-        rewrite.apply(&facts, &mut draft)?;
-        let mut response = Edits::default();
-        rewrite.response(&facts, &mut response);
-        self.response = response;
-        Ok(draft)
-    }
 }
 
 #[cfg(test)]

@@ -29,13 +29,13 @@ impl Term for Variable {
 }
 
 /// A checked expression.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Expr<T = Variable> {
     root: Node<T>,
 }
 
 /// A part of an expression.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Node<T> {
     Comparison(Comparison<T>),
     Group { join: Join, is_negated: bool, nodes: Vec<Node<T>> },
@@ -49,7 +49,7 @@ enum Join {
 }
 
 /// One comparison of a term.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Comparison<T> {
     term: T,
     is_negated: bool,

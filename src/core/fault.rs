@@ -3,7 +3,7 @@
 //! A place is a chain on the stack ([`At`]) that is rendered only when there is something to say
 //! about it, so that a document without faults costs no pointers.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::kind::Kind;
 
@@ -24,6 +24,14 @@ impl<'a> At<'a> {
         At::Key(self, key)
     }
 
+    /// The place that has this pointer from here.
+    pub(crate) fn pointer_to(self, inner: &str) -> String {
+        // Most places are nearer than that to the root.
+        let mut pointer = String::with_capacity(64);
+        write!(pointer, "{self}{inner}").expect("text can be written to memory");
+        pointer
+    }
+
     /// The element `index` of the list at this place.
     pub fn index(&'a self, index: usize) -> At<'a> {
         At::Index(self, index)
@@ -31,13 +39,23 @@ impl<'a> At<'a> {
 }
 
 impl fmt::Display for At<'_> {
+    /// Warnings are told of each of tens of thousands of routes: nothing is made that is not written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             At::Root => Ok(()),
             At::Key(parent, key) => {
-                write!(f, "{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
+                parent.fmt(f)?;
+                f.write_str("/")?;
+                match key.contains(['~', '/']) {
+                    true => f.write_str(&key.replace('~', "~0").replace('/', "~1")),
+                    false => f.write_str(key),
+                }
             }
-            At::Index(parent, index) => write!(f, "{parent}/{index}"),
+            At::Index(parent, index) => {
+                parent.fmt(f)?;
+                f.write_str("/")?;
+                index.fmt(f)
+            }
         }
     }
 }
@@ -114,7 +132,7 @@ pub struct Report {
 impl Report {
     /// Notes a fault.
     pub fn fault(&mut self, at: At<'_>, what: impl Into<String>) {
-        self.faults.push(Fault::new(at.to_string(), what));
+        add(&mut self.faults, at, what.into());
     }
 
     /// Notes a name that leads nowhere, and says whether to go on without what it names.
@@ -129,8 +147,14 @@ impl Report {
 
     /// Notes a warning.
     pub fn warn(&mut self, at: At<'_>, what: impl Into<String>) {
-        self.warnings.push(Fault::new(at.to_string(), what));
+        add(&mut self.warnings, at, what.into());
     }
+}
+
+/// There are hundreds of places that have something to say: none of them has this in it.
+#[inline(never)]
+fn add(list: &mut Vec<Fault>, at: At<'_>, what: String) {
+    list.push(Fault::new(at.pointer_to(""), what));
 }
 
 /// Looking for a near miss is worth it among so many words, and for words so long, and no more: the

@@ -339,7 +339,11 @@ pub(crate) fn sorted(guards: Vec<Guard>) -> Vec<Guard> {
 
 /// The guards of a route.
 #[derive(Debug, Default)]
-pub(crate) struct Guards {
+pub(crate) struct Guards(Option<Box<Lists>>);
+
+/// Those of a route that has some.
+#[derive(Debug)]
+struct Lists {
     /// Those of the global rules.
     global: Box<[Guard]>,
     /// Those of the route. No two have one name.
@@ -353,29 +357,39 @@ impl Guards {
     pub(crate) fn new(global: Vec<Guard>, own: Vec<Guard>) -> Self {
         let (global, own) = (sorted(global), sorted(own));
         let early = own.partition_point(|guard| guard.rank() < OF_CONSUMERS);
-        Self { global: global.into(), own: own.into(), early }
+        let lists = Lists { global: global.into(), own: own.into(), early };
+        let is_said = !lists.global.is_empty() || !lists.own.is_empty();
+        Self(is_said.then(|| Box::new(lists)))
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Guard> {
-        self.global.iter().chain(&self.own)
+        self.0.iter().flat_map(|lists| lists.global.iter().chain(&lists.own))
     }
 
     /// The header in which requests get a name, if they get one.
     pub(crate) fn request_id(&self) -> Option<&str> {
-        let mut all = self.own.iter().chain(&self.global);
+        let lists = self.0.as_ref()?;
+        let mut all = lists.own.iter().chain(&lists.global);
         all.find_map(
             |guard| if let Guard::RequestId(it) = guard { Some(it.header()) } else { None },
         )
     }
 
+    /// Those of the global rules, and those of the route before and behind those that a consumer can have.
+    fn parts(&self) -> (&[Guard], &[Guard], &[Guard]) {
+        let Some(lists) = &self.0 else { return Default::default() };
+        let (early, late) = lists.own.split_at_checked(lists.early).unwrap_or_default();
+        (&lists.global, early, late)
+    }
+
     /// The guard that stands behind `passed` others, for a request of a consumer that has these.
     pub(crate) fn nth<'g>(&'g self, passed: usize, consumer: &'g [Guard]) -> Option<&'g Guard> {
-        if let Some(guard) = self.global.get(passed) {
+        let (global, early, late) = self.parts();
+        if let Some(guard) = global.get(passed) {
             return Some(guard);
         }
-        let passed = passed - self.global.len();
-        let (early, late) = self.own.split_at_checked(self.early)?;
+        let passed = passed - global.len();
         if let Some(guard) = early.get(passed) {
             return Some(guard);
         }

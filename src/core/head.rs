@@ -105,13 +105,13 @@ const NOT_NOMINATED: [&str; 2] = ["content-length", "host"];
 
 /// Adds the headers that `Connection` nominates to those to remove.
 pub(crate) fn remove_nominated(connection: Option<&str>, changes: &mut Changes) {
-    let names = connection.into_iter().flat_map(|list| list.split(','));
-    for name in names.map(|name| name.trim_matches([' ', '\t'])) {
-        let is_known = || {
-            let mut known = HOP_BY_HOP.iter().chain(&NOT_NOMINATED);
-            known.any(|known| known.eq_ignore_ascii_case(name))
-        };
-        if is_header_name(name) && !is_known() {
+    // That is what most say who say something.
+    let Some(list) = connection.filter(|list| !list.eq_ignore_ascii_case("keep-alive")) else {
+        return;
+    };
+    for name in list.split(',').map(|name| name.trim_matches([' ', '\t'])) {
+        let mut known = HOP_BY_HOP.iter().chain(&NOT_NOMINATED);
+        if !known.any(|known| known.eq_ignore_ascii_case(name)) && is_header_name(name) {
             changes.take_away(name.to_ascii_lowercase().into());
         }
     }
@@ -136,8 +136,9 @@ pub(crate) fn forward(head: &dyn Head, client: Option<IpAddr>, changes: &mut Cha
         changes.tell("x-forwarded-for", Some(hops));
         changes.tell("x-real-ip", Some(client));
     }
-    if !head.host().is_empty() {
-        changes.tell("x-forwarded-host", Some(Text::copy(head.host())));
+    let host = head.host();
+    if !host.is_empty() {
+        changes.tell("x-forwarded-host", Some(Text::copy(host)));
     }
     changes.tell("x-forwarded-port", Some(Text::of_number(head.port().into())));
     let proto = match head.scheme() {

@@ -3,13 +3,64 @@
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
 /// Parses one JSON value; the error names line and column.
 pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::from_slice::<Unique>(text).map(|Unique(value)| value)
+    // What is known to be UTF-8 is not looked at again, string by string.
+    let parsed = match std::str::from_utf8(text) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(text),
+    };
+    parsed.map(|Unique(value)| value)
 }
+
+/// An object of which one list is still text, item by item.
+#[derive(Debug)]
+pub(crate) struct Listed<'t> {
+    /// All other members.
+    pub(crate) rest: Value,
+    /// The items; none, where there is no such list.
+    pub(crate) items: Vec<&'t RawValue>,
+}
+
+/// Parses an object but for its list `list`. What is wrong with it is found by [`parse`].
+pub(crate) fn parse_but<'t>(text: &'t str, list: &str) -> Option<Listed<'t>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let parsed = deserializer.deserialize_map(ListedVisitor(list)).ok()?;
+    deserializer.end().ok()?;
+    Some(parsed)
+}
+
+struct ListedVisitor<'l>(&'l str);
+
+impl<'de> Visitor<'de> for ListedVisitor<'_> {
+    type Value = Listed<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listed<'de>, A::Error> {
+        let (mut members, mut items) = (Map::new(), None);
+        while let Some(key) = map.next_key::<String>()? {
+            let is_new = match key == self.0 {
+                true => items.replace(map.next_value()?).is_none(),
+                false => members.insert(key, map.next_value::<Unique>()?.0).is_none(),
+            };
+            if !is_new {
+                return Err(A::Error::custom("a key stands twice"));
+            }
+        }
+        Ok(Listed { rest: Value::Object(members), items: items.unwrap_or_default() })
+    }
+}
+
+/// How many levels the parser goes down.
+pub(crate) const PARSED_MAX: usize = 127;
 
 /// How deep a resource may be. A value goes through functions that call themselves for each level, and
 /// what is written must be read again, also from inside a document: the parser ends at 128 levels.
@@ -81,11 +132,16 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            if members.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key `{key}` stands twice")));
+            match members.entry(key) {
+                Entry::Occupied(place) => {
+                    let key = place.key();
+                    return Err(A::Error::custom(format_args!("the key `{key}` stands twice")));
+                }
+                Entry::Vacant(place) => {
+                    let Unique(value) = map.next_value()?;
+                    place.insert(value);
+                }
             }
-            let Unique(value) = map.next_value()?;
-            members.insert(key, value);
         }
         Ok(Value::Object(members))
     }

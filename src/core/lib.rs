@@ -81,6 +81,7 @@
 //!   test checks both.
 
 pub mod time;
+mod few;
 mod gather;
 pub mod kind;
 pub mod fault;

@@ -44,7 +44,7 @@ pub(crate) struct Meta {
     /// The body of whatever the plugin turns requests away with.
     body: Option<Box<str>>,
     /// The requests for which it acts; all, where there is none.
-    filter: Option<Expr>,
+    filter: Option<Box<Expr>>,
 }
 
 impl Meta {
@@ -58,6 +58,7 @@ impl Meta {
             ErrorResponse::Text(text) => text.into(),
             ErrorResponse::Object(members) => format!("{}\n", json!(members)).into(),
         });
+        let filter = filter.map(Box::new);
         Self { is_disabled: wire.disable == Some(true), body, filter }
     }
 

@@ -149,6 +149,7 @@ impl NodesWire {
         let mut gathered = Gathered::default();
         match self {
             Self::Map(map) => {
+                gathered.list.reserve_exact(map.len());
                 for (key, weight) in map {
                     let at = at.key(key);
                     if let Some(node) = node(key, None, scheme, at, report) {
@@ -176,6 +177,9 @@ impl NodesWire {
             // As in APISIX: with nothing to prefer, all nodes serve alike.
             list.iter_mut().for_each(|placed| placed.weight = Weight(1));
         }
+        if list.len() < 2 {
+            return list;
+        }
         let weights: Vec<Weight> = list.iter().map(|placed| placed.weight).collect();
         if Rotation::new(&weights, 0).err() == Some(Unpickable::TooHeavy) {
             report.fault(at, "the weights add up to more than 4294967295");
@@ -188,13 +192,19 @@ impl NodesWire {
 #[derive(Default)]
 struct Gathered {
     list: Vec<Placed>,
-    /// By authority and priority.
+    /// By authority and priority; nothing as long as there is one.
     places: BTreeMap<(String, i64), usize>,
 }
 
 impl Gathered {
     fn add(&mut self, placed: Placed, at: At<'_>, report: &mut Report) {
-        let key = (placed.node.authority.clone(), placed.priority);
+        let key = |placed: &Placed| (placed.node.authority.clone(), placed.priority);
+        // Most upstreams have one node.
+        let Some(first) = self.list.first() else { return self.list.push(placed) };
+        if self.places.is_empty() {
+            self.places.insert(key(first), 0);
+        }
+        let key = key(&placed);
         let place = *self.places.entry(key).or_insert(self.list.len());
         match self.list.get_mut(place) {
             Some(earlier) => {
@@ -231,7 +241,8 @@ fn node(
 /// Splits `host[:port]`, the host a name, an IPv4 address or a bracketed IPv6 address; strict,
 /// because hosts become parts of URLs.
 pub fn parse_authority(text: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match text.rfind(':').filter(|_| !text.ends_with(']')) {
+    let colon = text.bytes().rposition(|byte| byte == b':');
+    let (host, port) = match colon.filter(|_| !text.ends_with(']')) {
         Some(colon) => {
             let (host, port) = text.split_at(colon);
             let digits = port.strip_prefix(':')?;
@@ -267,7 +278,7 @@ impl<'de> Deserialize<'de> for NodesWire {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NodesWire, A::Error> {
-                let mut nodes = Vec::new();
+                let mut nodes = Vec::with_capacity(map.size_hint().unwrap_or_default().min(64));
                 while let Some(entry) = map.next_entry()? {
                     nodes.push(entry);
                 }

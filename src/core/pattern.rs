@@ -32,7 +32,7 @@ const WORK_MAX: usize = 128 * 1024 * 1024;
 const GROUPS_PER_SIZE: usize = 50;
 
 /// A checked pattern. It is not anchored, as in PCRE.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     text: Box<str>,
     ignore_case: bool,

@@ -10,7 +10,6 @@ use crate::limit;
 use crate::limit::{LIMIT_CONN, LIMIT_COUNT, LIMIT_REQ};
 use crate::proxy_rewrite;
 use crate::split;
-use crate::wire::Members;
 
 /// The plugins of this version, in the order in which they act.
 pub const PLUGINS: [&str; 14] = [
@@ -51,8 +50,13 @@ const OTHERS: &str = "\
 
 /// Reports the plugins that cannot stand in a resource of this kind. What the others are told is for
 /// those to check who use it.
-pub(crate) fn check_names(plugins: &Members, holder: Kind, at: At<'_>, report: &mut Report) {
-    for name in plugins.keys() {
+pub(crate) fn check_names<'n>(
+    names: impl Iterator<Item = &'n String>,
+    holder: Kind,
+    at: At<'_>,
+    report: &mut Report,
+) {
+    for name in names {
         if let Some(what) = misplaced(name, holder) {
             report.fault(at.key(name), what);
         }

@@ -36,6 +36,27 @@ pub(crate) fn member<'r>(object: &'r RawValue, name: &str) -> Option<&'r RawValu
     deserializer.deserialize_map(Member(name)).ok().flatten()
 }
 
+/// The members of an object, in their order; nothing if it is no object.
+pub(crate) fn members(object: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(String, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::with_capacity(8);
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+    serde_json::Deserializer::from_str(object.get()).deserialize_map(Members).ok()
+}
+
 /// The element of a list; nothing if it is no list.
 pub(crate) fn element(list: &RawValue, index: usize) -> Option<&RawValue> {
     struct Element(usize);

@@ -299,6 +299,10 @@ struct Items<'de, 'a> {
 impl<'de> SeqAccess<'de> for Items<'de, '_> {
     type Error = Error;
 
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
+
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
@@ -322,6 +326,10 @@ struct Members<'de, 'a> {
 
 impl<'de> MapAccess<'de> for Members<'de, '_> {
     type Error = Error;
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.members.len())
+    }
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,

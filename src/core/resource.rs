@@ -15,7 +15,7 @@ use crate::node::is_host;
 use crate::plugin::{PLUGINS, TrafficPlugins};
 use crate::rewrite::URI_MAX;
 use crate::route::{Conditions, METHODS, Pattern, RouterKind, is_mute};
-use crate::wire::{Labels, Lua, Members, Remark};
+use crate::wire::{Labels, Lua, Object, Remark};
 
 /// How long the pattern of a host may be: a name, behind `*.` and before a port.
 #[cfg(feature = "schema")]
@@ -82,7 +82,7 @@ pub(crate) struct RouteWire {
     pub(crate) service_id: Option<Id>,
     pub(crate) plugin_config_id: Option<Id>,
     #[cfg_attr(feature = "schema", schemars(with = "Option<TrafficPlugins>"))]
-    pub(crate) plugins: Option<Members>,
+    plugins: Option<Object>,
     enable_websocket: Option<bool>,
     filter_func: Option<Lua>,
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
@@ -121,7 +121,7 @@ pub(crate) struct ServiceWire {
     pub(crate) upstream: Option<UpstreamWire>,
     pub(crate) upstream_id: Option<Id>,
     #[cfg_attr(feature = "schema", schemars(with = "Option<TrafficPlugins>"))]
-    pub(crate) plugins: Option<Members>,
+    plugins: Option<Object>,
     pub(crate) enable_websocket: Option<bool>,
     script: Option<Lua>,
 }
@@ -139,7 +139,7 @@ pub(crate) struct PluginConfigWire {
     create_time: Option<u64>,
     update_time: Option<u64>,
     #[cfg_attr(feature = "schema", schemars(with = "TrafficPlugins"))]
-    pub(crate) plugins: Members,
+    plugins: Object,
 }
 
 /// A global rule: plugins for every request.
@@ -152,7 +152,7 @@ pub(crate) struct GlobalRuleWire {
     create_time: Option<u64>,
     update_time: Option<u64>,
     #[cfg_attr(feature = "schema", schemars(with = "TrafficPlugins"))]
-    pub(crate) plugins: Members,
+    plugins: Object,
 }
 
 /// What a plugin is told once for all its uses. Its id is the plugin's name; the plugins of this
@@ -197,11 +197,11 @@ impl RouteWire {
         check_each(&self.host, &self.hosts, HOSTS, at, report, check_host);
         self.check_choices(at, report);
         Conditions {
-            hosts,
-            uris,
-            methods: self.methods.clone().unwrap_or_default(),
-            addresses: self.addresses(at, report),
-            vars: self.vars(at.key("vars"), report),
+            hosts: hosts.into(),
+            uris: uris.into(),
+            methods: self.methods.clone().unwrap_or_default().into(),
+            addresses: self.addresses(at, report).into(),
+            vars: self.vars(at.key("vars"), report).map(Box::new),
             priority: self.priority.unwrap_or(0),
             is_disabled: !self.is_enabled(),
         }
@@ -220,7 +220,7 @@ impl RouteWire {
                 let what = "bytes that starts with `/`";
                 return Some(format!("expected a path of up to {URI_MAX} {what}"));
             }
-            Pattern::fault(uri).filter(|_| has_parameters)
+            if has_parameters { Pattern::fault(uri) } else { None }
         });
         match router {
             Some(RouterKind::HostUri | RouterKind::Uri) => warn_of_literals(&uris, at, report),

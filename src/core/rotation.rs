@@ -29,20 +29,21 @@ pub enum Unpickable {
 }
 
 /// A fixed list of weighted choices and the position of the walk through them. A clone walks the same
-/// walk.
-#[derive(Clone, Debug)]
+/// walk. The default is one choice.
+#[derive(Clone, Debug, Default)]
 pub struct Rotation {
-    /// Where the arc of each choice ends on the circle; the arc of a weight 0 is empty.
-    ends: Box<[u64]>,
-    period: u64,
-    stride: u64,
-    /// Shared with the rotations that continue this one.
-    state: Arc<State>,
+    /// Shared with the rotations that continue this one. Of a single choice there is nothing to keep, and
+    /// most upstreams have one node.
+    circle: Option<Arc<Circle>>,
 }
 
-/// The only things of a [`Rotation`] that change after compilation.
+/// Several choices, and the only things of a [`Rotation`] that change after compilation.
 #[derive(Debug)]
-struct State {
+struct Circle {
+    /// Where the arc of each choice ends on the circle; the arc of a weight 0 is empty.
+    ends: Box<[u32]>,
+    period: u32,
+    stride: u32,
     /// One relaxed add per pick.
     position: AtomicU64,
     /// The walk over some of the choices.
@@ -142,20 +143,31 @@ impl Rotation {
         if divisor == 0 {
             return Err(Unpickable::NoWeight);
         }
-        let ends: Box<[u64]> = weights
-            .iter()
-            .scan(0, |end, weight| {
-                *end += u64::from(weight.0) / divisor;
-                Some(*end)
-            })
-            .collect();
-        let period = ends.last().copied().unwrap_or_default();
-        if period > u64::from(u32::MAX) {
+        let parts = weights.iter().map(|weight| u64::from(weight.0) / divisor);
+        let Ok(period) = u32::try_from(parts.clone().sum::<u64>()) else {
             return Err(Unpickable::TooHeavy);
-        }
+        };
         debug_assert!(period > 0, "a divisor means a positive weight");
-        let state = State { position: AtomicU64::new(phase % period), among: Walk::new(phase) };
-        Ok(Self { ends, period, stride: stride(period), state: Arc::new(state) })
+        if weights.len() == 1 {
+            return Ok(Self { circle: None });
+        }
+        let ends = parts.scan(0, |end, part| {
+            // At most the period.
+            *end += part as u32;
+            Some(*end)
+        });
+        let stride = stride(u64::from(period)) as u32;
+        let circle = Circle::new(ends.collect(), period, stride, phase);
+        Ok(Self { circle: Some(Arc::new(circle)) })
+    }
+
+    /// A walk of its own over the same weights, which starts at `phase`.
+    pub(crate) fn anew(&self, phase: u64) -> Self {
+        let anew = |circle: &Circle| {
+            let Circle { ref ends, period, stride, .. } = *circle;
+            Arc::new(Circle::new(ends.clone(), period, stride, phase))
+        };
+        Self { circle: self.circle.as_deref().map(anew) }
     }
 
     /// Goes on with the walk of `earlier`: a change of something else must not start a walk again, or its
@@ -163,13 +175,80 @@ impl Rotation {
     /// choices are owed as much as they were: weights that change more often than a small share comes
     /// would else never let it come.
     pub fn follow(&mut self, earlier: &Self) {
-        if self.ends == earlier.ends {
-            self.state = Arc::clone(&earlier.state);
-        } else if self.ends.len() == earlier.ends.len() {
-            let among = Walk::new(earlier.state.among.position.load(Ordering::Relaxed));
-            let position = AtomicU64::new(self.step_after(earlier));
-            self.state = Arc::new(State { position, among });
+        let (Some(own), Some(earlier)) = (&mut self.circle, &earlier.circle) else { return };
+        if own.ends == earlier.ends {
+            *own = Arc::clone(earlier);
+        } else if own.ends.len() == earlier.ends.len() {
+            let among = Walk::new(earlier.among.position.load(Ordering::Relaxed));
+            let position = AtomicU64::new(own.step_after(earlier));
+            let Circle { ends, period, stride, .. } = &**own;
+            let (ends, period, stride) = (ends.clone(), *period, *stride);
+            *own = Arc::new(Circle { ends, period, stride, position, among });
         }
+    }
+
+    /// In how many consecutive picks the shares are exact.
+    pub fn period(&self) -> u64 {
+        self.circle.as_ref().map_or(1, |circle| circle.period())
+    }
+
+    /// Which step of a period is next, from 0.
+    pub fn step(&self) -> u64 {
+        self.circle.as_ref().map_or(0, |circle| circle.step())
+    }
+
+    /// Takes the next step of the walk and says which choice it falls on.
+    pub fn next(&self) -> usize {
+        let Some(circle) = &self.circle else { return 0 };
+        match circle.period {
+            1 => circle.at(Point(0)),
+            _ => circle.choice(circle.position.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Which choice the next step falls on, without taking it.
+    pub fn peek(&self) -> usize {
+        let Some(circle) = &self.circle else { return 0 };
+        circle.choice(circle.position.load(Ordering::Relaxed))
+    }
+
+    /// Takes the next step of a walk of its own among choices that weigh something at the moment, and
+    /// says which it falls on; `None` if none does. The weights are in any unit: those that this was
+    /// laid out with, 0 where a choice cannot be made, less where it takes less. As long as they stay
+    /// the same, the picks are exact in every window of their total divided by what they share. It looks
+    /// at each choice a few times and allocates nothing.
+    pub fn next_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        match &self.circle {
+            Some(circle) => circle.among.next(circle.ends.len(), weight),
+            None => (weight(0) > 0).then_some(0),
+        }
+    }
+
+    /// The same, without taking the step.
+    pub fn peek_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        match &self.circle {
+            Some(circle) => circle.among.peek(circle.ends.len(), weight),
+            None => (weight(0) > 0).then_some(0),
+        }
+    }
+}
+
+impl Circle {
+    fn new(ends: Box<[u32]>, period: u32, stride: u32, phase: u64) -> Self {
+        let (position, among) = (AtomicU64::new(phase % u64::from(period)), Walk::new(phase));
+        Self { ends, period, stride, position, among }
+    }
+
+    fn period(&self) -> u64 {
+        self.period.into()
+    }
+
+    fn stride(&self) -> u64 {
+        self.stride.into()
+    }
+
+    fn step(&self) -> u64 {
+        self.position.load(Ordering::Relaxed) % self.period()
     }
 
     /// The step of this walk that goes best with where `earlier` has come to.
@@ -189,9 +268,9 @@ impl Rotation {
     /// The step whose point is as far around the circle as that of `earlier`: a coarser answer, for
     /// periods too long to look at each step.
     fn step_at_fraction(&self, earlier: &Self) -> u64 {
-        let point = earlier.step() * earlier.stride % earlier.period;
-        let point = point * self.period / earlier.period;
-        point * inverse(self.stride, self.period) % self.period
+        let point = earlier.step() * earlier.stride() % earlier.period();
+        let point = point * self.period() / earlier.period();
+        point * inverse(self.stride(), self.period()) % self.period()
     }
 
     /// What each choice is owed before each step of a period: its share of the picks made so far less
@@ -201,15 +280,16 @@ impl Rotation {
         const COST_MAX: u64 = 1 << 11;
         const SHIFT: u32 = 20;
         let count = u64::try_from(self.ends.len()).ok()?;
-        let period = i64::try_from(self.period).ok().filter(|_| self.period * count <= COST_MAX)?;
-        let ends = self.ends.iter().map(|end| i64::try_from(*end).unwrap_or_default());
+        let is_short = self.period().checked_mul(count).is_some_and(|cost| cost <= COST_MAX);
+        let period = is_short.then_some(i64::from(self.period))?;
+        let ends = self.ends.iter().map(|end| i64::from(*end));
         let mut last = 0;
         let weights: Vec<i64> = ends.map(|end| end - std::mem::replace(&mut last, end)).collect();
         // In picks times the period, so that nothing is rounded yet.
         let mut row = vec![0; weights.len()];
         let mut sums = row.clone();
         let mut rows = Vec::new();
-        for step in 0..self.period {
+        for step in 0..self.period() {
             rows.push(row.clone());
             let choice = self.choice(step);
             for (index, (owed, weight)) in row.iter_mut().zip(&weights).enumerate() {
@@ -226,52 +306,15 @@ impl Rotation {
         Some(rows)
     }
 
-    /// In how many consecutive picks the shares are exact.
-    pub fn period(&self) -> u64 {
-        self.period
-    }
-
-    /// Which step of a period is next, from 0.
-    pub fn step(&self) -> u64 {
-        self.state.position.load(Ordering::Relaxed) % self.period
-    }
-
-    /// Takes the next step of the walk and says which choice it falls on.
-    pub fn next(&self) -> usize {
-        match self.period {
-            1 => self.at(Point(0)),
-            _ => self.choice(self.state.position.fetch_add(1, Ordering::Relaxed)),
-        }
-    }
-
-    /// Which choice the next step falls on, without taking it.
-    pub fn peek(&self) -> usize {
-        self.choice(self.state.position.load(Ordering::Relaxed))
-    }
-
-    /// Takes the next step of a walk of its own among choices that weigh something at the moment, and
-    /// says which it falls on; `None` if none does. The weights are in any unit: those that this was
-    /// laid out with, 0 where a choice cannot be made, less where it takes less. As long as they stay
-    /// the same, the picks are exact in every window of their total divided by what they share. It looks
-    /// at each choice a few times and allocates nothing.
-    pub fn next_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
-        self.state.among.next(self.ends.len(), weight)
-    }
-
-    /// The same, without taking the step.
-    pub fn peek_among(&self, weight: impl Fn(usize) -> u64) -> Option<usize> {
-        self.state.among.peek(self.ends.len(), weight)
-    }
-
     fn choice(&self, step: u64) -> usize {
         // Both factors are below 2^32, so the product cannot overflow.
-        self.at(Point((step % self.period) * self.stride % self.period))
+        self.at(Point((step % self.period()) * self.stride() % self.period()))
     }
 
     /// The choice on whose arc `point` lies.
     fn at(&self, point: Point) -> usize {
-        debug_assert!(point.0 < self.period, "points lie on the circle");
-        self.ends.partition_point(|end| *end <= point.0)
+        debug_assert!(point.0 < self.period(), "points lie on the circle");
+        self.ends.partition_point(|end| u64::from(*end) <= point.0)
     }
 }
 
@@ -284,6 +327,10 @@ fn stride(period: u64) -> u64 {
     const REACH: u64 = 64;
     // 0.618... of 2^32, rounded: integers only, so that every platform walks the same way.
     const PHI_INVERSE: u64 = 2_654_435_769;
+    // Half and half, or one choice.
+    if period < 3 {
+        return 1;
+    }
     let golden = (period * PHI_INVERSE) >> 32;
     (golden.saturating_sub(REACH)..=golden + REACH)
         .filter(|stride| (1..period).contains(stride))
@@ -397,7 +444,7 @@ mod tests {
         assert_eq!(counts, [19, 1], "a new walk for each pick would never reach the small share");
         let mut other = rotation(&[90, 5, 5], 3);
         other.follow(&current);
-        assert_eq!(other.state.position.load(Ordering::Relaxed), 3, "not the same choices");
+        assert_eq!(other.step(), 3, "not the same choices");
     }
 
     /// Every window of `total / gcd` picks, wherever it begins, holds each choice as often as it weighs.
@@ -519,8 +566,10 @@ mod tests {
         let (earlier, mut later) =
             (rotation(&[1_000_000, 7], 123_456), rotation(&[2_000_000, 77], 0));
         later.follow(&earlier);
-        let fraction =
-            |walk: &Rotation| (walk.step() * walk.stride % walk.period) as f64 / walk.period as f64;
+        let fraction = |walk: &Rotation| {
+            let circle = walk.circle.as_ref().expect("two choices");
+            (circle.step() * circle.stride() % circle.period()) as f64 / circle.period() as f64
+        };
         assert!((fraction(&earlier) - fraction(&later)).abs() < 1e-6);
         for period in [1, 2, 3, 20, 997, 4_294_967_291] {
             let stride = stride(period);

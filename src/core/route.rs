@@ -159,9 +159,14 @@ impl Router {
         let each = |(host, Both { exact, prefix }): (_, Both<usize>)| {
             (host, Both { exact: exact.and_then(root), prefix: prefix.and_then(root) })
         };
-        let by_host = slots.hosts.into_iter().map(each).collect();
-        let by_host = has_hosts.then(|| hosts.plant(by_host));
-        let Builder { paths, candidates, indexes, patterns, .. } = paths;
+        let by_host: Vec<_> = slots.hosts.into_iter().map(each).collect();
+        let by_host = has_hosts.then(|| hosts.plant(&by_host));
+        let Builder { mut paths, mut candidates, mut indexes, mut patterns, .. } = paths;
+        paths.close();
+        hosts.close();
+        candidates.shrink_to_fit();
+        indexes.shrink_to_fit();
+        patterns.shrink_to_fit();
         let router = Self {
             kind,
             hosts,

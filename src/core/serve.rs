@@ -1,15 +1,17 @@
 //! The road of a request: the one place that walks an [`Exchange`] with the effects of a
 //! [`Platform`]. Both shells call it, so neither contains a decision.
 
+mod upload;
+
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use self::upload::Upload;
 use crate::auth::{Errand, Vain};
 use crate::exchange::{Exchange, Relay, Shadow, Visit};
-use crate::facts::Body;
 use crate::guard::{Effect, Found, Needs};
 use crate::head::ResponseHead;
 use crate::limit::{Grant, Leaving, Toll};
@@ -21,9 +23,6 @@ use crate::snapshot::Snapshot;
 use crate::split::Means;
 use crate::telemetry::Record;
 use crate::time::Timestamp;
-
-/// How long the body of a request may take that is read before anything is sent.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the client gets.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ pub struct Served<R, E> {
     /// What was noted of it.
     pub entry: E,
     /// What is sent beside, once that is on its way, by [`shadow`].
-    pub shadow: Option<Shadow>,
+    pub shadow: Option<Box<Shadow>>,
 }
 
 /// Serves one request: decides, sends, relays or refuses, records.
@@ -56,14 +55,16 @@ pub async fn serve<P: Platform>(
     body: P::Body,
 ) -> Served<P::Response, P::Entry> {
     let at = platform.now();
-    let snapshot = platform.snapshot().await;
+    let (snapshot, is_late) = awaited(pin!(platform.snapshot())).await;
     let snapshot = snapshot.as_deref();
+    // What happens at once happens at one time: to ask for it has its price.
+    let mut now = if is_late { platform.now() } else { at };
     let mut upload = Upload::Coming(body);
     let mut exchange = Exchange::undecided(snapshot);
-    decide(platform, &mut exchange, snapshot, head, &mut upload).await;
+    decide(platform, &mut exchange, snapshot, head, &mut upload, &mut now).await;
     let mut reply = match exchange.own_answer() {
         Some((answer, problem)) => Reply::Own(answer, problem),
-        None => match walk(platform, &mut exchange, head, &mut upload).await {
+        None => match walk(platform, &mut exchange, head, &mut upload, &mut now).await {
             Ok(response) => {
                 let relay = exchange.relay(&response);
                 Reply::Relay(response, relay)
@@ -75,7 +76,6 @@ pub async fn serve<P: Platform>(
         Reply::Relay(response, _) => (response.status(), None),
         Reply::Own(answer, problem) => (answer.status, *problem),
     };
-    let now = platform.now();
     let duration = now.since(at);
     let running = exchange.note(at, duration, status, why);
     match &mut reply {
@@ -109,7 +109,7 @@ pub async fn serve<P: Platform>(
     let chance = || platform.draw();
     let shadow = match &upload {
         Upload::Read(bytes) => {
-            exchange.shadow(head, bytes, (status, duration), means(platform, &chance))
+            exchange.shadow(head, bytes, (status, duration), means(platform, &chance, now))
         }
         Upload::Coming(_) | Upload::Gone => None,
     };
@@ -117,7 +117,7 @@ pub async fn serve<P: Platform>(
 }
 
 /// Sends the copy of a request whose head was this, and records what came of it. The response is of no use.
-pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Shadow) {
+pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Box<Shadow>) {
     let at = platform.now();
     let body = platform.body(std::mem::take(&mut shadow.body));
     let Some(attempt) = shadow.attempt() else { return };
@@ -141,87 +141,6 @@ pub async fn shadow<P: Platform>(platform: &P, head: &P::Head, mut shadow: Shado
     drop(platform.record(head, &record));
 }
 
-/// The body of a request: as it comes, or read because something had to look at it or may have to send
-/// it again.
-enum Upload<B> {
-    Coming(B),
-    Read(Vec<u8>),
-    /// It could not be read, or was sent.
-    Gone,
-}
-
-impl<B> Upload<B> {
-    fn known(&self) -> Body<'_> {
-        match self {
-            Self::Read(bytes) => Body::Whole(bytes),
-            Self::Coming(_) | Self::Gone => Body::Unread,
-        }
-    }
-
-    /// Reads it, if that has not been done.
-    async fn read<P: Platform<Body = B>>(
-        &mut self,
-        platform: &P,
-        max: usize,
-    ) -> Result<(), Unread> {
-        if matches!(self, Self::Coming(_))
-            && let Self::Coming(body) = std::mem::replace(self, Self::Gone)
-        {
-            let reading = pin!(platform.buffer(body, max));
-            let read = within(reading, pin!(platform.sleep(UPLOAD_TIMEOUT))).await;
-            *self = Self::Read(read.unwrap_or(Err(Unread::TooSlow))?);
-        }
-        Ok(())
-    }
-
-    /// Reads it if it is known to have at most `max` bytes.
-    async fn keep<P: Platform<Body = B>>(
-        &mut self,
-        platform: &P,
-        head: &P::Head,
-        max: usize,
-    ) -> Result<(), Unread> {
-        let Self::Coming(body) = self else { return Ok(()) };
-        match platform.size(head, body) {
-            Some(0) => *self = Self::Read(Vec::new()),
-            Some(size) if size <= u64::try_from(max).unwrap_or(u64::MAX) => {
-                self.read(platform, max).await?;
-            }
-            Some(_) | None => {}
-        }
-        Ok(())
-    }
-
-    /// Sees to it that nobody gets more than `max` bytes of it.
-    fn limit<P: Platform<Body = B>>(&mut self, platform: &P, max: u64) -> Result<(), Problem> {
-        *self = match std::mem::replace(self, Self::Gone) {
-            Self::Coming(body) => {
-                Self::Coming(platform.limited(body, max).ok_or(Problem::BodyTooLarge)?)
-            }
-            Self::Read(bytes) if u64::try_from(bytes.len()).is_ok_and(|size| size <= max) => {
-                Self::Read(bytes)
-            }
-            Self::Read(_) => return Err(Problem::BodyTooLarge),
-            Self::Gone => Self::Gone,
-        };
-        Ok(())
-    }
-
-    /// What is sent of it now. What was read is there for another time, if there may be one.
-    fn give<P: Platform<Body = B>>(&mut self, platform: &P, is_last: bool) -> B {
-        match std::mem::replace(self, Self::Gone) {
-            Self::Coming(body) => body,
-            Self::Gone => platform.body(Vec::new()),
-            Self::Read(bytes) if is_last => platform.body(bytes),
-            Self::Read(bytes) => {
-                let body = platform.body(bytes.clone());
-                *self = Self::Read(bytes);
-                body
-            }
-        }
-    }
-}
-
 /// How long what a guard asks a runtime to do may take.
 pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -232,10 +151,13 @@ async fn decide<'a, P: Platform>(
     snapshot: Option<&'a Snapshot>,
     head: &'a P::Head,
     upload: &mut Upload<P::Body>,
+    now: &mut Timestamp,
 ) {
     let mut visit = Visit::default();
     loop {
-        let needs = match decide_now(platform, exchange, &mut visit, head, upload.known()) {
+        let (chance, body) = (|| platform.draw(), upload.known());
+        let means = means(platform, &chance, *now);
+        let needs = match exchange.decide_in_place(&mut visit, head, means, body) {
             Ok(()) => return,
             Err(needs) => needs,
         };
@@ -243,24 +165,15 @@ async fn decide<'a, P: Platform>(
             Needs::Body => {
                 let max = snapshot.map_or(0, Snapshot::body_max);
                 if let Err(unread) = upload.read(platform, max).await {
+                    *now = platform.now();
                     *exchange = Exchange::stopped(snapshot, &mut visit, unread.into());
                     return;
                 }
             }
             Needs::Effect(effect) => visit.bring(perform(platform, effect).await),
         }
+        *now = platform.now();
     }
-}
-
-fn decide_now<'a, P: Platform>(
-    platform: &P,
-    exchange: &mut Exchange<'a>,
-    visit: &mut Visit<'a>,
-    head: &'a P::Head,
-    body: Body<'_>,
-) -> Result<(), Needs> {
-    let chance = || platform.draw();
-    exchange.decide_in_place(visit, head, means(platform, &chance), body)
 }
 
 /// Does what a guard asks for.
@@ -315,8 +228,12 @@ pub async fn run(
 }
 
 /// What is decided from now.
-fn means<'m, P: Platform>(platform: &'m P, chance: &'m dyn Fn() -> u64) -> Means<'m> {
-    Means { now: platform.now(), secret: platform.secret(), chance, is_trial: false }
+fn means<'m, P: Platform>(
+    platform: &'m P,
+    chance: &'m dyn Fn() -> u64,
+    now: Timestamp,
+) -> Means<'m> {
+    Means { now, secret: platform.secret(), chance, is_trial: false }
 }
 
 /// Makes attempts until one brings a response to relay, or there are none to make any more.
@@ -325,46 +242,68 @@ async fn walk<'a, P: Platform>(
     exchange: &mut Exchange<'a>,
     head: &'a P::Head,
     upload: &mut Upload<P::Body>,
+    now: &mut Timestamp,
 ) -> Result<P::Response, Problem> {
     let chance = || platform.draw();
     if !exchange.pause().is_zero() {
         platform.sleep(exchange.pause()).await;
+        *now = platform.now();
     }
-    admit(platform, exchange).await?;
+    admit(platform, exchange, now).await?;
     if let Some(max) = exchange.upload_max() {
         upload.limit(platform, max)?;
     }
     let replay_max = exchange.replay_max();
     if let Some(max) = replay_max {
-        upload.keep(platform, head, max).await?;
+        read(upload.keep(platform, head, max), platform, now).await?;
     }
     loop {
         if exchange.changes_body() {
-            upload.read(platform, exchange.body_max()).await?;
+            read(upload.read(platform, exchange.body_max()), platform, now).await?;
         }
-        let (came, event) = attempt(platform, exchange, head, upload, replay_max).await?;
+        let (came, event) = attempt(platform, exchange, head, upload, replay_max, *now).await?;
+        *now = platform.now();
         let is_kept = matches!(upload, Upload::Read(_));
-        let now = means(platform, &chance);
-        let pause = exchange.settle(event.as_ref(), came.as_ref().ok(), head, is_kept, now);
+        let means = means(platform, &chance, *now);
+        let pause = exchange.settle(event.as_ref(), came.as_ref().ok(), head, is_kept, means);
         let Some(pause) = pause else { return came.map_err(Problem::Upstream) };
-        if admit(platform, exchange).await.is_err() {
+        if admit(platform, exchange, now).await.is_err() {
             return came.map_err(Problem::Upstream);
         }
         // Its connection is of more use to others.
         drop(came);
         if !pause.is_zero() {
             platform.sleep(pause).await;
+            *now = platform.now();
         }
     }
 }
 
+/// Reads a body, and the clock if that took its time.
+async fn read<P: Platform>(
+    reading: impl Future<Output = Result<(), Unread>>,
+    platform: &P,
+    now: &mut Timestamp,
+) -> Result<(), Unread> {
+    let (read, is_late) = awaited(pin!(reading)).await;
+    if is_late {
+        *now = platform.now();
+    }
+    read
+}
+
 /// Asks the store of shared limits about the branch that the request goes to next, until it is one that takes
 /// it.
-async fn admit<P: Platform>(platform: &P, exchange: &mut Exchange<'_>) -> Result<(), Problem> {
+async fn admit<P: Platform>(
+    platform: &P,
+    exchange: &mut Exchange<'_>,
+    now: &mut Timestamp,
+) -> Result<(), Problem> {
     while let Some(toll) = exchange.toll() {
         let asked = platform.now();
         let came = toll_of(platform, &toll).await;
-        exchange.granted(&came, (asked, platform.now()))?;
+        *now = platform.now();
+        exchange.granted(&came, (asked, *now))?;
     }
     Ok(())
 }
@@ -376,9 +315,10 @@ async fn attempt<'a, P: Platform>(
     head: &'a P::Head,
     upload: &mut Upload<P::Body>,
     replay_max: Option<usize>,
+    now: Timestamp,
 ) -> Result<(Result<P::Response, Failure>, Option<Event>), Problem> {
     let chance = || platform.draw();
-    let mut attempt = exchange.attempt(head, upload.known(), means(platform, &chance))?;
+    let mut attempt = exchange.attempt(head, upload.known(), means(platform, &chance, now))?;
     let body = match attempt.body.take() {
         Some(bytes) => platform.body(bytes),
         None => upload.give(platform, replay_max.is_none()),
@@ -446,6 +386,19 @@ pub async fn within<T>(
             return Poll::Ready(Some(output));
         }
         deadline.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// The output of `future`, and whether it was waited for.
+async fn awaited<T>(mut future: Pin<&mut impl Future<Output = T>>) -> (T, bool) {
+    let mut is_late = false;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready((output, is_late)),
+        Poll::Pending => {
+            is_late = true;
+            Poll::Pending
+        }
     })
     .await
 }

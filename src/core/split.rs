@@ -14,12 +14,14 @@
 //! `response_headers`, and a rule `sticky` and `override`; of rules that are the branches of one split,
 //! one does.
 
+mod again;
 mod branch;
 mod failover;
 mod follow;
 mod lanes;
 mod mirror;
 mod pick;
+mod pool;
 mod room;
 mod rule;
 
@@ -31,11 +33,11 @@ use crate::balance::Upstream;
 use crate::expr::Expr;
 use crate::facts::Facts;
 use crate::fault::{At, Dangling, Fault, Report};
+use crate::few::Few;
 use crate::forced::Override;
 use crate::id::Id;
 use crate::kind::Kind;
 use crate::meta::{Meta, MetaWire};
-use crate::meter::LaneNumber;
 use crate::rotation::Unpickable;
 
 pub(crate) use branch::{Branch, Branches};
@@ -45,6 +47,7 @@ pub(crate) use lanes::Placed;
 pub(crate) use mirror::{Mirror, Permit};
 pub use pick::Means;
 pub(crate) use pick::{How, Keyed, Picked, Unpicked};
+pub(crate) use pool::Pool;
 pub(crate) use room::{Full, NoRoom, Room};
 use rule::RuleWire;
 
@@ -78,6 +81,8 @@ pub(crate) struct Scope<'s> {
     pub(crate) salt: &'s str,
     /// The methods of the route, none for any.
     pub(crate) methods: &'s [String],
+    /// What was said before.
+    pub(crate) pool: &'s Pool,
 }
 
 /// Some requests, and the branches among which they are divided. What few rules have is elsewhere: a document
@@ -85,26 +90,32 @@ pub(crate) struct Scope<'s> {
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// Where it stands in its plugin; nothing for the route's own upstream.
-    pub(crate) number: Option<usize>,
+    number: Option<u32>,
+    /// The number of the first of its branches among those of its plugin.
+    lane: u32,
     condition: Condition,
     pub(crate) branches: Branches,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few rules have.
+#[derive(Debug, Default)]
+struct Extras {
     /// Whose requests always get the same branch.
-    pub(crate) keyed: Option<Box<Keyed>>,
+    keyed: Option<Keyed>,
     /// Who may choose a branch.
-    pub(crate) forced: Option<Box<Override>>,
+    forced: Option<Override>,
     /// What becomes of requests whose branch fails.
-    on_failure: Option<Box<OnFailure>>,
+    on_failure: Option<OnFailure>,
     /// Which of its requests are copied, and where to.
-    pub(crate) mirror: Option<Box<Mirror>>,
-    /// The number of the first of its branches among those of its plugin.
-    lane: LaneNumber,
+    mirror: Option<Mirror>,
 }
 
 /// Which requests a rule takes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Condition {
     /// One of these must hold; without any every request is taken.
-    groups: Box<[Expr]>,
+    groups: Few<Expr>,
     /// Of what the document says, so that two can be told apart at a glance.
     digest: u64,
 }
@@ -116,43 +127,65 @@ enum Origin {
     Upstream,
     /// The route's own plugin.
     Route,
-    /// The plugin of this resource, which other routes take over, too. All of them walk as one.
-    Shared {
-        holder: Box<str>,
-        /// Whether it is the same for all of them, because nothing in it depends on the route.
-        is_whole: bool,
-    },
+    /// A plugin that other routes take over, too. All of them walk as one.
+    Shared(Box<Shared>),
+}
+
+/// Of whom a section is taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shared {
+    /// The resource that has the plugin.
+    holder: Box<str>,
+    /// Whether it is the same for all of them, because nothing in it depends on the route.
+    is_whole: bool,
 }
 
 /// The rules of one plugin.
 #[derive(Debug)]
 pub(crate) struct Section {
     origin: Origin,
-    meta: Meta,
-    rules: Vec<Rule>,
+    /// When it acts; always, where nothing is said of that.
+    meta: Option<Box<Meta>>,
+    rules: Box<[Rule]>,
 }
 
 /// How the requests of a route are divided.
 #[derive(Debug)]
 pub(crate) struct Split {
     /// In the order in which they are asked, the route's own upstream last.
-    pub(crate) sections: Vec<Arc<Section>>,
+    pub(crate) sections: Box<[Arc<Section>]>,
 }
 
 impl Rule {
     /// The rule that takes what all others leave.
     fn of_all(branches: Branches) -> Self {
         let condition = Condition::default();
-        Self {
-            number: None,
-            condition,
-            branches,
-            keyed: None,
-            forced: None,
-            on_failure: None,
-            mirror: None,
-            lane: 0,
-        }
+        Self { number: None, lane: 0, condition, branches, extras: None }
+    }
+
+    /// Where it stands in its plugin; nothing for the route's own upstream.
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.number.map(|number| number as usize)
+    }
+
+    /// Whose requests always get the same branch.
+    pub(crate) fn keyed(&self) -> Option<&Keyed> {
+        self.extras.as_ref()?.keyed.as_ref()
+    }
+
+    /// Who may choose a branch.
+    pub(crate) fn forced(&self) -> Option<&Override> {
+        self.extras.as_ref()?.forced.as_ref()
+    }
+
+    /// What becomes of requests whose branch fails.
+    pub(crate) fn on_failure(&self) -> Option<&OnFailure> {
+        self.extras.as_ref()?.on_failure.as_ref()
+    }
+
+    /// Which of its requests are copied, and where to.
+    pub(crate) fn mirror(&self) -> Option<&Mirror> {
+        self.extras.as_ref()?.mirror.as_ref()
     }
 
     /// Whether it takes a request.
@@ -192,7 +225,7 @@ impl Rule {
 impl Section {
     /// Why one of the rules does not take a request.
     pub(crate) fn why_not(&self, rule: &Rule, facts: &Facts<'_>) -> String {
-        match self.meta.why_not(facts) {
+        match self.meta.as_ref().and_then(|meta| meta.why_not(facts)) {
             Some(why) => format!("the `_meta.filter` of its plugin does not hold: {why}"),
             None => rule.why_not(facts),
         }
@@ -201,7 +234,8 @@ impl Section {
     /// Notes that routes take it over from `holder`: as a whole, or each a copy whose walks are those
     /// of `model`, compiled from the same plugin.
     pub(crate) fn share(&mut self, holder: &str, model: Option<&Self>) {
-        self.origin = Origin::Shared { holder: holder.into(), is_whole: model.is_none() };
+        self.origin =
+            Origin::Shared(Box::new(Shared { holder: holder.into(), is_whole: model.is_none() }));
         for (rule, model) in self.rules.iter_mut().zip(model.into_iter().flat_map(|it| &it.rules)) {
             rule.branches.follow(&model.branches);
         }
@@ -209,7 +243,7 @@ impl Section {
 
     /// Whether one of the rules takes every request.
     pub(crate) fn takes_all(&self) -> bool {
-        self.meta == Meta::default() && self.rules.iter().any(Rule::takes_all)
+        self.meta.is_none() && self.rules.iter().any(Rule::takes_all)
     }
 }
 
@@ -218,21 +252,22 @@ impl Split {
     pub(crate) fn new(
         mut sections: Vec<Arc<Section>>,
         own: Option<Arc<Upstream>>,
-        phase: u64,
+        scope: Scope<'_>,
     ) -> Result<Self, Unpickable> {
         if let Some(own) = own {
-            let branches = Branches::own(own, phase)?;
+            let branches = Branches::own(own, scope)?;
             let rule = Rule::of_all(branches);
             let origin = Origin::Upstream;
-            sections.push(Arc::new(Section { origin, meta: Meta::default(), rules: vec![rule] }));
+            let rules = Box::new([rule]);
+            sections.push(Arc::new(Section { origin, meta: None, rules }));
         }
-        Ok(Self { sections })
+        Ok(Self { sections: sections.into() })
     }
 
     /// Whether keys, which are mixed with `salt`, or tokens depend on the id of the route.
     pub(crate) fn depends_on_id(&self, salt: &str) -> bool {
-        let is_mixed = |rule: &Rule| rule.keyed.as_ref().is_some_and(|it| it.has_salt(salt));
-        self.rules().any(|rule| rule.forced.is_some() || is_mixed(rule))
+        let is_mixed = |rule: &Rule| rule.keyed().is_some_and(|it| it.has_salt(salt));
+        self.rules().any(|rule| rule.forced().is_some() || is_mixed(rule))
     }
 
     /// All rules, in the order in which they are asked.
@@ -247,7 +282,7 @@ impl Split {
         passed_over: &mut dyn FnMut(&Section, &Rule),
     ) -> Option<&Rule> {
         self.sections.iter().find_map(|section| {
-            let acts = section.meta.acts_on(facts);
+            let acts = section.meta.as_ref().is_none_or(|meta| meta.acts_on(facts));
             section.rules.iter().find(|rule| {
                 let takes = acts && rule.takes(facts);
                 if !takes {
@@ -286,9 +321,9 @@ impl TrafficSplitWire {
             report.warn(at, "no rules: the route's upstream serves; APISIX answers 500");
         }
         let mut rules = rule::compile(rules, scope, at, report);
-        rules.shrink_to_fit();
         lanes::number(&mut rules);
         let acts = !meta.is_disabled && !rules.is_empty();
-        acts.then_some(Section { origin: Origin::Route, meta, rules })
+        let meta = (meta != Meta::default()).then(|| Box::new(meta));
+        acts.then_some(Section { origin: Origin::Route, meta, rules: rules.into() })
     }
 }

@@ -167,7 +167,7 @@ pub fn status(snapshot: &Snapshot, totals: &Totals, scope: Scope, now: Timestamp
     let routes = both.map(|(route, conditions)| RouteStatus {
         id: route.id.to_string(),
         name: route.name().map(str::to_owned),
-        uris: conditions.uris.clone(),
+        uris: conditions.uris.to_vec(),
         rules: rules(route, totals, phase, &mut silent_left),
     });
     Status {
@@ -205,7 +205,7 @@ fn rules(
             *silent_left -= branches.len();
         }
         rules.push(RuleStatus {
-            rule: first.rule.number,
+            rule: first.rule.number(),
             from: first.holder().map(str::to_owned),
             branches: told(&branches, &counted, &phase),
         });

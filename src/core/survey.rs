@@ -47,8 +47,7 @@ pub fn unreached(snapshot: &Snapshot) -> Vec<Unreached<'_>> {
 /// Whether something is to be signed or checked that takes a secret: issued cookies, override tokens.
 pub fn asks_secret(snapshot: &Snapshot) -> bool {
     let asks = |rule: &Rule| {
-        rule.keyed.as_deref().is_some_and(Keyed::issues)
-            || rule.forced.as_deref().is_some_and(Override::takes_tokens)
+        rule.keyed().is_some_and(Keyed::issues) || rule.forced().is_some_and(Override::takes_tokens)
     };
     snapshot.routes().iter().flat_map(|route| route.split.rules()).any(asks)
 }
@@ -109,7 +108,7 @@ impl<'s> RouteView<'s> {
 impl<'s> RuleView<'s> {
     /// Its number in its plugin; nothing for what goes to the route's own upstream.
     pub fn number(&self) -> Option<usize> {
-        self.0.number
+        self.0.number()
     }
 
     /// Names and weights of its branches.
@@ -124,12 +123,12 @@ impl<'s> RuleView<'s> {
 
     /// Which branch has a key, if keys decide here.
     pub fn owner(&self, key: &[u8]) -> Option<usize> {
-        self.0.keyed.as_ref().map(|keyed| keyed.owner(key))
+        self.0.keyed().map(|keyed| keyed.owner(key))
     }
 
     /// Whether keys decide here.
     pub fn is_sticky(&self) -> bool {
-        self.0.keyed.is_some()
+        self.0.keyed().is_some()
     }
 }
 

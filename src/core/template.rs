@@ -90,8 +90,10 @@ impl Template {
                 }
             }
         }
-        plain.push_str(rest);
-        template.push_text(&plain);
+        match plain.is_empty() {
+            true => template.push_text(rest),
+            false => template.push_text(&(plain + rest)),
+        }
         template.parts.shrink_to_fit();
         template
     }
@@ -100,7 +102,12 @@ impl Template {
         match self.parts.last_mut() {
             _ if text.is_empty() => {}
             Some(Part::Text(last)) => *last = format!("{last}{text}").into(),
-            Some(Part::Variable { .. } | Part::Capture { .. }) | None => {
+            Some(Part::Variable { .. } | Part::Capture { .. }) => {
+                self.parts.push(Part::Text(text.into()));
+            }
+            None => {
+                // Most have nothing else.
+                self.parts.reserve_exact(1);
                 self.parts.push(Part::Text(text.into()));
             }
         }
@@ -108,6 +115,9 @@ impl Template {
 
     /// Its parts before and behind the first `?` of its text.
     pub(crate) fn split_at_mark(self) -> (Self, Option<Self>) {
+        if !self.texts().any(|text| text.contains('?')) {
+            return (self, None);
+        }
         let (mut before, mut behind) = (Self::default(), None::<Self>);
         for part in self.parts {
             match (&mut behind, part) {

@@ -4,9 +4,10 @@
 //! again, until all else is read too. A document without faults is read once.
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::fault::{At, Fault, Report};
 use crate::id::Id;
@@ -156,6 +157,34 @@ impl<'de> Deserialize<'de> for Label {
 /// An object whose keys are data, such as `plugins`. Not a map of `serde_json`, which is also read from
 /// null.
 pub(crate) type Members = BTreeMap<String, Value>;
+
+/// An object that is looked at elsewhere: only that it is one is read, and nothing of it is copied.
+#[derive(Debug)]
+pub(crate) struct Object;
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+/// The plugins of a resource, of which its wire type has read that they are an object.
+pub(crate) fn plugins(resource: &Value) -> Option<&Map<String, Value>> {
+    resource.get("plugins")?.as_object()
+}
 
 /// The members of an object that is not read into a type, in the order of their keys.
 pub(crate) fn members<'v>(

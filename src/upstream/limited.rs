@@ -6,7 +6,7 @@
 use worker::js_sys::Array;
 use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
-use worker::web_sys::{AbortController, ReadableStream};
+use worker::web_sys::ReadableStream;
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, module = "/src/upstream/limited.js")]
 extern "C" {
@@ -27,9 +27,9 @@ impl Limited {
         Self { stream: limited(body, max, &ends), ends }
     }
 
-    /// Has `controller` end the request that it is sent with, if more comes than may come.
-    pub(crate) fn end_with(&self, controller: &AbortController) {
-        self.ends.set(0, controller.into());
+    /// What is to be told of what ends the request that it is sent with.
+    pub(crate) fn ends(&self) -> &Array {
+        &self.ends
     }
 
     /// What comes of it.

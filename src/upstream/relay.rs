@@ -10,13 +10,13 @@ use splitway_core::head::ResponseHead;
 use splitway_core::problem::Failure;
 use std::borrow::Cow;
 use worker::js_sys::{Array, Reflect};
+use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
-use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::{Headers, ReadableStream, ReadableStreamDefaultReader};
 use worker::web_sys::{Response, ResponseInit};
 
-use super::{edit, terminated};
-use crate::platform::chunk;
+use super::terminated;
+use crate::platform::{chunk, road};
 use crate::telemetry;
 
 #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, module = "/src/upstream/relay.js")]
@@ -37,23 +37,29 @@ extern "C" {
 /// is kept from all others.
 pub(crate) struct EdgeResponse {
     native: Response,
+    /// Its status and what [`KNOWN`] says.
+    told: String,
     /// What reads the body, once a part of it was read ahead, and that part.
     reader: Option<ReadableStreamDefaultReader>,
-    peeked: Array,
+    peeked: Option<Array>,
     is_relayed: bool,
 }
 
+/// Which headers are in the lines of a response, and from which one on.
+const KNOWN: [&str; 3] = ["content-type", "transfer-encoding", "connection"];
+const KNOWN_FROM: usize = 1;
+
 impl EdgeResponse {
-    pub(super) fn new(native: Response) -> Self {
-        Self { native, reader: None, peeked: Array::new(), is_relayed: false }
+    pub(super) fn new(native: Response, told: String) -> Self {
+        Self { native, told, reader: None, peeked: None, is_relayed: false }
     }
 
     /// Whether it can be relayed: it switches to a protocol that the runtime speaks, if to any, and its
     /// body comes in nothing but chunks. The runtime takes off that alone (RFC 9112, section 7).
     pub(super) fn is_sound(&self) -> bool {
         let is_chunked = |coding: Cow<'_, str>| coding.eq_ignore_ascii_case("chunked");
-        let is_switching = self.native.status() == 101;
-        (!is_switching || web_socket(&self.native).is_some())
+        let is_switching = self.status() == 101;
+        (!is_switching || self.web_socket().is_some())
             && self.header("transfer-encoding").is_none_or(is_chunked)
     }
 
@@ -62,7 +68,7 @@ impl EdgeResponse {
         let Some(reader) = self.reader().map_err(terminated)? else { return Ok(None) };
         let chunk = chunk(&reader).await.map_err(terminated)?;
         if let Some(bytes) = &chunk {
-            self.peeked.push(bytes);
+            self.peeked.get_or_insert_with(Array::new).push(bytes);
         }
         Ok(chunk.map(|bytes| bytes.to_vec()))
     }
@@ -79,7 +85,7 @@ impl EdgeResponse {
 
     /// The response for the client.
     pub(crate) fn relay(mut self, relay: &Relay) -> Result<Response, JsValue> {
-        let relayed = match web_socket(&self.native) {
+        let relayed = match self.web_socket() {
             Some(socket) => self.switching(&socket, relay)?,
             None => self.answering(relay)?,
         };
@@ -91,7 +97,7 @@ impl EdgeResponse {
         let is_watched = tail.is_event_stream() || self.reader.is_some();
         let reader = if is_watched { self.reader()? } else { None };
         let body = match &reader {
-            None => self.native.body(),
+            None => JsValue::UNDEFINED,
             Some(reader) => {
                 let idle = u32::try_from(tail.idle.as_millis()).unwrap_or(u32::MAX);
                 let broken = tail.farewell(Failure::ConnectionTerminated);
@@ -102,40 +108,32 @@ impl EdgeResponse {
                 let told = [Failure::ConnectionTerminated, Failure::HttpResponseTimeout]
                     .map(|failure| JsValue::from(telemetry::broken(&tail.broken(failure))));
                 let told: Array = told.iter().collect();
-                Some(watched(reader, &self.peeked, idle, broken, stalled, &told))
+                let peeked = self.peeked.take().unwrap_or_default();
+                watched(reader, &peeked, idle, broken, stalled, &told).into()
             }
         };
-        // `new Response(body, response)` keeps status, reason, headers and the body as it is.
-        let init = self.native.unchecked_ref::<ResponseInit>();
-        let relayed = Response::new_with_opt_readable_stream_and_init(body.as_ref(), init)?;
-        let headers = relayed.headers();
-        edit(&headers, edits)?;
-        if reader.is_some() {
-            // What is said in the place of what is missing has another length.
-            headers.delete("content-length")?;
-        }
-        Ok(relayed)
+        road::relayed(&self.native, &body, edits)
     }
 
     /// The answer that switches to WebSocket. The runtime speaks the protocol on both sides and moves
     /// the frames, and says by itself what belongs to each connection.
     fn switching(&self, socket: &JsValue, relay: &Relay) -> Result<Response, JsValue> {
         let headers = Headers::new_with_headers(&self.native.headers())?;
-        edit(&headers, &relay.edits)?;
+        road::edited(&headers, &relay.edits)?;
         let init = ResponseInit::new();
-        init.set_status(self.native.status());
+        init.set_status(self.status());
         init.set_headers(&headers);
         Reflect::set(&init, &"webSocket".into(), socket)?;
         Response::new_with_opt_readable_stream_and_init(None, &init)
     }
-}
 
-/// The other end of a connection that speaks WebSocket from now on.
-fn web_socket(response: &Response) -> Option<JsValue> {
-    // Only an answer that switches protocols can have one; asking the others would cost for nothing.
-    let is_switching = response.status() == 101;
-    let socket = is_switching.then(|| Reflect::get(response, &"webSocket".into()).ok());
-    socket.flatten().filter(JsValue::is_object)
+    /// The other end of a connection that speaks WebSocket from now on.
+    fn web_socket(&self) -> Option<JsValue> {
+        // Only an answer that switches protocols can have one; asking the others would cost for nothing.
+        let is_switching = self.status() == 101;
+        let socket = is_switching.then(|| Reflect::get(&self.native, &"webSocket".into()).ok());
+        socket.flatten().filter(JsValue::is_object)
+    }
 }
 
 impl Drop for EdgeResponse {
@@ -153,10 +151,14 @@ impl Drop for EdgeResponse {
 
 impl ResponseHead for EdgeResponse {
     fn status(&self) -> u16 {
-        self.native.status()
+        // Until it has a status, it has none that may be.
+        road::line(&self.told, 0).and_then(|status| status.parse().ok()).unwrap_or_default()
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        if let Some(at) = KNOWN.iter().position(|known| *known == name) {
+            return road::line(&self.told, KNOWN_FROM + at).map(Cow::Borrowed);
+        }
         self.native.headers().get(name).ok().flatten().map(Cow::Owned)
     }
 }

@@ -1,7 +1,13 @@
-//! What the road of a request allocates: nothing, where nothing is made.
+//! What the road of a request allocates, which is nothing where nothing is made, and what a route takes up.
 
-#![allow(clippy::indexing_slicing, reason = "this program is tests: a panic is how they fail")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "this program is tests: a panic is how they fail, and figures are told"
+)]
 
+#[path = "../bench/chat.rs"]
+mod chat;
 #[path = "../bench/memory.rs"]
 mod memory;
 
@@ -12,7 +18,8 @@ use serde_json::{Value, json};
 use splitway_core::fault::Report;
 use splitway_core::snapshot::{Snapshot, compile_json};
 
-use memory::{Chat, Memory};
+use chat::Chat;
+use memory::Memory;
 
 const UPSTREAM: &str = "provider";
 
@@ -28,8 +35,10 @@ fn document(count: usize, more: &Value, rules: &Value) -> String {
         let mut route = json!({
             "id": format!("r{number}"),
             "uri": format!("/tenant-{number}/chat/completions"),
-            "upstream_id": UPSTREAM,
         });
+        if more.get("upstream").is_none() {
+            route["upstream_id"] = json!(UPSTREAM);
+        }
         for (key, value) in more.as_object().into_iter().flatten() {
             route[key] = value.clone();
         }
@@ -73,4 +82,40 @@ fn a_key_is_all_that_is_allocated_for_a_request_that_has_one() {
     let mut keyed = rules();
     keyed[0]["sticky"] = json!({"by": ["header:x-user"]});
     assert_eq!(served(&keyed).count_total, 3);
+}
+
+/// A route like the guide's: an upstream, and two branches with nodes and a path each.
+fn of_guide() -> Value {
+    let upstream =
+        json!({"scheme": "https", "nodes": {"api.example.com:443": 1}, "pass_host": "node"});
+    let mut rules = rules();
+    for rule in rules.as_array_mut().into_iter().flatten() {
+        rule["upstream"] = upstream.clone();
+    }
+    json!({"upstream": upstream, "plugins": {"traffic-split": {"rules": rules}}})
+}
+
+/// How many bytes a route takes up in a snapshot.
+fn bytes(more: &Value) -> i64 {
+    const COUNT: usize = 10_000;
+    let text = document(COUNT, more, &rules());
+    let mut snapshot = None;
+    let kept = measure(|| snapshot = Some(compile(&text))).bytes_current;
+    assert_eq!(snapshot.map(|it| it.routes_count()), Some(COUNT));
+    kept / i64::try_from(COUNT).expect("small")
+}
+
+#[test]
+fn a_route_takes_up_less_than_a_kilobyte() {
+    let own = json!({"plugins": {"traffic-split": {"rules": rules()}}});
+    for (name, more, most) in [
+        ("that is not split", json!({}), 1000),
+        ("that shares a split", json!({"plugin_config_id": "turns"}), 1000),
+        ("with a split of its own", own, 1000),
+        ("as in the guide", of_guide(), 1000),
+    ] {
+        let bytes = bytes(&more);
+        println!("a route {name}: {bytes} bytes");
+        assert!(bytes < most, "a route {name}: {bytes} bytes");
+    }
 }

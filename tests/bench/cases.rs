@@ -11,12 +11,12 @@ use splitway_core::snapshot::Snapshot;
 use splitway_core::split::Means;
 use splitway_core::time::Timestamp;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Chat, compile};
-
-/// With how many routes cases are run.
-const COUNTS: [usize; 4] = [10, 1_000, 10_000, 100_000];
+use crate::chat::Chat;
+use crate::memory::Memory;
+use crate::{compile, counts};
 
 /// How many different requests are made in turn: more than the nearest caches hold the routes of.
 const REQUESTS: usize = 4096;
@@ -26,9 +26,11 @@ pub(crate) type Visit<'v> = dyn FnMut(&str, &mut dyn FnMut()) + 'v;
 
 /// Visits all cases, in an order that is always the same.
 pub(crate) fn each(visit: &mut Visit<'_>) {
-    for count in COUNTS {
+    for count in counts() {
         matches(count, visit);
+        serves(count, visit);
     }
+    rewrites(visit);
     picks(visit);
     expressions(visit);
     explanations(visit);
@@ -166,6 +168,25 @@ fn matches(count: usize, visit: &mut Visit<'_>) {
     });
 }
 
+/// A request from its head to its end: decided, sent, relayed and counted, by a runtime that does nothing.
+fn serves(count: usize, visit: &mut Visit<'_>) {
+    let memory = Memory { snapshot: Arc::new(compile(&document(count))) };
+    let mut requests = Requests::new(Kind::Turns, count);
+    visit(&format!("all of a request, {count} routes"), &mut || memory.serve(requests.next()));
+}
+
+/// The rewrite alone, of a request that is decided.
+fn rewrites(visit: &mut Visit<'_>) {
+    let snapshot = compile(&document(10));
+    let mut requests = Requests::new(Kind::Turns, 10);
+    let head = requests.next();
+    let mut exchange = exchange(&snapshot, head);
+    visit("rewrite of the path, 10 routes", &mut || {
+        let draft = exchange.rewritten(black_box(head), Body::Unread);
+        assert!(black_box(draft).is_ok());
+    });
+}
+
 fn rewrite(snapshot: &Snapshot, head: &Chat) {
     let mut exchange = exchange(snapshot, head);
     let draft = exchange.rewritten(head, Body::Unread).expect("the route takes the request");
@@ -195,7 +216,7 @@ fn expressions(visit: &mut Visit<'_>) {
 }
 
 fn explanations(visit: &mut Visit<'_>) {
-    let count = 10_000;
+    let count = counts().take(3).last().unwrap_or_default();
     let snapshot = compile(&document(count));
     let mut requests = Requests::new(Kind::Turns, count);
     visit(&format!("explain, {count} routes"), &mut || {

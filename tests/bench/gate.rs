@@ -11,6 +11,7 @@
     reason = "what it prints is the product, and a panic is how it fails"
 )]
 
+mod chat;
 mod memory;
 
 use std::env;
@@ -24,7 +25,8 @@ use serde_json::{Value, json};
 use splitway_core::fault::Report;
 use splitway_core::snapshot::compile_json;
 
-use memory::{Chat, Memory};
+use chat::Chat;
+use memory::Memory;
 
 /// Serves, for callgrind to count.
 const SERVE: &str = "--serve";

@@ -12,6 +12,9 @@
 )]
 
 mod cases;
+mod chat;
+mod compile;
+mod memory;
 mod table;
 
 use criterion::{Criterion, criterion_group};
@@ -19,88 +22,26 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use splitway_core::fault::Report;
-use splitway_core::head::Head;
 use splitway_core::snapshot::{Snapshot, compile_json};
-use std::borrow::Cow;
 use std::hint::black_box;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use cases::exchange;
+use chat::Chat;
+use compile::Tenants;
 
-/// A request as a chat client sends it.
-struct Chat {
-    host: String,
-    path: String,
+/// With how many routes it is measured. Where each is only to run once, small documents do: there is one for
+/// each kind of path and host.
+fn counts() -> impl Iterator<Item = usize> {
+    let most = if is_measured() { usize::MAX } else { 1_000 };
+    [10, 1_000, 10_000, 100_000].into_iter().filter(move |count| *count <= most)
 }
 
-impl Chat {
-    fn new(path: String) -> Self {
-        Self { host: "gateway.example.com".to_owned(), path }
-    }
-}
-
-impl Head for Chat {
-    fn method(&self) -> &str {
-        "POST"
-    }
-
-    fn path(&self) -> &str {
-        &self.path
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn host(&self) -> &str {
-        &self.host
-    }
-
-    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        let value = match name {
-            "x-user" => "user-4711",
-            "x-tier" => "paid",
-            _ => return None,
-        };
-        Some(Cow::Borrowed(value))
-    }
-
-    fn client(&self) -> Option<IpAddr> {
-        Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
-    }
-
-    fn scheme(&self) -> &str {
-        "http"
-    }
-
-    fn port(&self) -> u16 {
-        9080
-    }
-
-    fn is_fronted(&self) -> bool {
-        false
-    }
-}
-
-/// A document of `count` routes like the guide's, half of them prefixes.
-fn document(count: usize) -> String {
-    let upstream =
-        json!({"scheme": "https", "nodes": {"api.example.com:443": 1}, "pass_host": "node"});
-    let rule = |uri: &str| json!({"weight": 50, "upstream": upstream, "rewrite": {"uri": uri}});
-    let split = json!({"rules": [rule("/v1/chat/completions"), rule("/v2/chat/completions")]});
-    let route = |number: usize| {
-        let star = if number.is_multiple_of(2) { "" } else { "/*" };
-        json!({
-            "id": format!("r{number}"),
-            "uri": format!("/tenant-{number}/chat/completions{star}"),
-            "upstream": upstream,
-            "plugins": {"traffic-split": split},
-        })
-    };
-    json!({"routes": (0..count).map(route).collect::<Vec<Value>>()}).to_string()
+/// Whether figures are wanted: tests of all targets run what is here once, without what cargo passes to benches.
+fn is_measured() -> bool {
+    std::env::args().skip(1).any(|it| ["--bench", table::TABLE, table::COUNT].contains(&&*it))
 }
 
 fn compile(text: &str) -> Snapshot {
@@ -165,7 +106,7 @@ fn find(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("find");
     group.sample_size(20);
     for kind in &KINDS {
-        for count in [10, 1_000, 10_000, 100_000] {
+        for count in counts() {
             let route = |number: usize| {
                 let (host, uri) = (kind.route)(number);
                 let mut route = json!({"id": format!("r{number}"), "uri": uri, "upstream_id": "u"});
@@ -192,15 +133,6 @@ fn find(criterion: &mut Criterion) {
             };
             group.bench_function(format!("{}/{count} routes", kind.name), |b| b.iter(&mut run));
         }
-    }
-}
-
-fn compile_documents(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("compile");
-    group.sample_size(10);
-    for count in [10, 10_000] {
-        let text = document(count);
-        group.bench_function(format!("{count} routes"), |b| b.iter(|| compile(black_box(&text))));
     }
 }
 
@@ -243,15 +175,22 @@ fn all_cases(criterion: &mut Criterion) {
 criterion_group! {
     name = figures;
     config = settings();
-    targets = all_cases, find, compile_documents, worker_size
+    targets = all_cases, find, worker_size
 }
+
+/// Compiles a document, for callgrind: of routes that say the same, or of such that differ.
+const COMPILE: &str = "--compile";
+const COMPILE_DIFFERENT: &str = "--compile-different";
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some(table::TABLE) => table::print(settings()),
         Some(table::COUNT) => table::count(),
+        Some(COMPILE) => compile::once(10_000, Tenants::Alike),
+        Some(COMPILE_DIFFERENT) => compile::once(10_000, Tenants::Different),
         Some(_) | None => {
             figures();
+            compile::print();
             Criterion::default().configure_from_args().final_summary();
         }
     }

@@ -1,9 +1,7 @@
-//! A request, and a runtime in memory: everything is there at once, so that what is measured is what the
-//! core does.
+//! A runtime in memory: everything is there at once, so that what is measured is what the core does.
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +9,7 @@ use std::time::Duration;
 
 use splitway_core::auth::Errand;
 use splitway_core::exchange::Attempt;
-use splitway_core::head::{Head, ResponseHead};
+use splitway_core::head::ResponseHead;
 use splitway_core::limit::{Grant, Porter, Toll};
 use splitway_core::platform::{Platform, Unread};
 use splitway_core::problem::Failure;
@@ -22,60 +20,7 @@ use splitway_core::snapshot::Snapshot;
 use splitway_core::telemetry::Record;
 use splitway_core::time::Timestamp;
 
-/// A request as a chat client sends it.
-pub(crate) struct Chat {
-    pub(crate) host: String,
-    pub(crate) path: String,
-}
-
-impl Chat {
-    pub(crate) fn new(path: String) -> Self {
-        Self { host: "gateway.example.com".to_owned(), path }
-    }
-}
-
-impl Head for Chat {
-    fn method(&self) -> &str {
-        "POST"
-    }
-
-    fn path(&self) -> &str {
-        &self.path
-    }
-
-    fn query(&self) -> Option<&str> {
-        None
-    }
-
-    fn host(&self) -> &str {
-        &self.host
-    }
-
-    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        let value = match name {
-            "x-user" => "user-4711",
-            "x-tier" => "paid",
-            _ => return None,
-        };
-        Some(Cow::Borrowed(value))
-    }
-
-    fn client(&self) -> Option<IpAddr> {
-        Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
-    }
-
-    fn scheme(&self) -> &str {
-        "http"
-    }
-
-    fn port(&self) -> u16 {
-        9080
-    }
-
-    fn is_fronted(&self) -> bool {
-        false
-    }
-}
+use crate::chat::Chat;
 
 /// An answer in JSON.
 pub(crate) struct Answered;

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cases;
+use crate::{cases, compile};
 
 /// Prints the table.
 pub(crate) const TABLE: &str = "--table";
@@ -36,6 +36,7 @@ pub(crate) fn print(mut criterion: Criterion) {
     for (name, instructions) in names.iter().zip(instructions) {
         println!("{name:<58} {:>8.0} {instructions:>13}", nanoseconds(&folder.join(name)));
     }
+    compile::print();
 }
 
 /// Runs each case between two dumps of callgrind.

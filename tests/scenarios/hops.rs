@@ -22,6 +22,7 @@ pub(crate) fn hop_by_hop_headers_end_here_on_the_way_up(target: &mut impl Target
         .header("Upgrade", "h2c")
         .header("Expect", "100-continue")
         .header("Keep-Alive", "timeout=7")
+        .header("Proxy-Authenticate", "Basic")
         .header("Proxy-Authorization", "Basic eA==")
         .header("Proxy-Connection", "keep-alive")
         .header("TE", "trailers")
@@ -34,6 +35,7 @@ pub(crate) fn hop_by_hop_headers_end_here_on_the_way_up(target: &mut impl Target
         &[
             "expect",
             "keep-alive",
+            "proxy-authenticate",
             "proxy-authorization",
             "proxy-connection",
             "te",
@@ -47,8 +49,10 @@ pub(crate) fn hop_by_hop_headers_end_here_on_the_way_up(target: &mut impl Target
 /// What the upstream says to this hop is not said to the client.
 pub(crate) fn hop_by_hop_headers_end_here_on_the_way_down(target: &mut impl Target) {
     let reply = Reply::ok("")
+        .header("Expect", "100-continue")
         .header("Keep-Alive", "timeout=77")
         .header("Proxy-Authenticate", "Basic")
+        .header("Proxy-Authorization", "Basic eA==")
         .header("Proxy-Connection", "keep-alive")
         .header("Trailer", "X-Sum")
         .header("Upgrade", "h2c")
@@ -57,7 +61,17 @@ pub(crate) fn hop_by_hop_headers_end_here_on_the_way_down(target: &mut impl Targ
     target.start(&everything_to(&origin));
 
     let headers = target.call(&Call::get("/x")).headers;
-    check_absent(&headers, &["proxy-authenticate", "proxy-connection", "trailer", "upgrade"]);
+    check_absent(
+        &headers,
+        &[
+            "expect",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
+            "trailer",
+            "upgrade",
+        ],
+    );
     assert!(!headers.all("keep-alive").contains(&b"timeout=77".as_slice()));
     assert_eq!(headers.all("x-end"), [b"to end"]);
 }

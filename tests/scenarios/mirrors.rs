@@ -123,7 +123,9 @@ pub(crate) fn copies_can_go_to_a_branch(target: &mut impl Target) {
         own += usize::from(answer.text() == "of v3");
     }
     assert_eq!((own, v1.count()), (6, 6));
-    v3.wait_until("the copies", |requests| requests.len() == 12);
+    v3.wait_until("the copies", |requests| {
+        requests.iter().filter(|request| request.complete).count() == 12
+    });
     let requests = v3.requests();
     assert!(requests.iter().all(|it| it.target == "/v3/chat" && it.body == b"a body"));
 }

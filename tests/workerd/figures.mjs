@@ -26,11 +26,11 @@ const MAIN = `
   import Worker from "./index.js";
   export { Coordinator } from "./index.js";
   const told = () => Response.json(globalThis.memory?.buffer.byteLength ?? 0);
-  export default class extends Worker {
-    fetch(request) {
-      return new URL(request.url).pathname === "/.memory" ? told() : super.fetch(request);
-    }
-  }`;
+  export default {
+    fetch(request, ...rest) {
+      return new URL(request.url).pathname === "/.memory" ? told() : Worker.fetch(request, ...rest);
+    },
+  };`;
 
 // As in tests/bench.
 const upstream = { scheme: "https", nodes: { "api.example.com:443": 1 }, pass_host: "node" };

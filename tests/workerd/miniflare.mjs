@@ -86,7 +86,7 @@ const recording = {
     };
     export default {
       fetch: (request, env, context) =>
-        new Splitway(context, { ...env, SPLITWAY_ANALYTICS: dataset }).fetch(request),
+        Splitway.fetch(request, { ...env, SPLITWAY_ANALYTICS: dataset }, context),
     };`,
 };
 const limiters = {

@@ -15,9 +15,13 @@ use super::limits::Limits;
 /// request may be on its way.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a connection waits for its next request before nothing is kept of it but the stream. Those that
-/// are busy never wait so long, and to begin anew costs less than the wait.
+/// How long a connection that is used waits for its next request before nothing is kept of it but the stream.
+/// Those that are busy never wait so long, and to begin anew costs less than the wait.
 const AT_REST: Duration = Duration::from_millis(100);
+
+/// The same where nothing says yet that there is a next one: of thousands that come at once, each to ask once,
+/// only so many are kept in full.
+const AT_FIRST: Duration = Duration::from_millis(10);
 
 /// When to look again where nothing is due.
 const LOOK: Duration = Duration::from_secs(60);
@@ -32,10 +36,15 @@ pub(crate) struct Attendance {
     entered: AtomicU32,
     /// How many had entered when all that was to be written was written.
     flushed: AtomicU32,
+    /// How many will have entered when the connection is one that is used: it has two requests between two
+    /// rests, or its last rest was short.
+    used_from: AtomicU32,
     /// Since when it is as it is, in milliseconds from the beginning.
     since_ms: AtomicU64,
     /// Whether a head has begun to arrive.
     is_reading: AtomicBool,
+    /// Whether it is not known yet since when.
+    is_unmarked: AtomicBool,
     is_draining: AtomicBool,
     /// Whether an answer said that it is the last.
     is_last: AtomicBool,
@@ -62,8 +71,10 @@ impl Attendance {
             inside: AtomicU32::new(0),
             entered: AtomicU32::new(0),
             flushed: AtomicU32::new(0),
+            used_from: AtomicU32::new(2),
             since_ms: AtomicU64::new(0),
             is_reading: AtomicBool::new(false),
+            is_unmarked: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
             connections,
@@ -80,12 +91,31 @@ impl Attendance {
         Presence { attendance: Arc::clone(self), place: None }
     }
 
-    /// Something of a head is there.
+    /// Something of a head is there. Since when, [`Attendance::settle`] says: mostly all of it is.
     pub(crate) fn read(&self) {
         if self.is_quiet() && !self.is_reading.load(Relaxed) {
             self.is_reading.store(true, Relaxed);
-            self.mark();
+            self.is_unmarked.store(true, Relaxed);
         }
+    }
+
+    /// Whoever read has looked at all that was there: if that is a part of a head, its time begins.
+    pub(crate) fn settle(&self) {
+        if self.is_unmarked.load(Relaxed) {
+            self.is_unmarked.store(false, Relaxed);
+            if self.is_reading.load(Relaxed) {
+                self.mark();
+            }
+        }
+    }
+
+    /// It has rested until now, when something of a head came.
+    pub(crate) fn wake(&self) {
+        let entered = self.entered.load(Relaxed);
+        let is_used = entered > 0 && self.began.elapsed() < self.since() + AT_REST;
+        self.used_from.store(if is_used { entered } else { entered.wrapping_add(2) }, Relaxed);
+        self.read();
+        self.settle();
     }
 
     /// What is there is no head.
@@ -131,6 +161,7 @@ impl Attendance {
 
     /// What is due now, on a connection that `can_rest` or not.
     pub(crate) fn due(&self, limits: &Limits, now: Instant, can_rest: bool) -> Due {
+        self.settle();
         // What is waited for may change to anything that has a shorter limit.
         let limits_all = [limits.head, limits.idle, self.is_draining().then_some(LINGER)];
         let look = now + limits_all.into_iter().flatten().min().unwrap_or(LOOK);
@@ -142,18 +173,29 @@ impl Attendance {
             (false, true) => (Some(LINGER), Due::Idle),
             (false, false) => (limits.idle, Due::Idle),
         };
-        let since = self.began + Duration::from_millis(self.since_ms.load(Relaxed));
+        let since = self.began + self.since();
         let until = match limit.map(|limit| since + limit) {
             Some(until) if until <= now => return due,
             Some(until) => until.min(look),
             None => look,
         };
         let is_tired = can_rest && due == Due::Idle && !self.is_draining() && !self.is_last();
-        match is_tired.then_some(since + AT_REST) {
+        match is_tired.then_some(since + self.patience()) {
             Some(rest) if rest > now => Due::Nothing(until.min(rest)),
             Some(_) if self.is_through() => Due::Rest,
             Some(_) | None => Due::Nothing(until),
         }
+    }
+
+    /// How long it waits before it rests.
+    fn patience(&self) -> Duration {
+        let beyond = self.entered.load(Relaxed).wrapping_sub(self.used_from.load(Relaxed));
+        if beyond.cast_signed() < 0 { AT_FIRST } else { AT_REST }
+    }
+
+    /// Since when it is as it is, from the beginning.
+    fn since(&self) -> Duration {
+        Duration::from_millis(self.since_ms.load(Relaxed))
     }
 
     fn mark(&self) {
@@ -228,6 +270,7 @@ mod tests {
         let attendance = Arc::new(Attendance::new(Arc::default()));
         assert_eq!(due_after(&attendance, 74).await, None);
         attendance.read();
+        attendance.settle();
         assert_eq!(due_after(&attendance, 29).await, None);
         assert_eq!(due_after(&attendance, 1).await, Some(Due::Head));
         let presence = attendance.enter();
@@ -254,16 +297,37 @@ mod tests {
         let attendance = Arc::new(Attendance::new(Arc::default()));
         let due = |can_rest| attendance.due(&limits(), Instant::now(), can_rest);
         let presence = attendance.enter();
-        advance(AT_REST).await;
+        advance(AT_FIRST).await;
         assert!(matches!(due(true), Due::Nothing(_)));
         drop(presence);
-        assert_eq!(due(true), Due::Nothing(Instant::now() + AT_REST));
-        advance(AT_REST).await;
+        assert_eq!(due(true), Due::Nothing(Instant::now() + AT_FIRST));
+        advance(AT_FIRST).await;
         assert!(matches!(due(true), Due::Nothing(_)), "the answer is not written");
         attendance.flush();
         assert!(matches!(due(false), Due::Nothing(_)));
         assert_eq!(due(true), Due::Rest);
         attendance.read();
         assert!(matches!(due(true), Due::Nothing(_)), "a head has begun");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_used_rests_later_than_who_may_have_asked_for_the_last_time() {
+        let attendance = Arc::new(Attendance::new(Arc::default()));
+        let patience = || {
+            drop(attendance.enter());
+            attendance.flush();
+            match attendance.due(&limits(), Instant::now(), true) {
+                Due::Nothing(until) => until - Instant::now(),
+                due @ (Due::Idle | Due::Head | Due::Rest) => panic!("{due:?}"),
+            }
+        };
+        attendance.wake();
+        assert_eq!((patience(), patience(), patience()), (AT_FIRST, AT_REST, AT_REST));
+        advance(AT_REST).await;
+        attendance.wake();
+        assert_eq!((patience(), patience()), (AT_FIRST, AT_REST), "it has rested for long");
+        advance(AT_REST / 2).await;
+        attendance.wake();
+        assert_eq!(patience(), AT_REST, "it should not have rested");
     }
 }

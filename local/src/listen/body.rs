@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::attendance::Presence;
+use super::bell::hushed;
 
 /// Any error, as bodies made of bodies have it. One of hyper stays one of hyper.
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -66,7 +67,14 @@ impl Body for Source {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
         match self.get_mut() {
-            Self::Own(body) => Pin::new(body).poll_frame(context).map_err(AnyError::from),
+            Self::Own(body) => {
+                let (polled, rung) = hushed(|| Pin::new(&mut *body).poll_frame(context));
+                // Where nothing more is to come, nobody need look for more.
+                if let Some(bell) = rung.filter(|_| !body.is_end_stream()) {
+                    bell.ring();
+                }
+                polled.map_err(AnyError::from)
+            }
             Self::Foreign(body) => {
                 Pin::new(body).poll_frame(context).map_err(axum::Error::into_inner)
             }
@@ -244,11 +252,14 @@ impl ClientBody {
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
-        if !self.is_end_stream()
-            && let (Some(incoming), Some(news)) = (self.incoming.take(), self.news.take())
-        {
+        let Some(news) = self.news.take() else { return };
+        match self.incoming.take() {
             // Where the answer has begun already, nobody is there to be told.
-            drop(news.send(News::Left(incoming)));
+            Some(rest) if !self.is_ended && !rest.is_end_stream() => {
+                drop(news.send(News::Left(rest)));
+            }
+            // Nobody waits for no news.
+            Some(_) | None => drop(hushed(|| drop(news))),
         }
     }
 }

@@ -4,16 +4,14 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use http::{Request, Response, StatusCode};
+use hyper::body::Body;
 use hyper::server::conn::http1::Parts;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -21,17 +19,21 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use splitway_core::problem::{Answer, Problem};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::attendance::{Attendance, Presence};
-use super::body::{Attended, ClientBody, News, Source};
+use super::answering::attend;
+use super::attendance::Attendance;
+use super::bell::belled;
+use super::body::ClientBody;
 use super::channel::Channel;
+use super::desk::{Clerk, Desk, Papers};
 use super::limits::Limits;
 use super::patience::{End, Manner, PREFACE, opening, watch_over};
 use super::tls::Current;
-use crate::reply::Handover;
+use crate::reply::{Handover, Tunnel};
 
 /// How often a client of HTTP/2 is asked whether it is there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(30);
@@ -50,10 +52,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// once would reset the connection, and the answer with it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MAX: usize = 1024 * 1024;
-
-/// How much is read, and for how long, of a body that nobody wants, so that its connection can go on.
-const LEFT_MAX: u64 = 64 * 1024;
-const LEFT_TIME: Duration = Duration::from_secs(1);
 
 /// Who answers the requests of a listener.
 pub(crate) trait Site: Send + Sync + 'static {
@@ -89,7 +87,7 @@ impl<S: Site> Host<S> {
         let mut http1 = http1::Builder::new();
         // The time it may take is watched here: hyper would close without a word.
         http1.timer(TokioTimer::new()).header_read_timeout(None);
-        // One copy of a small body costs less than a scattered write.
+        // One copy costs less than a scattered write, of 64 KiB, too.
         http1.writev(false);
         http1.max_header_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX));
         if limits.headers > HEADERS_FREE {
@@ -118,22 +116,11 @@ impl<S: Site> Host<S> {
     ) {
         let attendance = Attendance::new(Arc::clone(&self.limits.connections));
         let talk = Talk { host: self, client, attendance: Arc::new(attendance) };
-        let Some(tls) = &talk.host.tls else {
-            return talk.go_on(stream, Tongue::Unknown, draining).await;
-        };
-        let handshake = TlsAcceptor::from(tls.load_full()).accept(stream);
-        // On the heap, as all of which a connection that waits has no need.
-        let shaken = match talk.host.limits.tls {
-            Some(limit) => Box::pin(timeout(limit, handshake)).await,
-            None => Ok(Box::pin(handshake).await),
-        };
-        // A client that does not come to terms ends its own connection only.
-        let Ok(Ok(stream)) = shaken else { return };
-        let tongue = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Tongue::Http2,
-            Some(_) | None => Tongue::Http1,
-        };
-        Box::pin(talk.go_on(stream, tongue, draining)).await;
+        match talk.host.tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full())) {
+            None => talk.go_on(stream, Tongue::Unknown, draining).await,
+            // On the heap, as all of which a connection without it has no need.
+            Some(tls) => Box::pin(talk.go_on_secured(tls, stream, draining)).await,
+        }
     }
 }
 
@@ -157,6 +144,23 @@ enum Tongue {
 }
 
 impl<S: Site> Talk<S> {
+    /// Comes to terms about TLS, then serves the requests.
+    async fn go_on_secured(
+        self,
+        tls: TlsAcceptor,
+        stream: TcpStream,
+        draining: watch::Receiver<bool>,
+    ) {
+        let secured = Box::pin(secured(tls, stream, self.host.limits.tls)).await;
+        // A client that does not come to terms ends its own connection only.
+        let Some(stream) = secured else { return };
+        let tongue = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Tongue::Http2,
+            Some(_) | None => Tongue::Http1,
+        };
+        self.go_on(stream, tongue, draining).await;
+    }
+
     /// Serves the requests of a connection. While it waits for one for long, nothing is kept of it but the
     /// stream: what hyper has for each connection is many times as much.
     async fn go_on<T>(self, mut stream: T, tongue: Tongue, mut draining: watch::Receiver<bool>)
@@ -199,23 +203,62 @@ impl<S: Site> Talk<S> {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { host, client, attendance } = self;
+        let attendance = &self.attendance;
         let channel = Channel::http1(stream, opening, Arc::clone(attendance));
         let tunnel = Mutex::new(None);
-        // On the heap: hyper would keep room for it with each connection, and move it there.
-        let service = service_fn(|request| {
-            Box::pin(async {
-                let response = attend(host, *client, attendance.enter(), request).await;
-                if let Some(handover) = response.extensions().get::<Handover>() {
-                    *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = handover.take();
+        let (ended, channel, read) = self.speak(channel, &tunnel, draining).await;
+        let (stream, unread, refused) = channel.into_parts();
+        if ended == End::Waits && refused.is_none() {
+            return Some((stream, joined(read, unread)));
+        }
+        if let Some(tunnel) = tunnel.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            tunnel.join(stream, read).await;
+            return None;
+        }
+        let problem = match ended {
+            End::Closed | End::Waits => refused,
+            End::Late => Some(Problem::RequestTimeout),
+        };
+        if problem.is_none() && !attendance.is_last() {
+            return None;
+        }
+        let farewell = problem.map(|problem| written(&self.host.site.refuse(problem)));
+        // A client that does not take it has had its chance.
+        let _ = timeout(LINGER, part(stream, farewell.unwrap_or_default())).await;
+        None
+    }
+
+    /// Has hyper speak until nothing more is to be said, or nothing for long. Returns the channel and what was
+    /// read from it in vain; what hyper had is gone.
+    async fn speak<T>(
+        &self,
+        channel: Channel<T>,
+        tunnel: &Mutex<Option<Tunnel>>,
+        draining: &watch::Receiver<bool>,
+    ) -> (End, Channel<T>, Bytes)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { host, client, attendance } = self;
+        let papers = &Papers::default();
+        let make = move || -> Clerk<'_> {
+            Box::pin(async move {
+                loop {
+                    let request = papers.next().await;
+                    let response = attend(host, *client, attendance.enter(), request).await;
+                    if let Some(handover) = response.extensions().get::<Handover>() {
+                        *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = handover.take();
+                    }
+                    papers.answer(response);
                 }
-                Ok::<_, Infallible>(response)
             })
-        });
+        };
+        let desk = Desk::new(papers, &make);
+        let service = service_fn(|request| desk.ask(request));
         let mut connection = host.http1.serve_connection(TokioIo::new(channel), service);
         let limits = &host.limits;
         let watched = watch_over(&mut connection, Manner::Rests, attendance, limits, draining);
-        let mut ended = watched.await;
+        let mut ended = belled(watched).await;
         if ended == End::Waits {
             // At once only if hyper, too, is between two requests; otherwise when it is.
             Pin::new(&mut connection).graceful_shutdown();
@@ -229,27 +272,7 @@ impl<S: Site> Talk<S> {
             }
         }
         let Parts { io, read_buf, .. } = connection.into_parts();
-        let (stream, unread, refused) = io.into_inner().into_parts();
-        if ended == End::Waits && refused.is_none() {
-            let begun =
-                if unread.is_empty() { read_buf } else { [read_buf, unread].concat().into() };
-            return Some((stream, begun));
-        }
-        if let Some(tunnel) = tunnel.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            tunnel.join(stream, read_buf).await;
-            return None;
-        }
-        let problem = match ended {
-            End::Closed | End::Waits => refused,
-            End::Late => Some(Problem::RequestTimeout),
-        };
-        if problem.is_none() && !attendance.is_last() {
-            return None;
-        }
-        let farewell = problem.map(|problem| written(&host.site.refuse(problem)));
-        // A client that does not take it has had its chance.
-        let _ = timeout(LINGER, part(stream, farewell.unwrap_or_default())).await;
-        None
+        (ended, io.into_inner(), read_buf)
     }
 
     async fn http2<T>(&self, stream: T, opening: Bytes, draining: &watch::Receiver<bool>)
@@ -272,110 +295,30 @@ impl<S: Site> Talk<S> {
     }
 }
 
-/// Has the site answer a request, unless there is no place for it or its body does not come.
-async fn attend<S: Site>(
-    host: &Host<S>,
-    client: IpAddr,
-    mut presence: Presence,
-    request: Request<Incoming>,
-) -> Response<Attended<S::Body>> {
-    let is_http2 = request.version() == Version::HTTP_2;
-    let refused = match &host.limits.gate {
-        None => None,
-        Some(gate) => pass(gate, host.limits.wait, &mut presence).await.err(),
+/// The stream within that of a client that comes to terms about TLS, in one place: it is too large to be moved
+/// whenever the connection rests.
+async fn secured(
+    tls: TlsAcceptor,
+    stream: TcpStream,
+    limit: Option<Duration>,
+) -> Option<Box<TlsStream<TcpStream>>> {
+    let handshake = tls.accept(stream);
+    let shaken = match limit {
+        Some(limit) => timeout(limit, handshake).await.ok()?,
+        None => handshake.await,
     };
-    let mut response = match refused {
-        Some(problem) => S::whole(host.site.refuse(problem)),
-        None => answer(host, client, request).await,
-    };
-    if !is_http2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        if presence.is_draining() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        } else if response.headers().contains_key(CONNECTION) {
-            presence.end();
-        }
+    shaken.ok().map(Box::new)
+}
+
+/// Bytes behind others. Where there are none, no memory is held for them, as there is by what is left of a
+/// buffer to read into.
+fn joined(first: Bytes, second: Bytes) -> Bytes {
+    match (first.is_empty(), second.is_empty()) {
+        (true, true) => Bytes::new(),
+        (true, false) => second,
+        (false, true) => first,
+        (false, false) => [first, second].concat().into(),
     }
-    response.map(|body| Attended::new(body, presence))
-}
-
-/// Takes a place among the requests under way.
-async fn pass(
-    gate: &Arc<Semaphore>,
-    wait: Duration,
-    presence: &mut Presence,
-) -> Result<(), Problem> {
-    let place = match Arc::clone(gate).try_acquire_owned() {
-        Ok(place) => Ok(place),
-        Err(_) => match timeout(wait, Arc::clone(gate).acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) | Err(_) => Err(Problem::Overloaded),
-        },
-    };
-    presence.place = Some(place?);
-    Ok(())
-}
-
-async fn answer<S: Site>(
-    host: &Host<S>,
-    client: IpAddr,
-    request: Request<Incoming>,
-) -> Response<S::Body> {
-    let (parts, incoming) = request.into_parts();
-    let is_http2 = parts.version == Version::HTTP_2;
-    let has_to_be_asked = parts.headers.contains_key(EXPECT);
-    let (body, told) = ClientBody::new(incoming, host.limits.body);
-    // In one place: a future that is moved is there twice, and this is a large one.
-    let mut answering = pin!(host.site.answer(client, Request::from_parts(parts, body)));
-    let Some(mut told) = told else { return answering.await };
-    let mut left = None;
-    let response = loop {
-        tokio::select! {
-            biased;
-            Ok(news) = &mut told, if left.is_none() => match news {
-                News::Stalled => return last(S::whole(host.site.refuse(Problem::RequestTimeout))),
-                News::Left(rest) => left = Some(rest),
-            },
-            response = answering.as_mut() => break response,
-        }
-    };
-    if left.is_none()
-        && let Ok(News::Left(rest)) = told.try_recv()
-    {
-        left = Some(rest);
-    }
-    // HTTP/2 ends the request alone. Who waits to be asked for a body is not asked for one in vain.
-    let goes_on = match left.filter(|_| !is_http2) {
-        Some(rest) => !has_to_be_asked && drained(rest).await,
-        None => true,
-    };
-    if goes_on { response } else { last(response) }
-}
-
-/// Reads the rest of a body that nobody wants, and whether that was done: the connection can go on then.
-/// Otherwise it has to end, and the client is to know before it sends another request on it.
-async fn drained(mut rest: Source) -> bool {
-    let mut left = LEFT_MAX;
-    if rest.size_hint().lower() > left {
-        return false;
-    }
-    let draining = async {
-        while let Some(frame) = rest.frame().await {
-            let Ok(frame) = frame else { return false };
-            let count = frame.data_ref().map_or(0, |data| data.len());
-            let Some(less) = left.checked_sub(u64::try_from(count).unwrap_or(u64::MAX)) else {
-                return false;
-            };
-            left = less;
-        }
-        true
-    };
-    timeout(LEFT_TIME, draining).await.unwrap_or(false)
-}
-
-/// The same answer, behind which the connection is closed.
-pub(crate) fn last<B>(mut response: Response<B>) -> Response<B> {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 /// An answer as it stands on the wire, the last of its connection.
@@ -404,5 +347,24 @@ async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin, farewell: Vec<u8>
             Ok(count) if count > 0 => left = left.saturating_sub(count),
             Ok(_) | Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+
+    #[test]
+    fn what_hyper_read_into_is_not_kept_where_nothing_is_left_of_it() {
+        let emptied = || BytesMut::with_capacity(8192).freeze();
+        for (first, second) in [(emptied(), emptied()), (emptied(), Bytes::new())] {
+            let kept = joined(first, second).try_into_mut().map_or(0, |kept| kept.capacity());
+            assert_eq!(kept, 0);
+        }
+        assert_eq!(joined(emptied(), Bytes::from_static(b"b")), "b");
+        assert_eq!(joined(Bytes::from_static(b"a"), emptied()), "a");
+        assert_eq!(joined(Bytes::from_static(b"a"), Bytes::from_static(b"b")), "ab");
     }
 }

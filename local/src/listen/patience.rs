@@ -49,7 +49,7 @@ pub(super) async fn opening<T: AsyncRead + Unpin>(
             biased;
             more = poll_fn(|context| poll_more(stream, context)) => {
                 let Some(more) = more else { return Bytes::new() };
-                attendance.read();
+                attendance.wake();
                 begun = if begun.is_empty() { more } else { [begun, more].concat().into() };
                 let known = begun.len().min(PREFACE.len());
                 let is_known = known == PREFACE.len() || begun.get(..known) != PREFACE.get(..known);
@@ -135,6 +135,7 @@ pub(super) async fn watch_over<C: GracefulConnection + Unpin>(
             if Pin::new(&mut *connection).poll(context).is_ready() {
                 return Poll::Ready(End::Closed);
             }
+            attendance.settle();
             if can_rest && !is_soon && attendance.is_waiting() {
                 is_soon = true;
                 timer.as_mut().reset(first_look(attendance, limits, can_rest));

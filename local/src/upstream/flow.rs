@@ -30,7 +30,7 @@ const REST: Duration = Duration::from_secs(60);
 pub(crate) struct Received {
     pub(crate) response: Response<Flow>,
     /// The connection, where the response is that it is HTTP no more.
-    pub(crate) switched: Option<Switched>,
+    pub(crate) switched: Option<Box<Switched>>,
 }
 
 /// The body of a response.

@@ -1,9 +1,9 @@
 //! The connections of one thread, by node.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use fnv::FnvHashMap;
 use splitway_core::exchange::Attempt;
 use tokio::sync::Notify;
 
@@ -12,11 +12,14 @@ use super::place::Place;
 /// How often connections are looked after that nobody asks for.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// Nobody but whoever writes documents chooses what is hashed.
+type Places = FnvHashMap<Box<str>, Vec<Arc<Place>>>;
+
 /// The connections of one thread. Its locks are never waited for: no other thread has them.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     /// By host and port; the places of one differ in scheme and TLS.
-    places: Mutex<HashMap<Box<str>, Vec<Arc<Place>>>>,
+    places: Mutex<Places>,
     filled: Notify,
 }
 
@@ -65,7 +68,7 @@ impl Pool {
         self.places().is_empty()
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<Box<str>, Vec<Arc<Place>>>> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,8 +8,8 @@ use super::connection::{Keepalive, KeepaliveWire, Tls, TlsWire};
 use super::hash::{HashKey, HashOn};
 use super::ring::Ring;
 use super::timeout::{PHASE_SECS_MAX, TimeoutWire};
-use super::vital::{Care, Vitals};
-use super::{HostPolicy, Upstream};
+use super::vital::Care;
+use super::{HostPolicy, Spec};
 use crate::breaker::BreakerWire;
 use crate::checks::ChecksWire;
 use crate::fault::{At, Report, did_you_mean};
@@ -99,7 +99,7 @@ impl Method {
 }
 
 impl UpstreamObject {
-    pub(super) fn compile(&self, at: At<'_>, report: &mut Report) -> Option<Upstream> {
+    pub(super) fn compile(&self, at: At<'_>, report: &mut Report) -> Option<Spec> {
         let faults_before = report.faults.len();
         let scheme = self.scheme(at, report);
         let host = self.host_policy(at, report);
@@ -129,7 +129,7 @@ impl UpstreamObject {
             Some(wire) => wire.compile(scheme, at.key("tls"), report),
             None => Tls::default(),
         };
-        let (retries, vitals) = (self.retries, Vitals::default());
+        let retries = self.retries;
         let retry = self.retry.as_ref().map(|wire| wire.compile(at.key("retry"), report));
         let retry = retry.unwrap_or_default();
         if self.retry.is_some() && retries.unwrap_or(u32::from(members.len() > 1)) == 0 {
@@ -141,9 +141,9 @@ impl UpstreamObject {
             breaker: self.breaker.as_ref().map(|wire| wire.compile(at.key("breaker"), report)),
         };
         let method = method.filter(|_| report.faults.len() == faults_before)?;
-        Some(Upstream {
+        Some(Spec {
             scheme,
-            members,
+            members: members.into(),
             tiers,
             method,
             host,
@@ -154,7 +154,6 @@ impl UpstreamObject {
             keepalive,
             tls,
             care,
-            vitals,
         })
     }
 
@@ -278,5 +277,8 @@ fn tiers(members: &[Placed]) -> Box<[Range<usize>]> {
         let tier = members.get(places.clone()).unwrap_or_default();
         tier.iter().any(|placed| placed.weight != Weight(0))
     };
-    tiers_of(members).filter(has_weight).collect()
+    // Mostly there is one.
+    let mut tiers = Vec::with_capacity(1);
+    tiers.extend(tiers_of(members).filter(has_weight));
+    tiers.into()
 }

@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Upstream;
 use super::ask::{Ask, Tried};
 use super::object::Method;
 use super::ring::Ring;
 use super::vital::{InFlight, Vital};
+use super::{Spec, Upstream};
 use crate::breaker::WHOLE;
+use crate::few::Few;
 use crate::node::{Node, Placed};
 use crate::rotation::{Rotation, Unpickable, Walk, Weight};
 use crate::time::Timestamp;
@@ -18,16 +19,14 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(crate) struct Balancer {
     pub(crate) upstream: Arc<Upstream>,
-    /// One for each tier of the upstream, the one that serves first before all others; none where the
-    /// upstream is gone.
-    tiers: Box<[Tier]>,
+    /// One for each tier of the upstream, the one that serves first before all others; none where there is
+    /// no choice, because the upstream has one node, or is gone.
+    tiers: Few<Tier>,
 }
 
 /// The nodes of one priority.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tier {
-    /// Which of the nodes of the upstream.
-    places: Range<usize>,
     /// The walk over them, by weight.
     rotation: Rotation,
     /// The walks over what is left of them, by what was tried before: requests that failed on one node
@@ -41,19 +40,36 @@ const AGAIN: usize = 8;
 
 impl Balancer {
     pub(crate) fn new(upstream: Arc<Upstream>, phase: u64) -> Result<Self, Unpickable> {
-        let tier =
-            |places: &Range<usize>| Tier::new(upstream.placed(places), places.clone(), phase);
-        let tiers = upstream.tiers.iter().map(tier).collect::<Result<_, _>>()?;
+        let tier = |places: &Range<usize>| Tier::new(upstream.placed(places), phase);
+        let has_choice = upstream.members.len() > 1;
+        let tiers = upstream.tiers.iter().filter(|_| has_choice).map(tier);
+        let tiers = tiers.collect::<Result<_, _>>()?;
         Ok(Self { upstream, tiers })
+    }
+
+    /// Whether it is a use of this very upstream.
+    pub(crate) fn is_of(&self, upstream: &Arc<Upstream>) -> bool {
+        Arc::ptr_eq(&self.upstream, upstream)
+    }
+
+    /// The upstream for another use that says the same: one that nobody else holds was written where it is
+    /// used, and would be another there, of which nothing is known.
+    pub(crate) fn upstream_again(&self) -> Arc<Upstream> {
+        match Arc::strong_count(&self.upstream) {
+            1 => Arc::new(Arc::clone(self.upstream.spec()).into()),
+            _ => Arc::clone(&self.upstream),
+        }
     }
 
     /// Goes on where `earlier` has come to, if it walks over as many nodes with the same weights, and
     /// with what is known of nodes that are still there.
     pub(crate) fn follow(&mut self, earlier: &Self) {
         self.upstream.follow(Some(&earlier.upstream));
-        for (tier, earlier) in self.tiers.iter_mut().zip(&earlier.tiers) {
+        let places = self.upstream.tiers.iter().zip(&earlier.upstream.tiers);
+        let tiers = self.tiers.iter_mut().zip(&earlier.tiers);
+        for ((tier, earlier), (own, other)) in tiers.zip(places) {
             tier.rotation.follow(&earlier.rotation);
-            if tier.places == earlier.places {
+            if own == other {
                 tier.again.clone_from(&earlier.again);
             }
         }
@@ -65,12 +81,19 @@ impl Balancer {
     /// a lower priority serve only where none before them can be picked. Where health alone leaves
     /// nothing, it counts no more: better a node that may be down than none.
     pub(crate) fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
+        let Spec { members, method, .. } = &**self.upstream.spec();
+        // The only node is picked whatever its health, and most upstreams have one. A ring asks for its key
+        // all the same: the body may be wanted for it.
+        if members.len() == 1 && !matches!(method, Method::Chash { .. }) {
+            return (!ask.tried.has(0)).then_some(0);
+        }
         let vitals = self.upstream.vitals();
         let share = |index: usize| vitals.get(index).map_or(WHOLE, |vital| vital.share(ask.now));
-        let by_health = self.tiers.iter().enumerate();
-        let by_health = by_health.map(|(number, tier)| self.pick_in(number, tier, ask, &share));
-        let whatever = self.tiers.iter().enumerate();
-        let whatever = whatever.map(|(number, tier)| self.pick_in(number, tier, ask, &|_| WHOLE));
+        let alone = Tier::default();
+        let tier = |number| self.tiers.get(number).unwrap_or(&alone);
+        let numbers = 0..self.upstream.tiers.len();
+        let by_health = numbers.clone().map(|it| self.pick_in(it, tier(it), ask, &share));
+        let whatever = numbers.map(|it| self.pick_in(it, tier(it), ask, &|_| WHOLE));
         by_health.chain(whatever).flatten().next()
     }
 
@@ -108,9 +131,10 @@ impl Balancer {
         ask: &Ask<'_>,
         share: &dyn Fn(usize) -> u32,
     ) -> Option<usize> {
-        let Upstream { members, method, .. } = &*self.upstream;
-        let first = tier.places.start;
-        let members = members.get(tier.places.clone()).unwrap_or_default();
+        let Spec { members, tiers, method, .. } = &**self.upstream.spec();
+        let places = tiers.get(number)?;
+        let first = places.start;
+        let members = members.get(places.clone()).unwrap_or_default();
         let eligible = Eligible { first, members, ask, share };
         match method {
             Method::RoundRobin => tier.by_turns(&eligible),
@@ -171,12 +195,12 @@ impl Eligible<'_> {
 }
 
 impl Tier {
-    fn new(members: &[Placed], places: Range<usize>, phase: u64) -> Result<Self, Unpickable> {
+    fn new(members: &[Placed], phase: u64) -> Result<Self, Unpickable> {
         let weights: Vec<Weight> = members.iter().map(|placed| placed.weight).collect();
         let rotation = Rotation::new(&weights, phase)?;
         let again =
             (members.len() > 2).then(|| Arc::new(std::array::from_fn(|_| Walk::new(phase))));
-        Ok(Self { places, rotation, again })
+        Ok(Self { rotation, again })
     }
 
     /// The node whose turn it is.
@@ -185,7 +209,7 @@ impl Tier {
             let is_trial = eligible.ask.is_trial;
             return Some(if is_trial { self.rotation.peek() } else { self.rotation.next() });
         }
-        self.among(eligible.ask, |offset| eligible.weight(offset))
+        self.among(eligible, |offset| eligible.weight(offset))
     }
 
     /// The node with the fewest requests for its weight, this one counted. Of several they take turns.
@@ -213,12 +237,12 @@ impl Tier {
             return eligible.offsets().find(is_least).or_else(|| eligible.offsets().next());
         }
         let weight = |offset: usize| u64::from(eligible.weight(offset) > 0 && is_least(&offset));
-        self.among(eligible.ask, weight).or_else(|| eligible.offsets().next())
+        self.among(eligible, weight).or_else(|| eligible.offsets().next())
     }
 
     /// The next by weight among those that weigh something.
-    fn among(&self, ask: &Ask<'_>, weight: impl Fn(usize) -> u64) -> Option<usize> {
-        let count = self.places.len();
+    fn among(&self, eligible: &Eligible<'_>, weight: impl Fn(usize) -> u64) -> Option<usize> {
+        let (ask, count) = (eligible.ask, eligible.members.len());
         let walk = self.again.as_ref().filter(|_| !ask.tried.is_empty());
         match walk.and_then(|walks| walks.get(ask.tried.mark() % AGAIN)) {
             Some(walk) if ask.is_trial => walk.peek(count, weight),

@@ -17,8 +17,9 @@ use crate::wire;
 /// The upstream of an object, and what is said of it.
 fn compile(object: &Value) -> (Option<Upstream>, Report) {
     let mut report = Report::default();
-    let compile =
-        |wire: UpstreamWire, report: &mut Report| Upstream::compile(&wire, At::Root, report);
+    let compile = |wire: UpstreamWire, report: &mut Report| {
+        Spec::compile(&wire, At::Root, report).map(|spec| Upstream::from(Arc::new(spec)))
+    };
     let upstream = wire::read(object, At::Root, &mut report, compile);
     (upstream, report)
 }

@@ -131,7 +131,7 @@ impl<'a> Course<'a> {
             return;
         }
         for _ in self.rule.branches.list() {
-            let pass = self.branch.breaker.as_ref().map(|breaker| (breaker, breaker.enter(now)));
+            let pass = self.branch.breaker.as_deref().map(|breaker| (breaker, breaker.enter(now)));
             let is_out = pass.is_some_and(|(_, pass)| !pass.is_admitted());
             let is_free = !self.is_forced && self.failed.is_empty();
             self.visit = Visit { has_begun: true, pass, since: now };

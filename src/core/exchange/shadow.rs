@@ -73,8 +73,9 @@ impl Shadow {
     }
 
     /// The same copy, which takes no longer than this.
-    pub fn at_most(self, longest: Duration) -> Self {
-        Self { longest, ..self }
+    pub fn at_most(mut self: Box<Self>, longest: Duration) -> Box<Self> {
+        self.longest = longest;
+        self
     }
 
     fn node(&self) -> Option<&Node> {
@@ -91,7 +92,7 @@ impl<'a> Decision<'a> {
         body: &[u8],
         original: Original,
         means: Means<'_>,
-    ) -> Option<Shadow> {
+    ) -> Option<Box<Shadow>> {
         let mirror = self.mirror?;
         let branch = mirror.branch(&self.course.rule.branches);
         if self.course.has_been_at(branch) {
@@ -111,7 +112,7 @@ impl<'a> Decision<'a> {
         let Draft { method, host, edits: own, body: changed, .. } = draft;
         let asked = host.unwrap_or(Cow::Borrowed(head.host()));
         let upstream = Arc::clone(&balancer.upstream);
-        Some(Shadow {
+        Some(Box::new(Shadow {
             host: upstream.host_for(balancer.node(node), asked).into_owned(),
             timeouts: upstream.timeout.unwrap_or_default(),
             upstream,
@@ -128,6 +129,6 @@ impl<'a> Decision<'a> {
             _in_flight: balancer.start(node),
             _permit: permit,
             _hold: taken.hold,
-        })
+        }))
     }
 }

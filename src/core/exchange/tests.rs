@@ -8,6 +8,7 @@ use super::*;
 use crate::fault::Report;
 use crate::rewrite::fake::Fake;
 use crate::snapshot::compile_json;
+use crate::telemetry::proof;
 
 /// Some hundred routes by exact path, each split by turns between two branches that rewrite the path.
 fn snapshot() -> Snapshot {

@@ -106,7 +106,7 @@ impl Observer for Notes<'_> {
 
     fn rule_passed_over(&mut self, section: &Section, rule: &Rule, facts: &Facts<'_>) {
         // The route's own upstream takes whatever comes to it.
-        let Some(number) = rule.number else { return };
+        let Some(number) = rule.number() else { return };
         if self.told.rules_passed_over.len() == PASSED_MAX {
             self.told.rules_passed_over_more += 1;
             return;
@@ -116,7 +116,7 @@ impl Observer for Notes<'_> {
     }
 
     fn picked(&mut self, rule: &Rule, picked: &Picked<'_>) {
-        self.told.rule = rule.number;
+        self.told.rule = rule.number();
         self.told.pick = Some(Pick::of(rule, picked));
     }
 }
@@ -131,7 +131,7 @@ impl Pick {
             How::Forced => (By::Override, None),
         };
         let (found_in, key) = found.unzip();
-        let hash = |key: &String| rule.keyed.as_ref().map(|keyed| keyed.point(key.as_bytes()));
+        let hash = |key: &String| rule.keyed().map(|keyed| keyed.point(key.as_bytes()));
         let on_failure = rule.on_failure().filter(|_| picked.how != How::Forced);
         let upstream = &picked.branch.balancer.upstream;
         let step = (by == By::Turn).then(|| rule.branches.point());

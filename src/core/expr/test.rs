@@ -13,7 +13,7 @@ use crate::pattern::Pattern;
 use crate::variable::Value;
 
 /// A test of one value.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Test {
     /// `==`
     Equal(Operand),
@@ -32,7 +32,7 @@ pub(super) enum Test {
 }
 
 /// What stands on the right.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Operand {
     /// `null`: equal to what is absent.
     Absent,

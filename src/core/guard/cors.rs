@@ -190,6 +190,14 @@ impl Origins {
             let what = "expected `*`, `**`, `null`, or origins like `https://example.com`, with commas and no blanks between them";
             report.fault(at, what);
         }
+        let has_path =
+            |origin: &&str| origin.split_once("://").is_some_and(|it| it.1.contains('/'));
+        if let Some(origin) = text.split(',').find(has_path) {
+            let what = format!(
+                "`{origin}` is that of no page: an origin ends before the path, without `/`"
+            );
+            report.warn(at, what);
+        }
         Self::These(text.split(',').map(Into::into).collect())
     }
 
@@ -387,6 +395,14 @@ mod tests {
         }
         let open = json!({"allow_origins_by_regex": ["https://.*\\.test"]});
         assert!(compiled(&open).1.warnings[0].what.contains("only begin so"));
+    }
+
+    #[test]
+    fn an_origin_with_a_path_is_that_of_no_page() {
+        let value = json!({"allow_origins": "https://a.test,https://b.test/"});
+        let what =
+            "`https://b.test/` is that of no page: an origin ends before the path, without `/`";
+        assert_eq!(compiled(&value).1.warnings[0].what, what);
     }
 
     #[test]

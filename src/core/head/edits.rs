@@ -98,14 +98,29 @@ pub struct Changes {
 impl Changes {
     /// Headers to remove, all values of each.
     pub fn removed(&self) -> impl Iterator<Item = &str> {
-        let own = self.own().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
+        let own = self.told().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
         own.chain(self.others.remove.iter().map(Text::as_str))
+    }
+
+    /// Whether this header is one to remove.
+    pub fn removes(&self, name: &str) -> bool {
+        self.told().any(|(own, value)| value.is_none() && own == name)
+            || self.others.remove.iter().any(|own| own == name)
     }
 
     /// Headers to set, in place of what is there. Of several values of one header the last one counts.
     pub fn set(&self) -> impl Iterator<Item = (&str, &Text)> {
-        let own = self.own().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        own.chain(self.others.set.iter().map(|(name, value)| (name.as_str(), value)))
+        self.own().chain(self.set_by_others())
+    }
+
+    /// Those to set that are the same in every message. No other change is of one of them, and all are names.
+    pub fn own(&self) -> impl Iterator<Item = (&str, &Text)> {
+        self.told().filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    }
+
+    /// The others of those to set.
+    pub fn set_by_others(&self) -> impl Iterator<Item = (&str, &Text)> {
+        self.others.set.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// Values to add beside what is there.
@@ -118,8 +133,8 @@ impl Changes {
         self.count + self.others.set.len() + self.others.add.len()
     }
 
-    fn own(&self) -> impl Iterator<Item = (&'static str, &Option<Text>)> {
-        self.own.iter().flatten().map(|(name, value)| (*name, value))
+    fn told(&self) -> impl Iterator<Item = (&'static str, &Option<Text>)> {
+        self.own.iter().take(self.count).flatten().map(|(name, value)| (*name, value))
     }
 
     /// Sets a header, each once, or removes it where there is no value.

@@ -327,11 +327,18 @@ pub(crate) fn without_redis<'v>(
 
 /// The groups in a document, each with where it was met first and what it is told there.
 #[derive(Default)]
-pub(crate) struct Groups<'v>(BTreeMap<&'v str, (String, Quota)>);
+pub(crate) struct Groups(BTreeMap<String, (String, Quota)>);
 
-impl<'v> Groups<'v> {
+impl Groups {
+    /// The same of the plugins of a resource.
+    pub(crate) fn check_resource(&mut self, resource: &Value, at: At<'_>, report: &mut Report) {
+        if let Some(plugin) = resource.get("plugins").and_then(|it| it.get(LIMIT_COUNT)) {
+            self.check(plugin, at.key("plugins").key(LIMIT_COUNT), report);
+        }
+    }
+
     /// Reports a plugin [`LIMIT_COUNT`] that is told something else than another of its group.
-    pub(crate) fn check(&mut self, plugin: &'v Value, at: At<'_>, report: &mut Report) {
+    pub(crate) fn check(&mut self, plugin: &Value, at: At<'_>, report: &mut Report) {
         let Some(group) = plugin.get("group").and_then(Value::as_str) else { return };
         // What else is wrong with it is reported where it is compiled.
         let mut rest = Report::default();
@@ -344,7 +351,7 @@ impl<'v> Groups<'v> {
                 report.fault(at.key("group"), what);
             }
             Some(_) => {}
-            None => drop(self.0.insert(group, (at.to_string(), limit.quota))),
+            None => drop(self.0.insert(group.to_owned(), (at.to_string(), limit.quota))),
         }
     }
 }

@@ -12,13 +12,19 @@ pub const PLACES_MAX: usize = 20_000;
 /// anybody waits, and allocates.
 #[derive(Debug)]
 pub(super) struct Table<T> {
-    slots: Box<[Slot<T>]>,
+    /// In pieces, each made when it is first asked for: most configurations serve few requests before the next.
+    pieces: Box<[OnceLock<Box<Piece<T>>>]>,
     /// How many keys there are, and how many there may be.
     taken: AtomicUsize,
     most: usize,
     /// For all that has no place.
     rest: Arc<T>,
 }
+
+/// How many slots there are in a piece.
+const PIECE: usize = 64;
+
+type Piece<T> = [Slot<T>; PIECE];
 
 #[derive(Debug)]
 struct Slot<T> {
@@ -32,10 +38,9 @@ impl<T: Default> Table<T> {
     pub(super) fn new(places: usize) -> Self {
         let most = places.clamp(1, PLACES_MAX);
         // At most five of eight slots are taken, so that few are looked at.
-        let slots = (most * 8 / 5 + 1).next_power_of_two();
-        let slot = |_| Slot { key: AtomicU64::new(0), place: OnceLock::new() };
-        let slots = (0..slots).map(slot).collect();
-        Self { slots, taken: AtomicUsize::new(0), most, rest: Arc::default() }
+        let slots = (most * 8 / 5 + 1).next_power_of_two().max(PIECE);
+        let pieces = (0..slots / PIECE).map(|_| OnceLock::new()).collect();
+        Self { pieces, taken: AtomicUsize::new(0), most, rest: Arc::default() }
     }
 
     /// The place of a key, and whether it is its own.
@@ -56,7 +61,8 @@ impl<T: Default> Table<T> {
 
     /// All that have something in them, in no order.
     pub(super) fn places(&self) -> impl Iterator<Item = (u64, &Arc<T>)> {
-        self.slots.iter().filter_map(|slot| {
+        let pieces = self.pieces.iter().filter_map(OnceLock::get);
+        pieces.flat_map(|piece| piece.iter()).filter_map(|slot| {
             let key = slot.key.load(Ordering::Acquire).checked_sub(1)?;
             Some((key, slot.place.get()?))
         })
@@ -67,12 +73,18 @@ impl<T: Default> Table<T> {
         &self.rest
     }
 
+    fn slots(&self) -> usize {
+        self.pieces.len() * PIECE
+    }
+
     fn slot(&self, key: u64) -> Option<&Slot<T>> {
         let wanted = key.checked_add(1)?;
-        let mask = self.slots.len() - 1;
+        let mask = self.slots() - 1;
         let start = usize::try_from(scattered(key) >> 32).unwrap_or_default() & mask;
-        for step in 0..self.slots.len() {
-            let slot = self.slots.get((start + step) & mask)?;
+        for step in 0..=mask {
+            let at = (start + step) & mask;
+            let piece = self.pieces.get(at / PIECE)?.get_or_init(piece);
+            let slot = piece.get(at % PIECE)?;
             let mut found = slot.key.load(Ordering::Acquire);
             if found == 0 {
                 found = self.take(slot, wanted)?;
@@ -97,6 +109,10 @@ impl<T: Default> Table<T> {
             }
         }
     }
+}
+
+fn piece<T>() -> Box<Piece<T>> {
+    Box::new(std::array::from_fn(|_| Slot { key: AtomicU64::new(0), place: OnceLock::new() }))
 }
 
 /// The bits of a key all over a word (Steele and others, "Fast splittable pseudorandom number
@@ -147,6 +163,6 @@ mod tests {
     #[test]
     fn the_largest_table_has_the_size_that_was_thought_of() {
         let table: Table<AtomicU64> = Table::new(usize::MAX);
-        assert_eq!((table.most, table.slots.len()), (PLACES_MAX, 32_768));
+        assert_eq!((table.most, table.slots()), (PLACES_MAX, 32_768));
     }
 }

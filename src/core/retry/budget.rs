@@ -48,6 +48,11 @@ impl Budget {
         Self { percent: u64::from(percent), size, left: Arc::new(AtomicU64::new(size)) }
     }
 
+    /// One that says the same, with a full bucket of its own.
+    pub(crate) fn anew(&self) -> Self {
+        Self { left: Arc::new(AtomicU64::new(self.size)), ..*self }
+    }
+
     /// Goes on with the bucket of `earlier`, or a change of configuration would fill it again.
     pub fn follow(&mut self, earlier: &Self) {
         self.left = Arc::clone(&earlier.left);

@@ -192,19 +192,15 @@ impl Uri {
     }
 
     fn compile_in(dialect: Dialect, uri: &str, at: At<'_>, report: &mut Report) -> Self {
-        /// Visible characters that RFC 3986 does not allow in path and query. Some runtimes would send
-        /// them, others escape them.
-        const NOT_IN_URI: [char; 10] = ['"', '#', '<', '>', '\\', '^', '`', '{', '|', '}'];
         let template = Template::compile(dialect, uri, at, report);
-        let fits =
-            |text: &str| text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(NOT_IN_URI);
-        if !template.texts().all(fits) {
+        if !template.texts().all(|text| text.bytes().all(is_in_uri)) {
             report.fault(at, "a character cannot stand in a URI (RFC 3986); escape it as %XX");
         }
         let (path, query) = template.split_at_mark();
         // What is replaced may be part of a segment, of which the replacement begins or ends with the rest.
         let ends = usize::from(dialect == Dialect::Replacement);
-        let segments = path.fixed_segments();
+        let may_have_dots = path.texts().any(|text| text.contains(['.', '%']));
+        let segments = if may_have_dots { path.fixed_segments() } else { Vec::new() };
         let count = segments.len().saturating_sub(2 * ends);
         let mut whole = segments.iter().skip(ends).take(count).flatten();
         if whole.any(|segment| is_dots(segment)) {
@@ -275,6 +271,14 @@ impl Matched<'_> {
         }
         draft.path = Cow::Owned(one_path(path));
     }
+}
+
+/// Whether a byte may stand in path and query: visible ASCII but for what RFC 3986 does not allow there. Some
+/// runtimes would send that, others escape it.
+fn is_in_uri(byte: u8) -> bool {
+    let is_refused =
+        matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
+    byte.is_ascii_graphic() && !is_refused
 }
 
 /// Whether a segment of a path is `.` or `..`, also where its dots are escaped.

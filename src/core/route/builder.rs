@@ -1,7 +1,5 @@
 //! How what stands under hosts and paths becomes an index.
 
-use crate::gather::Gather as _;
-
 use super::conditions::{Conditions, pattern};
 use super::forest::{Both, Forest, Root, small};
 use super::index::{Entry, FEW, Index};
@@ -39,8 +37,8 @@ impl<'c> Builder<'c> {
             let prefix = both.prefix.map(|list| self.list(&list));
             (key, Both { exact, prefix })
         };
-        let keys = paths.into_iter().map(each).gather();
-        self.paths.plant(keys)
+        let keys: Vec<_> = paths.into_iter().map(each).collect();
+        self.paths.plant(&keys)
     }
 
     fn list(&mut self, slots: &[Slot]) -> Candidates {

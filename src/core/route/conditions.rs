@@ -7,6 +7,7 @@ use super::{Passed, RouterKind};
 use crate::address;
 use crate::expr::Expr;
 use crate::facts::Facts;
+use crate::few::Few;
 
 /// The methods that a route may name, as in APISIX. A route that names none takes every method.
 pub(crate) const METHODS: [&str; 10] =
@@ -19,15 +20,15 @@ pub(super) const HOST_MAX: usize = 255;
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     /// Exact, `*.suffix`, `*suffix`, or `*` for any; none means any host.
-    pub(crate) hosts: Vec<String>,
+    pub(crate) hosts: Few<String>,
     /// Exact, or a prefix followed by `*`, or with parameters; at least one.
-    pub(crate) uris: Vec<String>,
+    pub(crate) uris: Box<[String]>,
     /// Any if empty.
-    pub(crate) methods: Vec<String>,
+    pub(crate) methods: Few<String>,
     /// Where the client is; anywhere if empty.
-    pub(crate) addresses: Vec<IpNet>,
+    pub(crate) addresses: Few<IpNet>,
     /// What must hold of a request's variables.
-    pub(crate) vars: Option<Expr>,
+    pub(crate) vars: Option<Box<Expr>>,
     pub(crate) priority: i64,
     /// A route that is switched off takes nothing.
     pub(crate) is_disabled: bool,

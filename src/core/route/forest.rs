@@ -5,7 +5,7 @@
 //! Children stand side by side and are told apart by one list of bytes: a step down reads two or three
 //! cache lines.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// What a key means exactly and what it means as a prefix.
@@ -69,16 +69,22 @@ impl<T> Default for Forest<T> {
 }
 
 impl<T: Copy> Forest<T> {
-    /// Adds an index.
-    pub(super) fn plant(&mut self, keys: BTreeMap<Box<[u8]>, Both<T>>) -> Root {
-        let keys: Vec<(Box<[u8]>, Both<T>)> = keys.into_iter().collect();
+    /// Adds an index. The keys are in order, each of them there once.
+    pub(super) fn plant(&mut self, keys: &[(Box<[u8]>, Both<T>)]) -> Root {
         let root = self.push(0);
         let mut groves = VecDeque::new();
         groves.push_back(Grove { node: root, keys: 0..keys.len(), depth: 0, outer: None });
         while let Some(grove) = groves.pop_front() {
-            self.grow(grove, &keys, &mut groves);
+            self.grow(grove, keys, &mut groves);
         }
         Root(root)
+    }
+
+    /// Gives back what is held for more of them.
+    pub(super) fn close(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.firsts.shrink_to_fit();
+        self.labels.shrink_to_fit();
     }
 
     /// Gives a node its label, its meaning and its children, which are left to grow.
@@ -158,6 +164,7 @@ pub(super) fn small(count: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn all_over(alphabet: &[u8], length_max: usize) -> Vec<Vec<u8>> {
         let mut all = vec![Vec::new()];
@@ -188,11 +195,8 @@ mod tests {
                 map.insert((*key).into(), Both { exact, prefix });
             }
             let mut forest = Forest::default();
-            forest.plant(BTreeMap::from([(
-                b"a"[..].into(),
-                Both { exact: Some(99), prefix: Some(99) },
-            )]));
-            let root = forest.plant(map);
+            forest.plant(&[(b"a"[..].into(), Both { exact: Some(99), prefix: Some(99) })]);
+            let root = forest.plant(&map.into_iter().collect::<Vec<_>>());
             for asked in &asked {
                 let exact = keys.iter().enumerate().filter(|(_, key)| ***key == **asked);
                 let exact = exact.filter(|(index, _)| kind(*index) & 1 > 0).map(|(index, _)| index);

@@ -84,11 +84,15 @@ impl Slots {
     /// The routes for which nothing is ever left.
     pub(super) fn unreached(&mut self, kind: RouterKind, routes: &[Conditions]) -> Vec<Unreached> {
         let mut found: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-        let mut reached = BTreeSet::new();
+        let mut is_reached = vec![false; routes.len()];
         self.each(|list| {
+            let mut reach = |route: usize| {
+                if let Some(is_reached) = is_reached.get_mut(route) {
+                    *is_reached = true;
+                }
+            };
             if let [alone] = list[..] {
-                reached.insert(alone.route);
-                return;
+                return reach(alone.route);
             }
             let mut takers = Takers::default();
             for slot in list.iter() {
@@ -96,14 +100,14 @@ impl Slots {
                 let uses = uses(kind, *slot, conditions);
                 match takers.all_of(&uses, conditions.methods(), slot.route) {
                     Some(by) => found.entry(slot.route).or_default().extend(by),
-                    None => drop(reached.insert(slot.route)),
+                    None => reach(slot.route),
                 }
                 if conditions.is_plain() {
                     takers.add(uses, conditions.methods(), slot.route);
                 }
             }
         });
-        found.retain(|route, _| !reached.contains(route));
+        found.retain(|route, _| is_reached.get(*route) != Some(&true));
         let unreached = |(route, by): (usize, BTreeSet<usize>)| Unreached {
             route,
             by: by.into_iter().collect(),
@@ -126,7 +130,12 @@ fn add(paths: &mut Paths, kind: RouterKind, route: usize, conditions: &Condition
         let pattern = pattern(kind, text);
         let start = pattern.as_ref().map(|pattern| pattern.lead(text)).or(text.strip_suffix('*'));
         let key = start.unwrap_or(text).as_bytes().into();
-        paths.entry(key).or_default().slot(start.is_some()).push(Slot { route, uri });
+        let list = paths.entry(key).or_default().slot(start.is_some());
+        if list.is_empty() {
+            // Most paths are those of one route.
+            list.reserve_exact(1);
+        }
+        list.push(Slot { route, uri });
     }
 }
 

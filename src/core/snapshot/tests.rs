@@ -80,7 +80,7 @@ fn rules_of_one_match_are_one_split_wherever_they_stand() {
     let rules: Vec<_> = snapshot.routes()[0].split.rules().collect();
     assert_eq!(rules.len(), 2_001);
     for (number, rule) in rules.iter().take(2_000).enumerate() {
-        assert_eq!(rule.number, Some(number));
+        assert_eq!(rule.number(), Some(number));
         assert!(rule.branches.names().eq(["v1", "v2"]));
     }
 }

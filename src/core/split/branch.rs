@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use std::sync::Arc;
 
+use super::pool::Changes;
 use super::room::Full;
-use super::{Keyed, OWN_BRANCH, Scope};
-use crate::balance::{Balancer, Upstream, UpstreamWire};
+use super::{Keyed, OWN_BRANCH, Pool, Scope};
+use crate::balance::{Balancer, Spec, Upstream, UpstreamWire};
 use crate::breaker::{self, Breaker, WHOLE};
 use crate::fault::{At, Report};
 use crate::id::Id;
@@ -43,9 +44,9 @@ pub(crate) struct Branch {
     pub(crate) name: Arc<str>,
     pub(crate) weight: Weight,
     pub(crate) balancer: Balancer,
-    pub(crate) rewrite: Rewrite,
+    pub(crate) rewrite: Arc<Rewrite>,
     /// Keeps requests away while it fails.
-    pub(crate) breaker: Option<Breaker>,
+    pub(crate) breaker: Option<Box<Breaker>>,
     /// How much it takes.
     pub(crate) limit: Option<Box<BranchLimit>>,
     /// Whether it cannot have a request without its body: it changes it, or picks a node by it.
@@ -58,7 +59,7 @@ impl Branch {
         name: Arc<str>,
         weight: Weight,
         balancer: Balancer,
-        rewrite: Rewrite,
+        rewrite: Arc<Rewrite>,
     ) -> Self {
         let needs_body = rewrite.needs_body() || balancer.upstream.needs_body();
         Self { name, weight, balancer, rewrite, breaker: None, limit: None, needs_body }
@@ -100,11 +101,12 @@ fn walks(count: usize, phase: u64) -> Option<Arc<[Walk; AGAIN]>> {
 
 impl Branches {
     /// Everything to one upstream: the route's own.
-    pub(super) fn own(upstream: Arc<Upstream>, phase: u64) -> Result<Self, Unpickable> {
-        let (name, weight) = (OWN_BRANCH.into(), Weight(1));
-        let balancer = Balancer::new(upstream, phase)?;
-        let branch = Branch::new(name, weight, balancer, Rewrite::default());
-        let rotation = Rotation::new(&[weight], phase)?;
+    pub(super) fn own(upstream: Arc<Upstream>, scope: Scope<'_>) -> Result<Self, Unpickable> {
+        let (name, weight) = (scope.pool.name(OWN_BRANCH), Weight(1));
+        let balancer = Balancer::new(upstream, scope.phase)?;
+        let nothing = scope.pool.rewrite(Changes::default(), At::Root, &mut Report::default());
+        let branch = Branch::new(name, weight, balancer, nothing);
+        let rotation = Rotation::new(&[weight], scope.phase)?;
         Ok(Self { list: Box::new([branch]), rotation, again: None })
     }
 
@@ -125,7 +127,9 @@ impl Branches {
 
     /// Gives each of them a breaker.
     pub(super) fn guard(&mut self, policy: breaker::Policy) {
-        self.list.iter_mut().for_each(|branch| branch.breaker = Some(Breaker::new(policy)));
+        self.list
+            .iter_mut()
+            .for_each(|branch| branch.breaker = Some(Box::new(Breaker::new(policy))));
     }
 
     /// The branch whose turn it is, of those that have room. With some ejected the others share by weight;
@@ -291,6 +295,12 @@ impl Branches {
         }
     }
 
+    /// The same division among other branches, as many and as heavy, from the beginning.
+    pub(super) fn anew(&self, list: Box<[Branch]>, phase: u64) -> Self {
+        let again = walks(list.len(), phase);
+        Self { list, rotation: self.rotation.anew(phase), again }
+    }
+
     /// The walk itself, for others to join.
     pub(super) fn joint(&self) -> Rotation {
         self.rotation.clone()
@@ -333,11 +343,10 @@ impl Branches {
         }
         let is_one_rewrite = all_same(wires.iter().map(|(wire, _)| wire.changes()));
         let mut list: Vec<Branch> = Vec::with_capacity(count);
-        for (index, (wire, at)) in wires.into_iter().enumerate() {
-            let name = wire.name(index, &list, at, report);
+        for (index, (mut wire, at)) in wires.into_iter().enumerate() {
+            let name = wire.name(index, &list, scope.pool, at, report);
             let weight = weight(&wire);
-            let (headers, response) = (wire.headers.as_ref(), wire.response_headers.as_ref());
-            let rewrite = Rewrite::compile(wire.rewrite.as_ref(), headers, response, at, report);
+            let rewrite = scope.pool.rewrite(wire.take_changes(), at, report);
             if rewrite.needs_body() {
                 warn_of_body(at, report);
             }
@@ -389,7 +398,7 @@ pub(super) fn warn_of_branches(branches: &[BranchWire], at: At<'_>, report: &mut
 }
 
 /// What APISIX does differently with the inline upstream of a branch.
-fn warn_of_inline(wire: &UpstreamWire, upstream: &Upstream, at: At<'_>, report: &mut Report) {
+fn warn_of_inline(wire: &UpstreamWire, upstream: &Spec, at: At<'_>, report: &mut Report) {
     if !upstream.scheme.is_tls() && upstream.sends_port() {
         report.warn(at, "APISIX sends the node's name without its port as `Host`");
     }
@@ -414,16 +423,32 @@ pub(super) fn own(scope: Scope<'_>, at: At<'_>, report: &mut Report) -> Option<A
 
 impl BranchWire {
     /// The name of the branch, by its number where it has none; none of `earlier` may have it.
-    fn name(&self, index: usize, earlier: &[Branch], at: At<'_>, report: &mut Report) -> Arc<str> {
-        let by_number = || format!("b{index}");
-        let name = self.name.as_ref().map_or_else(by_number, |id| id.as_str().into());
-        if [OWN_BRANCH, proof::NONE].contains(&name.as_str()) {
+    fn name(
+        &self,
+        index: usize,
+        earlier: &[Branch],
+        pool: &Pool,
+        at: At<'_>,
+        report: &mut Report,
+    ) -> Arc<str> {
+        let by_number = || pool.name(&format!("b{index}"));
+        let name = self.name.as_ref().map_or_else(by_number, |id| pool.name(id.as_str()));
+        if [OWN_BRANCH, proof::NONE].contains(&&*name) {
             report.fault(at.key("name"), format!("`{name}` is what responses of no branch say"));
         }
-        if earlier.iter().any(|earlier| *earlier.name == *name) {
+        if earlier.iter().any(|earlier| earlier.name == name) {
             report.fault(at, format!("another branch of this split is named `{name}`"));
         }
-        name.into()
+        name
+    }
+
+    /// What it changes, which is wanted once.
+    fn take_changes(&mut self) -> Changes {
+        Changes {
+            rewrite: self.rewrite.take(),
+            headers: self.headers.take(),
+            response_headers: self.response_headers.take(),
+        }
     }
 
     /// All that it changes in a request and its response.
@@ -450,9 +475,9 @@ impl BranchWire {
             return scope.named(id, at.key("upstream_id"), report);
         }
         if let Some(wire) = &self.upstream {
-            let upstream = Upstream::compile(wire, at.key("upstream"), report)?;
-            warn_of_inline(wire, &upstream, at.key("upstream"), report);
-            return Some(Arc::new(upstream));
+            let spec = Spec::compile(wire, at.key("upstream"), report)?;
+            warn_of_inline(wire, &spec, at.key("upstream"), report);
+            return Some(scope.pool.upstream(spec));
         }
         own(scope, at, report)
     }
@@ -470,12 +495,20 @@ mod tests {
     fn check_same(branches: Value, is_warned: bool) {
         let mut report = Report::default();
         let wire: UpstreamWire = serde_json::from_value(json!("http://a.test")).expect("a URL");
-        let own = Upstream::compile(&wire, At::Root, &mut report).map(Arc::new);
+        let pool = Pool::new();
+        let own = Spec::compile(&wire, At::Root, &mut report).map(|spec| pool.upstream(spec));
         let id = Id::restore("u").expect("an id");
         let upstreams = BTreeMap::from([(id, own.clone())]);
         let (own, dangling) = (Some(&own), Dangling::Refused);
-        let scope =
-            Scope { upstreams: &upstreams, own, phase: 0, dangling, salt: "", methods: &[] };
+        let scope = Scope {
+            upstreams: &upstreams,
+            own,
+            phase: 0,
+            dangling,
+            salt: "",
+            methods: &[],
+            pool: &pool,
+        };
         let wires: Vec<BranchWire> = serde_json::from_value(branches.clone()).expect("branches");
         let placed = wires.into_iter().map(|wire| (wire, At::Root)).collect();
         let at = At::Root;

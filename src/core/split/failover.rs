@@ -108,11 +108,6 @@ impl OnFailure {
 }
 
 impl Rule {
-    /// What becomes of requests whose branch fails.
-    pub(crate) fn on_failure(&self) -> Option<&OnFailure> {
-        self.on_failure.as_deref()
-    }
-
     /// The branch for a request that those at `failed` have failed, if there is one. One that keys are
     /// assigned in is found by `key`, if it is known, so that a client stays at one branch.
     pub(crate) fn other(
@@ -125,7 +120,7 @@ impl Rule {
         let can_take = |branch: &Branch| {
             !branch.is_gone() && !failed.iter().any(|it| std::ptr::eq(*it, branch))
         };
-        match (&self.on_failure.as_ref()?.to, &self.keyed, key) {
+        match (&self.on_failure()?.to, self.keyed(), key) {
             (To::Branch(index), ..) => {
                 let branch = Some(self.branches.at(*index)).filter(|_| !full.has(*index));
                 branch.filter(|branch| can_take(branch))

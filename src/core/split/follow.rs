@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
-use super::{Origin, Rule, Section, Split};
+use super::{Origin, Rule, Section, Shared, Split};
 use crate::rotation::Rotation;
 
 /// Has splits go on where `earlier` has come to. Each is given with the split that the same route had.
@@ -18,7 +18,7 @@ pub(crate) fn follow<'s>(
     let mut sections = Sections::default();
     let mut taken = Vec::new();
     for (split, before) in splits {
-        let own = mem::take(&mut split.sections).into_iter();
+        let own = mem::take(&mut split.sections).into_vec().into_iter();
         let numbers: Vec<usize> = own.map(|section| sections.put(section)).collect();
         taken.push((split, before, numbers));
     }
@@ -51,7 +51,9 @@ impl Sections {
     /// Takes a section, and says which number it has.
     fn put(&mut self, section: Arc<Section>) -> usize {
         let number = self.list.len();
-        if let Origin::Shared { is_whole: true, .. } = section.origin {
+        if let Origin::Shared(shared) = &section.origin
+            && shared.is_whole
+        {
             let known = *self.shared.entry(Arc::as_ptr(&section)).or_insert(number);
             if known != number {
                 return known;
@@ -74,8 +76,8 @@ impl<'s> Trail<'s> {
     fn of(splits: impl Iterator<Item = &'s Split>) -> Self {
         let mut earlier = BTreeMap::new();
         for section in splits.flat_map(|split| &split.sections) {
-            if let Origin::Shared { holder, .. } = &section.origin {
-                earlier.entry(&**holder).or_insert(&**section);
+            if let Origin::Shared(shared) = &section.origin {
+                earlier.entry(&*shared.holder).or_insert(&**section);
             }
         }
         Self { earlier, walks: BTreeMap::new() }
@@ -84,12 +86,13 @@ impl<'s> Trail<'s> {
     /// Has a section go on, of a route that had `before`.
     fn follow(&mut self, section: &mut Section, before: Option<&Split>) {
         let of_route = before.and_then(|split| split.section_of(&section.origin));
-        let Origin::Shared { holder, is_whole } = section.origin.clone() else {
+        let Origin::Shared(shared) = section.origin.clone() else {
             if let Some(before) = of_route {
                 follow_rules(&mut section.rules, &before.rules, true);
             }
             return;
         };
+        let Shared { holder, is_whole } = *shared;
         // The nodes of a copy may be those of another route's upstream.
         let with_nodes = is_whole || of_route.is_some();
         if let Some(before) = of_route.or_else(|| self.earlier.get(&*holder).copied()) {
@@ -113,7 +116,7 @@ impl Origin {
     /// Whether both are the same place, in two documents.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Shared { holder, .. }, Self::Shared { holder: other, .. }) => holder == other,
+            (Self::Shared(shared), Self::Shared(other)) => shared.holder == other.holder,
             _ => self == other,
         }
     }
@@ -123,7 +126,8 @@ impl Rule {
     /// Goes on where `earlier`, the same rule, has come to, with or without the walks over nodes.
     fn follow_walks(&mut self, earlier: &Self, with_nodes: bool) {
         self.branches.follow_walks(&earlier.branches, with_nodes);
-        if let (Some(own), Some(earlier)) = (&mut self.mirror, &earlier.mirror) {
+        let own = self.extras.as_mut().and_then(|extras| extras.mirror.as_mut());
+        if let (Some(own), Some(earlier)) = (own, earlier.mirror()) {
             own.follow(earlier);
         }
     }

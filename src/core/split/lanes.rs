@@ -15,7 +15,7 @@ impl<'s> Placed<'s> {
     /// Where the plugin is from that has the rule, if it is not the route's own.
     pub(crate) fn holder(&self) -> Option<&'s str> {
         match &self.section.origin {
-            Origin::Shared { holder, .. } => Some(holder),
+            Origin::Shared(shared) => Some(&shared.holder),
             Origin::Route | Origin::Upstream => None,
         }
     }
@@ -26,7 +26,7 @@ pub(super) fn number(rules: &mut [Rule]) {
     let mut next = 0;
     for rule in rules {
         rule.lane = next;
-        next += width(rule);
+        next += rule.branches.list().len() as u32;
     }
 }
 
@@ -36,7 +36,7 @@ fn width(rule: &Rule) -> LaneNumber {
 
 impl Section {
     fn width(&self) -> LaneNumber {
-        self.rules.last().map_or(0, |last| last.lane + width(last))
+        self.rules.last().map_or(0, |last| LaneNumber::from(last.lane) + width(last))
     }
 
     /// Whether the rule is one of its own.
@@ -58,7 +58,7 @@ impl Split {
             if section.holds(rule) {
                 let mut list = rule.branches.list().iter();
                 let place = list.position(|it| std::ptr::eq(it, branch))?;
-                return Some(before + rule.lane + place as LaneNumber);
+                return Some(before + LaneNumber::from(rule.lane) + place as LaneNumber);
             }
             before += section.width();
         }
@@ -70,9 +70,10 @@ impl Split {
         let mut left = number;
         for section in &self.sections {
             if left < section.width() {
-                let behind = section.rules.partition_point(|rule| rule.lane <= left);
+                let behind =
+                    section.rules.partition_point(|rule| LaneNumber::from(rule.lane) <= left);
                 let rule = section.rules.get(behind.checked_sub(1)?)?;
-                let place = usize::try_from(left - rule.lane).ok()?;
+                let place = usize::try_from(left - LaneNumber::from(rule.lane)).ok()?;
                 let branch = rule.branches.list().get(place)?;
                 return Some(Placed { section, rule, branch });
             }
@@ -92,7 +93,7 @@ impl Split {
                 let rule = section.rules.get(place)?;
                 let mut names = rule.branches.names();
                 let branch = names.position(|name| *name == *other.branch.name)?;
-                return Some(before + rule.lane + branch as LaneNumber);
+                return Some(before + LaneNumber::from(rule.lane) + branch as LaneNumber);
             }
             before += section.width();
         }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::Deserialize;
 
 use super::branch::{Branch, BranchWire, Branches};
+use super::pool::Changes;
 use super::{Means, Scope};
 use crate::balance::{Balancer, UpstreamWire};
 use crate::fault::{At, Report, did_you_mean};
 use crate::id::Id;
-use crate::rewrite::{HeadersWire, Rewrite, RewriteWire};
+use crate::rewrite::{HeadersWire, RewriteWire};
 use crate::rotation::{Rotation, Weight};
 
 /// What stands for the branch of copies that go to an upstream of their own.
@@ -158,8 +159,8 @@ impl MirrorWire {
             Some(name) if !has_own && !changes => name,
             None if has_own => {
                 let wire = BranchWire { upstream, upstream_id, ..BranchWire::default() };
-                let (rewrite, headers) = (rewrite.as_ref(), headers.as_ref());
-                let rewrite = Rewrite::compile(rewrite, headers, None, at, report);
+                let changes = Changes { rewrite, headers, response_headers: None };
+                let rewrite = scope.pool.rewrite(changes, at, report);
                 let upstream = wire.upstream(scope, at, report)?;
                 let balancer = Balancer::new(upstream, scope.phase).ok()?;
                 let (name, weight) = (NAME.into(), Weight(1));

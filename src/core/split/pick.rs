@@ -163,7 +163,7 @@ impl Rule {
         }
         for _ in self.branches.list() {
             let full = self.branches.full(&room, means.now);
-            let found = match &self.keyed {
+            let found = match self.keyed() {
                 Some(keyed) => self.pick_keyed(keyed, facts, &full, means)?,
                 None => self.pick_by_turn(&full, means),
             };
@@ -183,7 +183,7 @@ impl Rule {
         full: &Full,
         now: Timestamp,
     ) -> Option<&Branch> {
-        match (&self.keyed, key) {
+        match (self.keyed(), key) {
             (Some(keyed), Some(key)) => self.branches.owner(keyed, key.as_bytes(), full, now),
             (Some(_) | None, _) => self.branches.next(full, now),
         }
@@ -191,7 +191,7 @@ impl Rule {
 
     /// Why clients are not told apart, where nobody would see it.
     fn mute(&self, how: &How, means: Means<'_>) -> Option<String> {
-        let is_mute = self.keyed.as_deref().is_some_and(Keyed::issues) && means.secret.is_none();
+        let is_mute = self.keyed().is_some_and(Keyed::issues) && means.secret.is_none();
         (is_mute && *how == How::Turn).then(|| "no cookie is issued without a secret".to_owned())
     }
 
@@ -241,7 +241,7 @@ impl Rule {
         route: &str,
         means: Means<'_>,
     ) -> (Option<&Branch>, Option<String>) {
-        let Some(forced) = &self.forced else { return (None, None) };
+        let Some(forced) = self.forced() else { return (None, None) };
         match forced.asked(facts, means.secret, route, means.now) {
             Forced::Unasked => (None, None),
             Forced::Denied(denied) => (None, Some(Denied::to_string(&denied))),

@@ -11,7 +11,7 @@ use super::branch::{BranchWire, Branches, LISTED_MAX, own, warn_of_branches};
 use super::failover::OnFailureWire;
 use super::mirror::MirrorWire;
 use super::pick::Keyed;
-use super::{Condition, Rule, Scope};
+use super::{Condition, Extras, Rule, Scope};
 use crate::affinity::StickyWire;
 use crate::balance::UpstreamWire;
 use crate::breaker::BreakerWire;
@@ -92,13 +92,13 @@ fn compile_lists(
         let condition = Condition::compile(rule.r#match.as_deref(), at, report);
         let (list, extras) = rule.into_list(at);
         if extras.is_said() && list.is_none() {
-            let what = format!("{} stand here without branches to choose among", Extras::WORDS);
+            let what = format!("{} stand here without branches to choose among", ExtrasWire::WORDS);
             report.fault(at, what);
         }
         let branches = match list {
             Some(list) => compile_list(list, scope, at.key("weighted_upstreams"), report),
             // APISIX's default: everything to the route's upstream.
-            None => own(scope, at, report).and_then(|own| Branches::own(own, scope.phase).ok()),
+            None => own(scope, at, report).and_then(|own| Branches::own(own, scope).ok()),
         };
         extras.warn(report);
         compiled.push((number, extras.complete(number, condition, branches, scope, report)));
@@ -107,7 +107,7 @@ fn compile_lists(
 }
 
 /// What a rule says of its branches together.
-struct Extras<'a> {
+struct ExtrasWire<'a> {
     sticky: Option<StickyWire>,
     r#override: Option<OverrideWire>,
     on_failure: Option<OnFailureWire>,
@@ -117,7 +117,7 @@ struct Extras<'a> {
     at: At<'a>,
 }
 
-impl Extras<'_> {
+impl ExtrasWire<'_> {
     /// All of them.
     const WORDS: &'static str = "`sticky`, `override`, `on_failure`, `breaker` and `mirror`";
 
@@ -170,17 +170,11 @@ impl Extras<'_> {
             branches.guard(policy);
         }
         let is_sound = report.faults.len() == faults_before;
-        let number = Some(number);
-        is_sound.then_some(Rule {
-            number,
-            condition,
-            branches,
-            keyed: keyed.map(Box::new),
-            forced: forced.map(Box::new),
-            on_failure: on_failure.map(Box::new),
-            mirror: mirror.map(Box::new),
-            lane: 0,
-        })
+        let is_said =
+            keyed.is_some() || forced.is_some() || on_failure.is_some() || mirror.is_some();
+        let extras = is_said.then(|| Box::new(Extras { keyed, forced, on_failure, mirror }));
+        let number = Some(u32::try_from(number).unwrap_or(u32::MAX));
+        is_sound.then_some(Rule { number, lane: 0, condition, branches, extras })
     }
 
     /// Takes over what another rule of the same split says, of which one may.
@@ -243,7 +237,10 @@ fn compile_groups(
             }
             None => {
                 places.push(groups.len());
-                groups.push(Group { number, condition, extras, branches: vec![(branch, at)] });
+                // Most are split in two.
+                let mut branches = Vec::with_capacity(2);
+                branches.push((branch, at));
+                groups.push(Group { number, condition, extras, branches });
             }
         }
     }
@@ -261,7 +258,7 @@ struct Group<'a> {
     /// That of the first.
     number: usize,
     condition: Option<Vec<MatchWire>>,
-    extras: Extras<'a>,
+    extras: ExtrasWire<'a>,
     branches: Vec<(BranchWire, At<'a>)>,
 }
 
@@ -314,13 +311,13 @@ impl RuleWire {
     }
 
     /// The branches of APISIX's form, and what is said of them.
-    fn into_list(self, at: At<'_>) -> (Option<Vec<BranchWire>>, Extras<'_>) {
+    fn into_list(self, at: At<'_>) -> (Option<Vec<BranchWire>>, ExtrasWire<'_>) {
         let Self { sticky, r#override, on_failure, breaker, mirror, .. } = self;
-        let extras = Extras { sticky, r#override, on_failure, breaker, mirror, at };
+        let extras = ExtrasWire { sticky, r#override, on_failure, breaker, mirror, at };
         (self.weighted_upstreams, extras)
     }
 
-    fn into_parts(self, at: At<'_>) -> (Option<Vec<MatchWire>>, Extras<'_>, BranchWire) {
+    fn into_parts(self, at: At<'_>) -> (Option<Vec<MatchWire>>, ExtrasWire<'_>, BranchWire) {
         let Self {
             name,
             weight,
@@ -333,7 +330,7 @@ impl RuleWire {
             ..
         } = self;
         let Self { sticky, r#override, on_failure, breaker, mirror, .. } = self;
-        let extras = Extras { sticky, r#override, on_failure, breaker, mirror, at };
+        let extras = ExtrasWire { sticky, r#override, on_failure, breaker, mirror, at };
         let branch = BranchWire {
             name,
             weight,

@@ -62,7 +62,7 @@ pub fn breakers(snapshot: &Snapshot, now: Timestamp) -> BTreeMap<Guarded, Phase>
         for rule in route.split.rules() {
             for branch in rule.branches.list() {
                 if let Some(breaker) = &branch.breaker {
-                    let (rule, branch) = (rule.number, branch.name.to_string());
+                    let (rule, branch) = (rule.number(), branch.name.to_string());
                     let guarded = Guarded::Branch { route: id(), rule, branch };
                     phases.insert(guarded, breaker.phase(now));
                 }

@@ -32,7 +32,7 @@ impl Place {
         Self {
             route: route.id.to_string(),
             from: placed.and_then(Placed::holder).map(str::to_owned),
-            rule: placed.and_then(|placed| placed.rule.number),
+            rule: placed.and_then(|placed| placed.rule.number()),
             branch: placed.map(|placed| placed.branch.name.to_string()),
         }
     }

@@ -90,6 +90,11 @@ impl Running<'_> {
         self.process.as_ref().map_or(f64::NAN, Process::memory)
     }
 
+    /// Ends the proxy in its own time.
+    pub(crate) fn end(self) -> io::Result<()> {
+        self.process.map_or(Ok(()), Process::end)
+    }
+
     /// Where clients ask for a target: a lane that does not rewrite is asked for the first version.
     pub(crate) fn path(&self, target: Target) -> String {
         let version = if self.rewrites() { "" } else { "/v1" };

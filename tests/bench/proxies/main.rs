@@ -16,6 +16,7 @@
 //! | [`wrk`], [`h2load`], [`events`], [`idle`] | who asks                                      |
 //! | [`measure`]       | the rounds                                                            |
 //! | [`smoke`]         | whether they do what they are measured for                            |
+//! | [`train`]         | the load that a build by profile is made by                           |
 //! | [`figures`]       | medians and quartiles                                                 |
 //! | [`table`], [`chart`], [`machine`] | how it is shown                                       |
 //!
@@ -50,6 +51,7 @@ mod setup;
 mod smoke;
 mod splitway;
 mod table;
+mod train;
 mod wire;
 mod wrk;
 
@@ -120,6 +122,9 @@ fn run(options: Options) -> io::Result<()> {
         return smoke(&cases, &world, cores);
     }
     let plan = Plan { rounds: options.rounds, seconds: options.seconds, cores, idle };
+    if options.train {
+        return train::all(&cases, &world, &plan);
+    }
     measured(&cases, &world, &plan)
 }
 

@@ -84,7 +84,12 @@ fn rounds(
 }
 
 /// Has a lane loaded, and looks at what its proxy took.
-fn turn(case: &Case, running: &Running<'_>, world: &World, plan: &Plan) -> io::Result<Taken> {
+pub(crate) fn turn(
+    case: &Case,
+    running: &Running<'_>,
+    world: &World,
+    plan: &Plan,
+) -> io::Result<Taken> {
     let core = plan.cores.proxy;
     let before = running.spent();
     let look = Look::at(core, before);

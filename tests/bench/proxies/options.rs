@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// How to be called.
 pub(crate) const USAGE: &str = "\
-bench-proxies [--rounds N] [--seconds S] [--cases a,b] [--cores LOAD,PROXY] [--smoke] [--out DIR]";
+bench-proxies [--rounds N] [--seconds S] [--cases a,b] [--cores LOAD,PROXY] [--smoke | --train] [--out DIR]";
 
 /// What was said.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) cores: Option<(usize, usize)>,
     /// Only to see whether all work.
     pub(crate) smoke: bool,
+    /// Only to have Splitway under load.
+    pub(crate) train: bool,
     /// Where everything is written.
     pub(crate) out: PathBuf,
 }
@@ -32,15 +34,18 @@ impl Options {
             cases: Vec::new(),
             cores: None,
             smoke: false,
+            train: false,
             out: PathBuf::from("target/bench-proxies"),
         };
         while let Some(name) = arguments.next() {
-            if name == "--smoke" {
-                options.smoke = true;
-                continue;
+            match name.as_str() {
+                "--smoke" => options.smoke = true,
+                "--train" => options.train = true,
+                _ => {
+                    let value = arguments.next().ok_or_else(|| format!("{name}\n{USAGE}"))?;
+                    options.set(&name, &value).ok_or_else(|| format!("{name} {value}\n{USAGE}"))?;
+                }
             }
-            let value = arguments.next().ok_or_else(|| format!("{name}\n{USAGE}"))?;
-            options.set(&name, &value).ok_or_else(|| format!("{name} {value}\n{USAGE}"))?;
         }
         Ok(options)
     }

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How long a proxy may take until it listens: with 10,000 routes on a busy machine, too.
 const STARTING: Duration = Duration::from_secs(60);
 
+/// How long a proxy may take until it has ended.
+const ENDING: Duration = Duration::from_secs(60);
+
 /// A process that runs until this is dropped, and those that it has started.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -65,6 +68,19 @@ impl Process {
                 Err(_) => sleep(Duration::from_millis(20)),
             }
         }
+    }
+
+    /// Has it end in its own time.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        let start = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if start.elapsed() > ENDING {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// What it took until now.

@@ -18,8 +18,6 @@ pub(crate) fn check(root: &Path) -> Outcome {
     say("instructions of a request");
     let mut gate = Command::new(WasmRust::Own.cargo());
     gate.args(["bench", "--package", "splitway-core", "--bench", "gate"]).current_dir(root);
-    // As in a release, but for what takes minutes to link: the core is one crate anyway.
-    gate.env("CARGO_PROFILE_BENCH_LTO", "off").env("CARGO_PROFILE_BENCH_CODEGEN_UNITS", "1");
     run("instructions of a request", &mut gate)
 }
 

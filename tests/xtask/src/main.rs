@@ -21,6 +21,7 @@ mod node;
 mod prometheus;
 mod proxies;
 mod redis;
+mod release;
 mod setup;
 mod source;
 mod step;
@@ -42,6 +43,8 @@ Usage: cargo xtask <command>
   worker         build the Worker into build/ (the build command of wrangler.toml)
   test [args]    build the Worker, try its deployment, run every test;
                  the arguments go to `cargo test --workspace`
+  release        build `splitway` by what it does under load, into target/by-profile/: it takes a
+                 fifth less CPU time in user mode (profile-guided optimization, 15 minutes)
   schema         write src/core/schema.json anew, from the types that read documents, and
                  tests/DIFFERENCES.md, from the tables that the tests go by
   ci             check the format, the lints and the docs, then do what `test` does, and have the
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         (Some("setup"), true) => setup::ready(&root()).and_then(|_| programs()),
         (Some("worker"), true) => worker(),
         (Some("test"), _) => test(&rest),
+        (Some("release"), true) => release::build(&root()),
         (Some("schema"), true) => check::schema(&root()),
         (Some("ci"), true) => ci(),
         (Some("bench"), true) => check::bench(&root()),

@@ -1,7 +1,7 @@
 //! `cargo xtask bench-proxies`: builds what is measured and what measures, and has the peers installed.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::debian;
@@ -19,28 +19,36 @@ const PROGRAMS: [(&str, &str); 4] =
 /// `SPLITWAY_BIN` may say which `splitway` is measured; else the release build is.
 pub(crate) fn bench(root: &Path, arguments: &[String]) -> Outcome {
     programs()?;
-    let built = |name: &str| {
-        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        root.join(target).join("release").join(name)
-    };
-    build(root, "splitway-tests", "bench-proxies")?;
-    let mut bench = Command::new(built("bench-proxies"));
+    let mut bench = Command::new(build(root, "splitway-tests", "bench-proxies")?);
     if env::var_os("SPLITWAY_BIN").is_none() {
-        build(root, "splitway-local", "splitway")?;
-        bench.env("SPLITWAY_BIN", built("splitway"));
+        bench.env("SPLITWAY_BIN", build(root, "splitway-local", "splitway")?);
     }
     run(STEP, bench.args(arguments).current_dir(root))
 }
 
-fn build(root: &Path, package: &str, program: &str) -> Outcome {
+/// Has a `splitway` that counts loaded with what is measured; its processes write into such `counts` when they end.
+pub(crate) fn train(root: &Path, splitway: &Path, counts: &Path) -> Outcome {
+    let mut bench = Command::new(build(root, "splitway-tests", "bench-proxies")?);
+    bench.env("SPLITWAY_BIN", splitway).env("LLVM_PROFILE_FILE", counts);
+    run(STEP, bench.arg("--train").current_dir(root))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    root.join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// Builds a program for release, and returns where it is.
+fn build(root: &Path, package: &str, program: &str) -> Outcome<PathBuf> {
     say(&format!("{program}, for release"));
     let mut cargo = Command::new(WasmRust::Own.cargo());
     cargo.args(["build", "--release", "--package", package, "--bin", program]);
-    run(STEP, cargo.current_dir(root))
+    run(STEP, cargo.current_dir(root))?;
+    Ok(target(root).join("release").join(program))
 }
 
 /// Installs those that are missing.
-fn programs() -> Outcome {
+pub(crate) fn programs() -> Outcome {
     let missing = || PROGRAMS.into_iter().filter(|(program, _)| !is_there(program));
     let packages: Vec<&str> = missing().map(|(_, package)| package).collect();
     if !packages.is_empty() {

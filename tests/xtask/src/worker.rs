@@ -18,6 +18,20 @@ const SERVE_GZIPPED: u32 = 558_000;
 /// By how many percent it may grow unnoticed.
 const GROWTH_MAX: u32 = 5;
 
+/// To LLVM the body of a function weighs ten times as much as it would, and so does what a call saves: what has
+/// one caller, which it puts into that whatever it weighs, it so puts there if it is small. V8 compiles a
+/// function when it is first called, which is most of what the first request of an isolate takes: of a few
+/// large functions it would compile what nobody calls.
+const SMALL_FUNCTIONS: &str = "-Cllvm-args=-inline-threshold=50 -Cllvm-args=-inline-instr-cost=50 \
+                               -Cllvm-args=-inline-call-penalty=250";
+
+/// The same, told to wasm-opt, by the size of a function.
+const SMALL_FUNCTIONS_OPT: &str = "--one-caller-inline-max-function-size=100";
+
+/// What is about as small as a call of it goes into whoever calls it: V8 takes some us for each function that is
+/// called for the first time, and a while for each call of it.
+const TINY_FUNCTIONS_OPT: &str = "--always-inline-max-function-size=6";
+
 /// Builds the Worker into `build/` and says how large it is; refuses one that has grown.
 pub(crate) fn build(kit: &Kit) -> Outcome {
     for (module, _) in MODULES {
@@ -53,8 +67,8 @@ fn worker_build(kit: &Kit, module: &str) -> Outcome {
         .args(["--target-dir", &format!("target/worker/{module}.target")])
         // A third smaller than for speed; the Worker spends its time in the runtime, not in here.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")
-        // What a client leaves behind is put in order: an attempt that is under way ends, and whoever
-        // counts it is told. The runtime would else forget the request where it waits.
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", SMALL_FUNCTIONS)
+        // As src/entry.js does.
         .env("RUN_TO_COMPLETION", "1")
         .env("WASM_BINDGEN_BIN", &kit.wasm_bindgen)
         .env("WASM_OPT_BIN", kit.node_bin("wasm-opt"))
@@ -81,29 +95,41 @@ fn put_together(kit: &Kit) -> Outcome {
     fs::write(build.join("control.js"), control).map_err(failure)
 }
 
-/// Runs wasm-opt over a module, which keeps its names where worker-build left it: nobody but a debugger
-/// reads them. What it made of the same before is taken again.
-fn shrink(kit: &Kit, module: &str, wasm: &str) -> Outcome {
+/// What wasm-opt is told, beside what goes where.
+const OPTIONS: [&str; 14] = [
+    "-Oz",
+    SMALL_FUNCTIONS_OPT,
+    TINY_FUNCTIONS_OPT,
+    // The stack ends there, so that nothing begins at such an address: a field needs no sum.
+    "--low-memory-unused",
+    "--strip-debug",
+    "--strip-producers",
+    "--strip-target-features",
     // What rustc's target has by itself and workerd knows; not whatever binaryen comes to know.
-    const FEATURES: [&str; 7] = [
-        "--enable-bulk-memory",
-        "--enable-exception-handling",
-        "--enable-multivalue",
-        "--enable-mutable-globals",
-        "--enable-nontrapping-float-to-int",
-        "--enable-reference-types",
-        "--enable-sign-ext",
-    ];
-    let [input, known, made] = ["{}/index_bg.wasm", "{}.known.wasm", "{}.made.wasm"]
-        .map(|name| kit.root.join("target/worker").join(name.replace("{}", module)));
+    "--enable-bulk-memory",
+    "--enable-exception-handling",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Runs wasm-opt over a module, which keeps its names where worker-build left it: nobody but a debugger
+/// reads them. What it made before of the same, told the same, is taken again.
+fn shrink(kit: &Kit, module: &str, wasm: &str) -> Outcome {
+    let [input, known, told, made] =
+        ["{}/index_bg.wasm", "{}.known.wasm", "{}.told", "{}.made.wasm"]
+            .map(|name| kit.root.join("target/worker").join(name.replace("{}", module)));
     let failure = |error: std::io::Error| Failure::new("wasm-opt", error.to_string());
-    let read = |path| fs::read(path).ok();
-    if !made.exists() || read(&input) != read(&known) {
+    let (read, options) = (|path| fs::read(path).ok(), OPTIONS.join("\n"));
+    let is_same = read(&input) == read(&known) && read(&told) == Some(options.clone().into_bytes());
+    if !made.exists() || !is_same {
         let mut wasm_opt = kit.command(kit.node_bin("wasm-opt"));
         wasm_opt.arg(&input).arg("-o").arg(&made);
-        wasm_opt.args(["-Oz", "--strip-debug", "--strip-producers", "--strip-target-features"]);
-        run(&format!("wasm-opt: {module}"), wasm_opt.args(FEATURES))?;
+        run(&format!("wasm-opt: {module}"), wasm_opt.args(OPTIONS))?;
         fs::copy(&input, known).map_err(failure)?;
+        fs::write(told, options).map_err(failure)?;
     }
     fs::copy(made, kit.root.join(wasm)).map(drop).map_err(failure)
 }

@@ -70,8 +70,8 @@ pub(super) fn write(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// Whether a document's header can be written: a name and a value without what ends lines.
-pub(super) fn is_sound(name: &str, value: &str) -> bool {
-    !name.is_empty() && TOKENS.has_all(name.as_bytes()) && is_value(value.as_bytes())
+pub(super) fn is_sound(name: &str, value: &[u8]) -> bool {
+    !name.is_empty() && TOKENS.has_all(name.as_bytes()) && is_value(value)
 }
 
 /// Whether bytes are a value: tabs, blanks and what can be seen or is not ASCII.

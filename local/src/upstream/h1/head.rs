@@ -12,10 +12,14 @@ use hyper::ext::ReasonPhrase;
 use splitway_core::problem::Failure;
 
 use super::field;
+use crate::spare;
 
 /// The most bytes of a head, and the most headers.
 pub(super) const BYTES_MAX: usize = 8192 + 4096 * HEADERS_MAX;
 const HEADERS_MAX: usize = 100;
+
+/// So many headers are added to most heads before they go on: to make room later is to hash all again.
+const ADDED: usize = 5;
 
 /// What was asked, as far as the answer depends on it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,7 +145,7 @@ fn locate(bytes: &[u8], places: &mut Places) -> Result<Option<Line>, Failure> {
 
 /// The headers, whose values share the bytes of the head.
 fn headers(bytes: &Bytes, places: &Places, found: &mut Found) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::with_capacity(places.count);
+    let mut headers = spare::take(places.count + ADDED);
     for [name, name_end, value, value_end] in places.iter().copied() {
         let name = name_of(bytes.get(name..name_end).unwrap_or_default());
         let value = HeaderValue::from_maybe_shared(bytes.slice(value..value_end));
@@ -154,16 +158,17 @@ fn headers(bytes: &Bytes, places: &Places, found: &mut Found) -> Result<HeaderMa
 
 /// A name. Those of nearly every response are had without looking through all that there are.
 fn name_of(bytes: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
-    let likely = match bytes.len() {
-        4 => &DATE,
-        6 => &SERVER,
-        10 => &CONNECTION,
-        12 => &CONTENT_TYPE,
-        14 => &CONTENT_LENGTH,
-        17 => &TRANSFER_ENCODING,
+    let (likely, usual) = match bytes.len() {
+        4 => (&DATE, b"Date".as_slice()),
+        6 => (&SERVER, b"Server".as_slice()),
+        10 => (&CONNECTION, b"Connection".as_slice()),
+        12 => (&CONTENT_TYPE, b"Content-Type".as_slice()),
+        14 => (&CONTENT_LENGTH, b"Content-Length".as_slice()),
+        17 => (&TRANSFER_ENCODING, b"Transfer-Encoding".as_slice()),
         _ => return HeaderName::from_bytes(bytes),
     };
-    match bytes.eq_ignore_ascii_case(likely.as_str().as_bytes()) {
+    // To compare bytes is much less than to compare letters.
+    match bytes == usual || bytes.eq_ignore_ascii_case(usual) {
         true => Ok(likely.clone()),
         false => HeaderName::from_bytes(bytes),
     }
@@ -187,15 +192,22 @@ struct Found {
 impl Found {
     fn note(&mut self, name: &HeaderName, value: &[u8]) {
         if *name == CONTENT_LENGTH {
-            let length = field::lengths(value, self.length);
+            // Digits alone go on as they are.
+            let (length, lines) = match field::length(value) {
+                Some(length) => {
+                    (self.length.is_none_or(|known| known == length).then_some(length), 1)
+                }
+                None if value.contains(&b',') => (field::lengths(value, self.length), 2),
+                None => (field::lengths(value, self.length), 1),
+            };
             self.is_bad_length |= length.is_none();
             self.length = length;
-            // Digits alone go on as they are.
-            let lines = if value.contains(&b',') { 2 } else { 1 };
             self.lengths = self.lengths.saturating_add(lines);
         } else if *name == TRANSFER_ENCODING {
             self.is_bad_coding |= self.is_coded || !value.eq_ignore_ascii_case(b"chunked");
             self.is_coded = true;
+        } else if *name == CONNECTION && value == b"keep-alive" {
+            self.is_kept = true;
         } else if *name == CONNECTION {
             self.is_closed |= field::has_word(value, b"close");
             self.is_kept |= field::has_word(value, b"keep-alive");

@@ -174,8 +174,10 @@ impl Reader {
     /// For how many bytes there should be space before the next are read.
     pub(in crate::upstream) fn space(&self) -> usize {
         match &self.state {
+            // One more than there are: a read that leaves space says that there is nothing else.
             State::Length(left) => {
-                usize::try_from(*left).unwrap_or(SPACE_MAX).clamp(SPACE_MIN, SPACE_MAX)
+                let left = usize::try_from(*left).unwrap_or(SPACE_MAX);
+                left.saturating_add(1).clamp(SPACE_MIN, SPACE_MAX)
             }
             State::Head | State::Chunks(_) | State::Rest | State::End | State::Broken => self.space,
         }

@@ -10,6 +10,7 @@ use splitway_core::problem::Failure;
 
 use super::super::{Outgoing, Upload};
 use super::field::{self, Letters, is_sound};
+use crate::message::is_hop_by_hop;
 
 /// How the body of a request is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,21 +93,7 @@ fn write_target(out: &mut Vec<u8>, target: &str) -> Result<(), Failure> {
 
 /// Whether a header of the client concerns its connection alone, or is written anew.
 fn is_own(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "content-length"
-            | "expect"
-            | "host"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
+    is_hop_by_hop(name) || matches!(name, "content-length" | "host")
 }
 
 /// What is not as the client said.
@@ -118,8 +105,8 @@ struct Replaced<'r> {
 
 impl Replaced<'_> {
     fn has(&self, name: &str) -> bool {
-        self.edits.removed().any(|removed| removed == name)
-            || self.edits.set().any(|(set, value)| set == name && is_sound(set, value))
+        self.edits.removes(name)
+            || self.edits.set().any(|(set, value)| set == name && is_sound(set, value.as_bytes()))
             || self.is_traced(name)
     }
 
@@ -133,13 +120,20 @@ impl Replaced<'_> {
 
 /// The headers that documents set and add. What frames the message is not theirs.
 fn write_edits(out: &mut Vec<u8>, edits: &Changes, replaced: &Replaced<'_>) {
+    // Those that each request is given are names, and none is there twice or frames a message.
+    for (name, value) in edits.own() {
+        if field::is_value(value.as_bytes()) {
+            field::write(out, name, value.as_bytes());
+        }
+    }
     let is_fit = |name: &str, value: &Text| {
-        is_sound(name, value) && !is_own(name) && !replaced.is_traced(name)
+        is_sound(name, value.as_bytes()) && !is_own(name) && !replaced.is_traced(name)
     };
-    for (place, (name, value)) in edits.set().enumerate() {
+    for (place, (name, value)) in edits.set_by_others().enumerate() {
         // The last one holds.
-        let mut later = edits.set().skip(place + 1);
-        let is_last = !later.any(|(other, value)| other == name && is_sound(other, value));
+        let mut later = edits.set_by_others().skip(place + 1);
+        let is_last =
+            !later.any(|(other, value)| other == name && is_sound(other, value.as_bytes()));
         if is_last && is_fit(name, value) {
             field::write(out, name, value.as_bytes());
         }

@@ -371,7 +371,7 @@ fn copies(snapshot: &Snapshot, head: &Fake, requests: usize, now: u64) -> Vec<Sh
         let mut exchange = decide(snapshot, head, now);
         exchange.attempt(head, Body::Whole(b""), means(now)).unwrap();
         assert_eq!(exchange.branch(), Some("v1"));
-        exchange.shadow(head, b"", (200, Duration::ZERO), means(now))
+        exchange.shadow(head, b"", (200, Duration::ZERO), means(now)).map(|copy| *copy)
     };
     (0..requests).filter_map(copy).collect()
 }

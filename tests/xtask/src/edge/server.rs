@@ -137,9 +137,7 @@ fn write(kit: &Kit, folder: &Path, kind: &Kind, origin: SocketAddr) -> Outcome<s
             let name = format!("splitway-{routes}");
             fs::write(folder.join(format!("{name}.json")), document(origin, *routes))
                 .map_err(failed)?;
-            let wasm = r#"(name = "index_bg.wasm", wasm = embed "../../build/index_bg.wasm")"#;
-            let modules = format!("{}, {wasm}", module("../../build/index.js"));
-            (name, modules, SPLITWAY.to_owned())
+            (name, MODULES.to_owned(), SPLITWAY.to_owned())
         }
     };
     let is_splitway = matches!(kind, Kind::Splitway { .. });
@@ -150,10 +148,12 @@ fn write(kit: &Kit, folder: &Path, kind: &Kind, origin: SocketAddr) -> Outcome<s
         false => ("", String::new()),
     };
     let flags = match kind {
-        Kind::Bundle { .. } => r#""nodejs_compat""#,
-        Kind::Minimal | Kind::Proving | Kind::Splitway { .. } => r#""enable_request_signal""#,
+        Kind::Bundle { .. } => r#"["nodejs_compat"]"#.to_owned(),
+        Kind::Minimal | Kind::Proving | Kind::Splitway { .. } => {
+            deployed(kit, "compatibility_flags")?
+        }
     };
-    let date = compatibility_date(kit)?;
+    let date = deployed(kit, "compatibility_date")?;
     let mut text = String::new();
     // A string takes whatever is written to it.
     let _ = write!(
@@ -164,8 +164,8 @@ const config :Workerd.Config = (
     (name = "main", worker = (
       modules = [{modules}],
       bindings = [(name = "ORIGIN", text = "http://{origin}"){bindings}],
-      compatibilityDate = "{date}",
-      compatibilityFlags = [{flags}],
+      compatibilityDate = {date},
+      compatibilityFlags = {flags},
       {objects}
     )),
     (name = "internet", network = (allow = ["public", "private"])),
@@ -179,6 +179,13 @@ const config :Workerd.Config = (
     fs::write(&config, text.replace("@date@", &date)).map_err(failed)?;
     Ok(config)
 }
+
+/// The built Worker, all of it: what is loaded where it is asked for is there, too.
+const MODULES: &str = r#"
+        (name = "index.js", esModule = embed "../../build/index.js"),
+        (name = "index_bg.wasm", wasm = embed "../../build/index_bg.wasm"),
+        (name = "control.js", esModule = embed "../../build/control.js"),
+        (name = "control_bg.wasm", wasm = embed "../../build/control_bg.wasm")"#;
 
 /// What is bound to Splitway: the same as by wrangler.toml.
 const SPLITWAY: &str = r#",
@@ -196,7 +203,7 @@ const OBJECTS: &str = r#"durableObjectNamespaces = [
 const NAMESPACE: &str = r#"(
       modules = [(name = "namespace.mjs", esModule = embed "../../tests/bench/edge/namespace.mjs")],
       bindings = [(name = "DOCUMENT", text = embed "@name@.json")],
-      compatibilityDate = "@date@",
+      compatibilityDate = @date@,
     )"#;
 
 fn module(file: &str) -> String {
@@ -204,12 +211,12 @@ fn module(file: &str) -> String {
     format!(r#"(name = "{name}", esModule = embed "{file}")"#)
 }
 
-/// The date that wrangler.toml has.
-fn compatibility_date(kit: &Kit) -> Outcome<String> {
+/// A setting of wrangler.toml, as it is written there.
+fn deployed(kit: &Kit, name: &str) -> Outcome<String> {
     let text = fs::read_to_string(kit.root.join("wrangler.toml")).map_err(failed)?;
-    let date = text.lines().find_map(|line| line.strip_prefix("compatibility_date = "));
-    let date = date.ok_or_else(|| Failure::new(STEP, "wrangler.toml has no compatibility_date"))?;
-    Ok(date.trim_matches('"').to_owned())
+    let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(" = ")?.to_owned());
+    let reason = || Failure::new(STEP, format!("wrangler.toml has no {name}"));
+    text.lines().find_map(value).ok_or_else(reason)
 }
 
 /// Routes that split and rewrite as the guide's, of which the last one is asked for.
