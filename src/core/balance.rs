@@ -26,7 +26,7 @@ use siphasher::sip::SipHasher24;
 pub(crate) use self::ask::{Ask, Tried};
 pub use self::connection::{ClientCertificate, Keepalive, Tls};
 pub(crate) use self::object::UpstreamObject;
-pub(crate) use self::pick::Balancer;
+pub(crate) use self::pick::{Balancer, Left};
 pub(crate) use self::timeout::TimeoutWire;
 pub use self::timeout::Timeouts;
 pub(crate) use self::vital::{Care, InFlight, Vital};

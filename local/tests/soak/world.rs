@@ -62,12 +62,16 @@ impl World {
         let branches_count = BRANCHES.len() - chance.below(2);
         let branches = BRANCHES.iter().zip(&self.branches).take(branches_count);
         // One branch may leave its failures to the others. All may not: each could have a dead node, and
-        // every attempt could meet one.
+        // every attempt could meet one. For the same reason none of the others then leaves a node out that
+        // is alive again.
         let (leaves, which) = (chance.one_in(2), chance.below(branches_count));
         let branches: Vec<Value> = branches
             .enumerate()
             .map(|(place, ((name, _), origins))| {
                 let mut upstream = upstream(origins, chance);
+                if leaves {
+                    upstream.as_object_mut().expect("an object").remove("breaker");
+                }
                 if leaves && place == which {
                     upstream["retries"] = json!(0);
                 }

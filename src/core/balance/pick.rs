@@ -35,6 +35,17 @@ struct Tier {
     again: Option<Arc<[Walk; AGAIN]>>,
 }
 
+/// What is left of an upstream for a request that failed on some of its nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// A node that takes something at the moment, or any where all are down.
+    Up,
+    /// Nodes that are down, where one that failed the request is not: to be asked where nobody else is.
+    Down,
+    /// None: all were tried.
+    None,
+}
+
 /// How many walks there are for requests that failed before.
 const AGAIN: usize = 8;
 
@@ -97,16 +108,22 @@ impl Balancer {
         by_health.chain(whatever).flatten().next()
     }
 
-    /// Whether there is a node for another attempt: one that was not tried and is not down, or any that was
-    /// not tried where all of them are.
-    pub(crate) fn has_left(&self, tried: &Tried, now: Timestamp) -> bool {
-        let candidates = || {
-            let members = self.upstream.members.iter().zip(self.upstream.vitals()).enumerate();
-            members.filter(|(_, (placed, _))| placed.weight > Weight(0))
-        };
-        let is_any_up = candidates().any(|(_, (_, vital))| vital.share(now) > 0);
-        candidates()
-            .any(|(index, (_, vital))| !tried.has(index) && (!is_any_up || vital.share(now) > 0))
+    /// Which nodes are left for another attempt.
+    pub(crate) fn left(&self, tried: &Tried, now: Timestamp) -> Left {
+        let mut left = Left::None;
+        let mut is_any_up = false;
+        let members = self.upstream.members.iter().zip(self.upstream.vitals()).enumerate();
+        for (index, (_, vital)) in members.filter(|(_, (placed, _))| placed.weight > Weight(0)) {
+            let is_up = vital.share(now) > 0;
+            is_any_up |= is_up;
+            left = match tried.has(index) {
+                true => left,
+                false if is_up => return Left::Up,
+                false => Left::Down,
+            };
+        }
+        // Where all of them are down, that says nothing of one more than of another.
+        if left == Left::Down && !is_any_up { Left::Up } else { left }
     }
 
     /// The node at this position.

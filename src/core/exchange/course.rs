@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::balance::{Ask, InFlight, Tried, Vital};
+use crate::balance::{Ask, InFlight, Left, Tried, Vital};
 use crate::breaker::{Breaker, Outcome, Pass};
 use crate::checks::{Passive, Probe};
 use crate::limit::{BranchLimit, Grant, Hold, Taken, Toll};
@@ -200,10 +200,9 @@ impl<'a> Course<'a> {
         }
         let outcome = event.map_or(Outcome::Success, outcome);
         let pause = event.filter(|_| once.is_kept).and_then(|event| {
-            self.retry(event, once, means).or_else(|| {
-                self.visit.end(outcome, means.now);
-                self.fail_over(event, once, means.now)
-            })
+            self.retry(event, once, means, Left::Up)
+                .or_else(|| self.fail_over(event, once, means.now))
+                .or_else(|| self.retry(event, once, means, Left::Down))
         });
         match pause {
             Some(_) => self.going = None,
@@ -212,8 +211,14 @@ impl<'a> Course<'a> {
         pause
     }
 
-    /// The pause before another node of the same upstream is tried.
-    fn retry(&mut self, event: &Event, once: Once<'_>, means: Means<'_>) -> Option<Duration> {
+    /// The pause before another node of the same upstream is tried, if such are left.
+    fn retry(
+        &mut self,
+        event: &Event,
+        once: Once<'_>,
+        means: Means<'_>,
+        left: Left,
+    ) -> Option<Duration> {
         let branch = self.branch;
         let upstream = &branch.balancer.upstream;
         let policy = &upstream.retry;
@@ -226,7 +231,7 @@ impl<'a> Course<'a> {
         if upstream.candidates() == 1 {
             self.tried = Tried::default();
         }
-        if !self.branch.balancer.has_left(&self.tried, means.now) {
+        if self.branch.balancer.left(&self.tried, means.now) != left {
             return None;
         }
         let number = self.attempts_here - 1;
@@ -260,7 +265,8 @@ impl<'a> Course<'a> {
 
     /// Goes over to another branch, without a pause, if there is one that the request may be sent to.
     fn fail_over(&mut self, event: &Event, once: Once<'_>, now: Timestamp) -> Option<Duration> {
-        (self.fails_over(event, once) && self.go_over(now)).then_some(Duration::ZERO)
+        (self.fails_over(event, once) && self.go_over(outcome(event), now))
+            .then_some(Duration::ZERO)
     }
 
     /// Whether another branch can be sent the request after this.
@@ -272,13 +278,14 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// Goes over to another branch, if there is one that has room.
-    fn go_over(&mut self, now: Timestamp) -> bool {
+    /// Goes over to another branch, if there is one that has room; this one's breaker is told why.
+    fn go_over(&mut self, outcome: Outcome, now: Timestamp) -> bool {
         self.failed.push(self.branch);
         let Some(other) = self.other(now) else {
             self.failed.pop();
             return false;
         };
+        self.visit.end(outcome, now);
         (self.branch, self.visit) = (other, Visit::default());
         self.attempts_before = self.attempts_here;
         (self.tried, self.attempts_here) = (Tried::default(), 0);
@@ -343,9 +350,11 @@ impl<'a> Course<'a> {
         };
         self.refused.push(self.branch);
         if let Some(instead) = self.instead.take() {
+            if instead.fails_over && self.go_over(instead.outcome, now) {
+                return Ok(());
+            }
             self.visit.end(instead.outcome, now);
-            let goes_over = instead.fails_over && self.go_over(now);
-            return if goes_over { Ok(()) } else { Err(none) };
+            return Err(none);
         }
         if let Some(other) = (!self.is_forced).then(|| self.other(now)).flatten() {
             self.branch = other;

@@ -218,6 +218,43 @@ fn those_that_one_branch_failed_share_the_others_exactly() {
 }
 
 #[test]
+fn a_node_that_was_down_is_asked_where_all_others_failed_the_request() {
+    let branch = |name: &str, nodes: [&str; 2]| {
+        let breaker = json!({"failures": 3, "open": 60});
+        json!({"name": name, "upstream": {"nodes": {nodes[0]: 1, nodes[1]: 1}, "breaker": breaker}})
+    };
+    let branches = [branch("v1", ["a.test", "b.test"]), branch("v2", ["c.test", "d.test"])];
+    let rule = json!({"weighted_upstreams": branches, "on_failure": {}});
+    let plugins = json!({"traffic-split": {"rules": [rule]}});
+    let snapshot = document(&json!({"id": "r", "uri": "/*", "plugins": plugins}));
+    let head = Fake::new("GET", "/");
+    // A request that these nodes fail, and where it went.
+    let visited = |dead: &[&str]| {
+        let mut exchange = decided(&snapshot, &head);
+        let mut visited = Vec::new();
+        loop {
+            let attempt = exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap();
+            let host = attempt.node.host().to_owned();
+            let refused = Event::Failed(Failure::ConnectionRefused);
+            let event = dead.contains(&&*host).then_some(&refused);
+            visited.push(host);
+            let none = None::<&NoResponse>;
+            if exchange.settle(event, none, &head, true, Means::NONE).is_none() {
+                return visited;
+            }
+        }
+    };
+    for _ in 0..20 {
+        visited(&["b.test", "d.test"]);
+    }
+    let mut roads: Vec<_> = (0..2).map(|_| visited(&["a.test", "c.test"])).collect();
+    roads.sort();
+    // Both left out: the other branch is asked before a node that is down.
+    let expected = [["a.test", "c.test", "d.test"], ["c.test", "a.test", "b.test"]];
+    assert_eq!(roads, expected);
+}
+
+#[test]
 fn attempts_that_others_make_good_are_none_of_a_branchs_breaker() {
     let nodes = json!({"a.test": 1, "b.test": 1});
     let branch = json!({"name": "v1", "upstream": {"nodes": nodes, "pass_host": "node"}});
