@@ -131,7 +131,8 @@ fn judge(
     if status != "200" {
         // Of a large body nothing is kept that could be sent to another origin.
         let may_fail = (kind.is_once() && pulse.killed_since(moment))
-            || (kind == Kind::LargePost && pulse.dead_since(moment));
+            || (kind == Kind::LargePost && pulse.dead_since(moment))
+            || (is_empty_again(kind, &head) && pulse.killed_since(moment));
         if status == "502" && may_fail {
             tally.given_up += 1;
             return Ok(());
@@ -174,6 +175,15 @@ fn belongs(head: &Head, body: &[u8], kind: Kind, number: u64) -> Result<(), Stri
     }
     let begin = String::from_utf8_lossy(&body[..body.len().min(80)]);
     Err(format!("not its answer: {}; {} bytes: {begin}", said(head), body.len()))
+}
+
+/// Whether it is a stream that one branch after the other broke off before its first event, for which no
+/// branch asks another node of its own.
+fn is_empty_again(kind: Kind, head: &Head) -> bool {
+    let header = |name: &str| head.headers.one(name).unwrap_or_default();
+    kind == Kind::Stream
+        && head.headers.has("x-splitway-attempts")
+        && header("proxy-status").ends_with("error=connection_terminated")
 }
 
 /// Whether it is the begin of a stream, behind which the client is told that it broke off.

@@ -5,8 +5,9 @@
 //! has one answer, which is its own: 200, of the origin that had it, by a revision that served meanwhile.
 //! Where at most one of the two origins of each branch is dead, only this may differ: a POST without
 //! `Idempotency-Key` that was under way when an origin was killed may be answered 502, is never executed
-//! twice, and an answer of which the client had a part may end, as broken. A change of the document, of
-//! the certificate or of the process is noticed by nobody. At rest the server then holds what it held
+//! twice, an answer of which the client had a part may end, as broken, and a stream that was cut off in two
+//! branches before its first event may be answered 502. A change of the document, of the certificate or of
+//! the process is noticed by nobody. At rest the server then holds what it held
 //! after a first round of all this.
 //!
 //! `cargo xtask soak` goes on for longer; `SOAK_SEED` makes other documents and moments.

@@ -62,16 +62,12 @@ impl World {
         let branches_count = BRANCHES.len() - chance.below(2);
         let branches = BRANCHES.iter().zip(&self.branches).take(branches_count);
         // One branch may leave its failures to the others. All may not: each could have a dead node, and
-        // every attempt could meet one. For the same reason none of the others then leaves a node out that
-        // is alive again.
+        // every attempt could meet one.
         let (leaves, which) = (chance.one_in(2), chance.below(branches_count));
         let branches: Vec<Value> = branches
             .enumerate()
             .map(|(place, ((name, _), origins))| {
                 let mut upstream = upstream(origins, chance);
-                if leaves {
-                    upstream.as_object_mut().expect("an object").remove("breaker");
-                }
                 if leaves && place == which {
                     upstream["retries"] = json!(0);
                 }
@@ -133,18 +129,19 @@ impl World {
         }
         linger(chance, 600);
         pulse.revive(|| killed.iter().for_each(|(at, which)| self.branches[*at][*which].revive()));
-        linger(chance, 300);
+        linger(chance, 600);
     }
 }
 
-/// Two nodes, which are soon asked again after they failed.
+/// Two nodes, which are asked again so soon after they failed that none is still left out when the other
+/// is killed.
 fn upstream(origins: &[Origin; 2], chance: &mut Chance) -> Value {
     let nodes = origins.each_ref().map(|origin| (origin.authority(), 1 + chance.below(3)));
     json!({
         "nodes": {&nodes[0].0: nodes[0].1, &nodes[1].0: nodes[1].1},
         "timeout": {"connect": 5, "send": 30, "read": 30},
         "retry": {"backoff": {"base": 0.005, "max": 0.05}, "budget": {"percent": 1000, "burst": 100_000}},
-        "breaker": {"failures": 5, "open": 0.3, "open_max": 0.6},
+        "breaker": {"failures": 5, "open": 0.1, "open_max": 0.1},
         "keepalive_pool": {"idle_timeout": 1, "requests": 200},
     })
 }
