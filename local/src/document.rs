@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use splitway_core::config::Resources;
 use splitway_core::fault::{Fault, Report};
-use splitway_core::snapshot::{Revision, Snapshot, compile};
+use splitway_core::snapshot::{Revision, Snapshot, compile, compile_faultless};
 
 /// How a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +71,23 @@ impl Format {
     }
 }
 
+/// Where splits begin: this process is the only one to walk them, so a known order is the best one.
+const PHASE: u64 = 0;
+
 /// How many values a document in YAML may have: some hundred thousand routes. Aliases that unfold to
 /// more are an attack or an accident.
 const NODES_MAX: usize = 5_000_000;
 
 /// Compiles a document; with the snapshot come the warnings.
 pub fn read(text: &str, format: Format) -> Result<(Snapshot, Vec<Fault>), Defect> {
+    let mut report = Report::default();
+    let faultless = match format {
+        Format::Json => compile_faultless(text, PHASE, &mut report),
+        Format::Yaml => None,
+    };
+    if let Some(snapshot) = faultless {
+        return Ok((snapshot, report.warnings));
+    }
     let document = parse(text, format).map_err(Defect::Syntax)?;
     judge(&document, text).map_err(Defect::Faulty)
 }
@@ -85,8 +96,7 @@ pub fn read(text: &str, format: Format) -> Result<(Snapshot, Vec<Fault>), Defect
 pub fn judge(document: &Value, text: &str) -> Result<(Snapshot, Vec<Fault>), Report> {
     let mut report = Report::default();
     let resources = Resources::of(document, &mut report);
-    // Phase 0: this process is the only one to walk the splits, so a known order is the best one.
-    let snapshot = compile(&resources, Revision::of_text(text), 0, &mut report);
+    let snapshot = compile(&resources, Revision::of_text(text), PHASE, &mut report);
     match snapshot.filter(|_| report.faults.is_empty()) {
         Some(snapshot) => Ok((snapshot, report.warnings)),
         None => Err(report),
@@ -177,6 +187,26 @@ impl Syntax {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn documents_in_json_are_read_alike_whether_they_have_faults_or_not() {
+        let route =
+            |uri: &str| json!({"id": "r", "uri": uri, "upstream": {"nodes": {"a.test:80": 1}}});
+        let read = |document: &Value, bom: &str| {
+            let text = format!("{bom}{document}");
+            read(&text, Format::Json)
+                .map(|(snapshot, warnings)| (snapshot.routes_count(), warnings))
+        };
+        let faultless = json!({"routes": [route("/a")]});
+        let (count, warnings) = read(&faultless, "").unwrap();
+        assert_eq!((count, warnings.len()), (1, 1), "one of `Host` at the edge: {warnings:?}");
+        assert_eq!(read(&faultless, "\u{feff}"), Ok((count, warnings)), "read as a whole");
+        let Err(Defect::Faulty(report)) = read(&json!({"routes": [route("a")]}), "") else {
+            panic!("a path that begins without a slash")
+        };
+        assert_eq!(report.faults.len(), 1, "{:?}", report.faults);
+        assert!(report.faults[0].to_string().starts_with("/routes/0/uri: "), "{:?}", report.faults);
+    }
 
     #[test]
     fn what_is_written_reads_as_the_same_document() {

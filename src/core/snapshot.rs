@@ -23,7 +23,7 @@ use crate::meter::{LaneNumber, Meters};
 use crate::route::{Conditions, Refusal, Router, RouterKind, Unreached, Witness};
 use crate::split::{Mirror, Placed, Rule};
 
-pub use compilation::{check, compile, compile_json};
+pub use compilation::{check, compile, compile_faultless, compile_json};
 use follow::at_lane;
 pub use revision::Revision;
 pub(crate) use route::Route;

@@ -136,11 +136,11 @@ pub fn check(kind: Kind, value: &Value, report: &mut Report) {
 /// Parses and compiles a whole document in JSON.
 pub fn compile_json(text: &str, phase: u64, report: &mut Report) -> Option<Snapshot> {
     // What there is to say about faults is found where all of the document is held.
-    compile_text(text, phase, report).or_else(|| compile_whole(text, phase, report))
+    compile_faultless(text, phase, report).or_else(|| compile_whole(text, phase, report))
 }
 
-/// The same route by route, for a document without faults.
-pub(super) fn compile_text(text: &str, phase: u64, report: &mut Report) -> Option<Snapshot> {
+/// The same route by route, where the document has no faults; of those it has nothing is said.
+pub fn compile_faultless(text: &str, phase: u64, report: &mut Report) -> Option<Snapshot> {
     let document = json::parse_but(text, Kind::Route.plural())?;
     let mut own = Report::default();
     let resources = Resources::of(&document.rest, &mut own);

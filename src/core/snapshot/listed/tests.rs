@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::fault::{Fault, Report};
 use crate::json;
-use crate::snapshot::compilation::{compile_text, compile_whole};
+use crate::snapshot::compilation::{compile_faultless, compile_whole};
 use crate::snapshot::{Snapshot, compile_json};
 use crate::split::Full;
 use crate::time::Timestamp;
 
 /// What both ways make of a text.
 fn both(text: &str) -> [(Option<Snapshot>, Report); 2] {
-    [compile_text, compile_whole].map(|way| {
+    [compile_faultless, compile_whole].map(|way| {
         let mut report = Report::default();
         (way(text, 7, &mut report), report)
     })
