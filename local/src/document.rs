@@ -198,14 +198,16 @@ mod tests {
                 .map(|(snapshot, warnings)| (snapshot.routes_count(), warnings))
         };
         let faultless = json!({"routes": [route("/a")]});
-        let (count, warnings) = read(&faultless, "").unwrap();
-        assert_eq!((count, warnings.len()), (1, 1), "one of `Host` at the edge: {warnings:?}");
-        assert_eq!(read(&faultless, "\u{feff}"), Ok((count, warnings)), "read as a whole");
+        let counts = read(&faultless, "").map(|(routes, warnings)| (routes, warnings.len()));
+        assert_eq!(counts, Ok((1, 1)), "with a warning of `Host` at the edge");
+        assert_eq!(read(&faultless, ""), read(&faultless, "\u{feff}"), "one read as a whole");
+        // A path that begins without a slash.
         let Err(Defect::Faulty(report)) = read(&json!({"routes": [route("a")]}), "") else {
-            panic!("a path that begins without a slash")
+            panic!("it is no path")
         };
-        assert_eq!(report.faults.len(), 1, "{:?}", report.faults);
-        assert!(report.faults[0].to_string().starts_with("/routes/0/uri: "), "{:?}", report.faults);
+        let told: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+        let [fault] = told.as_slice() else { panic!("one fault: {told:?}") };
+        assert!(fault.starts_with("/routes/0/uri: "), "{fault}");
     }
 
     #[test]
