@@ -44,6 +44,17 @@ impl Event {
             Self::Status(_) | Self::Empty | Self::FirstEventError => None,
         }
     }
+
+    /// Whether there was nobody to send to, so that another attempt adds nothing to what an upstream has to
+    /// bear. A node that did come to terms, if only about TLS, or to refuse a stream, has done some work.
+    pub(crate) const fn found_nobody(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed(
+                Failure::ConnectionRefused | Failure::ConnectionTimeout | Failure::DnsError
+            )
+        )
+    }
 }
 
 /// How far a request got, as far as can be known.

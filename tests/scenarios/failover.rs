@@ -464,6 +464,18 @@ pub(crate) fn retries_have_a_budget(target: &mut impl Target) {
     assert_eq!(origin.count(), 10 + 3);
 }
 
+/// A node that refuses connections costs no request, however many there are: that somebody is not there adds
+/// nothing to what the others have to bear, and takes no budget.
+pub(crate) fn a_node_that_is_not_there_costs_no_request(target: &mut impl Target) {
+    let (gone, good) = (target.refusing_origin(), target.origin(Reply::ok("good")));
+    target.start(&two_nodes(&gone, &good, &json!({"retry": {"backoff": {"base": 0.0}}})));
+    for number in 0..60 {
+        let answer = target.call(&Call::post("/x", "a body"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "good"), "call {number}");
+    }
+    assert_eq!(good.count(), 60);
+}
+
 /// What answers HEAD has no events, and is no empty stream.
 pub(crate) fn the_answer_to_head_is_no_empty_stream(target: &mut impl Target) {
     let v2 = target.origin(events::whole());

@@ -336,6 +336,7 @@ macro_rules! scenarios {
                 statuses_are_retried_where_it_is_said
                 an_upstream_that_asks_for_time_has_it
                 retries_have_a_budget
+                a_node_that_is_not_there_costs_no_request
                 the_answer_to_head_is_no_empty_stream
                 a_stream_that_breaks_off_before_its_first_event_goes_on
             }

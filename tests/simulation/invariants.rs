@@ -219,15 +219,16 @@ pub(crate) fn check_calm(journal: &[Entry], setting: &Setting, last: Range<usize
     }
 }
 
-/// Of each upstream: no more retries at any time than it can bear.
+/// Of each upstream: no more retries at any time than it can bear, but for those of what found nobody.
 fn check_budgets(journal: &[Entry]) {
-    let mut last: BTreeMap<usize, &str> = BTreeMap::new();
+    let mut last: BTreeMap<usize, (&str, Weather)> = BTreeMap::new();
     let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for entry in journal {
-        let Entry::Sent { request, branch, .. } = entry else { continue };
+        let Entry::Sent { request, branch, weather, .. } = entry else { continue };
         let (firsts, retries) = counts.entry(branch).or_default();
-        match last.insert(*request, branch) {
-            Some(before) if before == branch => *retries += 1,
+        match last.insert(*request, (branch, *weather)) {
+            Some((before, Weather::Refuses)) if before == branch => {}
+            Some((before, _)) if before == branch => *retries += 1,
             _ => *firsts += 1,
         }
         let most = BURST + *firsts * PERCENT / 100;

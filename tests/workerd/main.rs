@@ -106,6 +106,10 @@ const SKIPS: &[Skip] = &[
                  must not be sent twice is not sent again",
     },
     Skip {
+        scenario: "failover::a_node_that_is_not_there_costs_no_request",
+        reason: "the same, so that it takes budget, too",
+    },
+    Skip {
         scenario: "streams::a_client_that_leaves_cancels_the_upstream",
         reason: "workerd does not look at the client's connection until it writes to it: measured \
                  with a bare JavaScript Worker, with and without `enable_request_signal`",

@@ -1,12 +1,16 @@
 //! Nodes that answer what no node should, byte for byte. A client never takes for whole what is not, and
 //! nothing that one request brought is the answer to another.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 use splitway_local::Server;
 use splitway_tests::message::{Answer, Call};
 use splitway_tests::wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::rig::{Upstream, serve, upstream, within};
 
@@ -168,14 +172,16 @@ async fn read_head(stream: &mut TcpStream) -> bool {
     true
 }
 
-/// Answers the first request with these bytes, in pieces of this size, and all others as one should.
-async fn node(bytes: &'static str, size: usize, is_shut: bool) -> Upstream {
-    let first = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    Upstream::speaking(move |mut stream| {
-        let first = std::sync::Arc::clone(&first);
+/// Answers the first request with these bytes, in pieces of this size, and all others as one should. What
+/// comes along is free once all the bytes are said: what comes behind the next request is an answer to it.
+async fn node(bytes: &'static str, size: usize, is_shut: bool) -> (Upstream, Arc<Semaphore>) {
+    let (first, said) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(0)));
+    let all_said = Arc::clone(&said);
+    let upstream = Upstream::speaking(move |mut stream| {
+        let (first, said) = (Arc::clone(&first), Arc::clone(&said));
         async move {
             while read_head(&mut stream).await {
-                if !first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                if !first.swap(false, Ordering::SeqCst) {
                     let _ = stream.write_all(NEXT.as_bytes()).await;
                     continue;
                 }
@@ -186,13 +192,17 @@ async fn node(bytes: &'static str, size: usize, is_shut: bool) -> Upstream {
                 }
                 if is_shut {
                     let _ = stream.shutdown().await;
+                }
+                said.add_permits(1);
+                if is_shut {
                     let _ = stream.read_to_end(&mut Vec::new()).await;
                     return;
                 }
             }
         }
     })
-    .await
+    .await;
+    (upstream, all_said)
 }
 
 async fn get(server: &Server) -> Answer {
@@ -206,9 +216,11 @@ async fn what_a_node_says_is_relayed_with_one_reading_or_not_at_all() {
     let mut others = Vec::new();
     for (bytes, is_shut, expected) in CASES.iter().copied() {
         for size in [usize::MAX, 1] {
-            let node = node(bytes, size.min(bytes.len().max(1)), is_shut).await;
+            let (node, said) = node(bytes, size.min(bytes.len().max(1)), is_shut).await;
             let server = serve(upstream(&node.node(), json!({"retries": 0})));
-            let (answer, next) = (get(&server).await, get(&server).await);
+            let answer = get(&server).await;
+            drop(within("the end of what it says", said.acquire()).await);
+            let next = get(&server).await;
             let connections = node.connections_count();
             let token = answer.header("proxy-status").unwrap_or_default();
             let is_as_expected = match expected {

@@ -244,7 +244,7 @@ impl<'a> Course<'a> {
         let is_made = asked <= policy.backoff.longest()
             && !is_late
             && self.may_have_room(branch, means.now)
-            && upstream.budget().withdraw()
+            && (event.found_nobody() || upstream.budget().withdraw())
             && self.count_retry(branch, means.now);
         if is_made && self.toll.is_some() {
             let fails_over = self.fails_over(event, once);
