@@ -319,14 +319,14 @@ impl Branches {
         self.list.iter().map(|branch| &*branch.name)
     }
 
-    /// Checks a list of branches, each with the place where it stands.
+    /// Checks a list of branches, each with the place where it stands. There is one also where some have
+    /// faults, so that all can be said of what refers to them.
     pub(super) fn compile(
         wires: Vec<(BranchWire, At<'_>)>,
         scope: Scope<'_>,
         at: At<'_>,
         report: &mut Report,
     ) -> Option<Self> {
-        let faults_before = report.faults.len();
         let count = wires.len();
         if !(1..=BRANCHES_MAX).contains(&count) {
             report.fault(at, format!("expected 1 to {BRANCHES_MAX} branches, found {count}"));
@@ -345,6 +345,7 @@ impl Branches {
             Ok(_) => {}
         }
         let is_one_rewrite = all_same(wires.iter().map(|(wire, _)| wire.changes()));
+        let mut is_sound = true;
         let mut list: Vec<Branch> = Vec::with_capacity(count);
         for (index, (mut wire, at)) in wires.into_iter().enumerate() {
             let name = wire.name(index, &list, scope.pool, at, report);
@@ -354,21 +355,25 @@ impl Branches {
                 warn_of_body(at, report);
             }
             let upstream = wire.upstream(scope, at, report);
+            is_sound &= upstream.is_some();
             let limit = wire.limit.as_ref();
             let limit =
                 limit.and_then(|limit| limit.compile((scope.salt, &name), at.key("limit"), report));
-            if let Some(Ok(balancer)) = upstream.map(|up| Balancer::new(up, scope.phase)) {
+            let upstream = upstream.unwrap_or_else(Upstream::gone);
+            if let Ok(balancer) = Balancer::new(upstream, scope.phase) {
                 let limit = limit.map(Box::new);
                 list.push(Branch { limit, ..Branch::new(name, weight, balancer, rewrite) });
             }
         }
-        if is_one_rewrite && list.len() == count && is_one_target(&list) {
+        if is_sound && is_one_rewrite && list.len() == count && is_one_target(&list) {
             report.warn(at, "all branches are the same: they have one target and one rewrite");
         }
-        // A branch can also be missing because the upstream it names has faults of its own.
-        let sound = report.faults.len() == faults_before && list.len() == count;
-        let again = walks(count, scope.phase);
-        rotation.ok().filter(|_| sound).map(|rotation| Self { list: list.into(), rotation, again })
+        let (is_whole, again) = (list.len() == count, walks(count, scope.phase));
+        rotation.ok().filter(|_| is_whole).map(|rotation| Self {
+            list: list.into(),
+            rotation,
+            again,
+        })
     }
 }
 

@@ -45,3 +45,31 @@ fn branches_that_are_all_the_same_are_warned_of() {
     check_same(json!([{}, {}, {"rewrite": {"uri": "/2"}}]), false);
     check_same(json!([v1, {"weight": 0, "rewrite": {"uri": "/2"}}]), false);
 }
+
+#[test]
+fn what_refers_to_branches_is_looked_at_also_where_their_upstreams_are_not_found() {
+    let branches = json!([
+        {"name": "v1", "upstream_id": "missing"},
+        {"name": "v2", "upstream_id": "missing"},
+    ]);
+    let rule = json!({
+        "weighted_upstreams": branches,
+        "on_failure": {"to": "v9"},
+        "mirror": {"branch": "v8"},
+    });
+    let route = json!({"id": "r", "uri": "/*", "plugins": {"traffic-split": {"rules": [rule]}}});
+    let document = json!({"routes": [route]}).to_string();
+    let mut report = Report::default();
+    assert!(crate::snapshot::compile_json(&document, 0, &mut report).is_none());
+    let rule = "/routes/0/plugins/traffic-split/rules/0";
+    let expected = [
+        "/weighted_upstreams/0/upstream_id",
+        "/weighted_upstreams/1/upstream_id",
+        "/on_failure/to",
+        "/mirror/branch",
+    ];
+    let places: Vec<&str> = report.faults.iter().map(|fault| fault.at.as_str()).collect();
+    assert_eq!(places, expected.map(|inner| format!("{rule}{inner}")), "{:?}", report.faults);
+    let same = report.warnings.iter().filter(|it| it.what.starts_with("all branches are the same"));
+    assert_eq!(same.count(), 0, "nobody knows where they would go");
+}
