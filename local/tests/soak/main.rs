@@ -7,8 +7,8 @@
 //! `Idempotency-Key` that was under way when an origin was killed may be answered 502, is never executed
 //! twice, an answer of which the client had a part may end, as broken, and a stream that was cut off in two
 //! branches before its first event may be answered 502. A change of the document, of the certificate or of
-//! the process is noticed by nobody. At rest the server then holds what it held
-//! after a first round of all this.
+//! the process is noticed by nobody. At rest the server then holds what it held after a first round of all
+//! this.
 //!
 //! `cargo xtask soak` goes on for longer; `SOAK_SEED` makes other documents and moments.
 

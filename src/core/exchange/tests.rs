@@ -255,6 +255,33 @@ fn a_node_that_was_down_is_asked_where_all_others_failed_the_request() {
 }
 
 #[test]
+fn only_what_found_nobody_takes_no_budget() {
+    let retry = json!({"budget": {"percent": 0, "burst": 1}});
+    let upstream = json!({"nodes": {"a.test": 1, "b.test": 1}, "retry": retry});
+    let route = json!({"id": "r", "uri": "/*", "upstream": upstream});
+    let head = Fake::new("GET", "/");
+    let nobody = [Failure::ConnectionRefused, Failure::ConnectionTimeout, Failure::DnsError];
+    let somebody = [
+        Failure::ConnectionTerminated,
+        Failure::DestinationUnavailable,
+        Failure::HttpProtocolError,
+        Failure::HttpResponseTimeout,
+        Failure::TlsCertificateError,
+        Failure::TlsProtocolError,
+    ];
+    let expected = nobody.map(|failure| (failure, 5)).into_iter();
+    for (failure, count) in expected.chain(somebody.map(|failure| (failure, 1))) {
+        let snapshot = document(&route);
+        let retried = (0..5).filter(|_| {
+            let mut exchange = decided(&snapshot, &head);
+            drop(exchange.attempt(&head, Body::Whole(b""), Means::NONE).unwrap());
+            settled(&mut exchange, &head, Event::Failed(failure)).is_some()
+        });
+        assert_eq!(retried.count(), count, "{failure:?}");
+    }
+}
+
+#[test]
 fn attempts_that_others_make_good_are_none_of_a_branchs_breaker() {
     let nodes = json!({"a.test": 1, "b.test": 1});
     let branch = json!({"name": "v1", "upstream": {"nodes": nodes, "pass_host": "node"}});
