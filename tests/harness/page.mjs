@@ -93,6 +93,17 @@ async function count(page) {
   });
 }
 
+/** Holds counters back until what this returns is called. */
+async function hold(page) {
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  await page.route("**/splitway/v1/status", async (route) => {
+    await released;
+    return route.fallback();
+  });
+  return release;
+}
+
 async function enter(page) {
   await page.goto(url + path);
   await page.getByLabel("Key", { exact: true }).fill(key);
@@ -162,6 +173,7 @@ const walks = {
   async keyboard() {
     return browse({ viewport: { width: 320, height: 640 }, colorScheme: "dark", reducedMotion: "reduce" }, async (page, told) => {
       await count(page);
+      const release = await hold(page);
       await page.goto(url + path);
       await page.keyboard.type(key);
       await page.keyboard.press("Enter");
@@ -183,6 +195,9 @@ const walks = {
         assert.fail(`no way to ${label} with the keyboard`);
       };
       await tabTo("Change weights");
+      release();
+      await page.getByText(/^Counted in/).waitFor();
+      assert.equal((await focused()).label, "Change weights", "counters that come late leave the focus where it is");
       await page.keyboard.press("Enter");
       assert.equal((await focused()).label, "v1");
       await tabTo("v2");

@@ -39,8 +39,11 @@ async function open() {
     lost(error);
   }
   if (own !== visit) return undefined;
+  const isFromDoor = !byId("door").hidden;
   byId("door").hidden = true;
   byId("nav").hidden = byId("main").hidden = false;
+  // Before anything else is waited for: by then whoever reads may be elsewhere.
+  if (isFromDoor) byId("main").focus();
   return look();
 }
 
@@ -191,7 +194,7 @@ byId("door").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = byId("key").value.trim();
   if (text === "" || !keep(text)) return trouble("A key is of letters, digits and marks of ASCII.");
-  return open().then(() => hasKey() && byId("main").focus());
+  return open();
 });
 byId("forget").addEventListener("click", () => {
   keep("");
