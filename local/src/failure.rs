@@ -5,6 +5,8 @@ use std::io;
 
 use splitway_core::problem::Failure;
 
+use crate::listen::Torn;
+
 /// The name of a host could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("the name could not be resolved")]
@@ -84,10 +86,16 @@ fn name_one(error: &(dyn Error + 'static)) -> Option<Failure> {
     error.get_ref().is_none().then(|| name_io(error.kind()))?
 }
 
+/// Whether the body of a client's request broke off: one of HTTP/2, or of an application, fails with an error of
+/// hyper's.
+pub(crate) fn is_torn(error: &(dyn Error + 'static)) -> bool {
+    error.is::<Torn>() || error.is::<hyper::Error>()
+}
+
 /// What hyper calls the user's is what it was given to send; of that, only the body of the client's
-/// request fails, and does with an error of hyper's own.
+/// request fails.
 fn name_http(error: &hyper::Error) -> Option<Failure> {
-    let is_body = error.is_user() && error.source().is_some_and(|cause| cause.is::<hyper::Error>());
+    let is_body = error.is_user() && error.source().is_some_and(is_torn);
     match is_body {
         true => Some(Failure::HttpRequestError),
         false => error.is_parse().then_some(Failure::HttpProtocolError),

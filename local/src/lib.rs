@@ -55,6 +55,7 @@ mod failure;
 mod fetch;
 mod file;
 mod front;
+mod h1;
 mod key;
 mod kit;
 #[cfg(feature = "etcd")]

@@ -6,12 +6,11 @@
 
 mod answering;
 mod attendance;
-mod bell;
 mod body;
 mod channel;
 mod connections;
 mod conversation;
-mod desk;
+mod h1;
 mod limits;
 pub(crate) mod options;
 mod patience;
@@ -31,7 +30,8 @@ pub(crate) use self::answering::last;
 pub(crate) use self::body::{ClientBody, Progress, TooLong};
 pub(crate) use self::connections::AllConnections;
 use self::connections::Open;
-pub(crate) use self::conversation::{Host, Site};
+pub(crate) use self::conversation::{Edited, Host, Site, apply};
+pub(crate) use self::h1::{CanSwitch, Torn};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::socket::bind;
 

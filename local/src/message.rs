@@ -74,14 +74,23 @@ pub(crate) fn forwarded(headers: &HeaderMap, edits: &Changes) -> HeaderMap {
 
 /// Makes of the headers of a message those that go further.
 pub(crate) fn forward(headers: &mut HeaderMap, edits: &Changes) {
-    let mut left = headers.keys().filter(|name| is_left_behind(name.as_str(), edits)).cloned();
+    remove(headers, |name| is_left_behind(name, edits));
+    headers.reserve(edits.count());
+    add(headers, edits);
+}
+
+/// Takes from a message what concerns the connection alone that it came by.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    remove(headers, is_hop_by_hop);
+}
+
+fn remove(headers: &mut HeaderMap, is_gone: impl Fn(&str) -> bool) {
+    let mut left = headers.keys().filter(|name| is_gone(name.as_str())).cloned();
     // There is seldom more than one.
     let (first, others) = (left.next(), left.collect::<Vec<HeaderName>>());
     for name in first.into_iter().chain(others) {
         headers.remove(name);
     }
-    headers.reserve(edits.count());
-    add(headers, edits);
 }
 
 fn is_left_behind(name: &str, edits: &Changes) -> bool {

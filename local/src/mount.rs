@@ -18,7 +18,7 @@ use tokio::runtime::{Handle, Id};
 
 use crate::door::Door;
 use crate::kit::Kit;
-use crate::listen::ClientBody;
+use crate::listen::{CanSwitch, ClientBody, apply};
 use crate::options::ServeOptions;
 use crate::platform::Effects;
 use crate::reply::{Handover, Traffic};
@@ -133,10 +133,14 @@ impl Mount {
         let traffic = Traffic { effects: self.effects(), door };
         let client = parts.extensions.remove::<ConnectInfo<SocketAddr>>();
         let client = client.map(|ConnectInfo(address)| address.ip());
-        let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
+        let upgrade = parts.extensions.remove::<OnUpgrade>();
+        if upgrade.is_some() {
+            parts.extensions.insert(CanSwitch);
+        }
         // What is left of the body is for the listener, which knows what to do with it.
         let (body, _) = ClientBody::new(body, self.body_timeout);
         let mut response = traffic.reply(client, Request::from_parts(parts, body)).await;
+        apply(&mut response);
         let handover = response.extensions_mut().remove::<Handover>();
         if let (Some(tunnel), Some(upgrade)) = (handover.and_then(|it| it.take()), upgrade) {
             tokio::spawn(async move {

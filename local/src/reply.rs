@@ -14,7 +14,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRA
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use splitway_core::exchange::{Exchange, Relay};
-use splitway_core::head::Head;
+use splitway_core::head::{Changes, Head};
 use splitway_core::platform::Platform;
 use splitway_core::problem::{Answer, Problem};
 use splitway_core::serve::{Reply, serve, shadow};
@@ -25,14 +25,23 @@ use self::metered::Metered;
 pub(crate) use self::tunnel::{Handover, Tunnel};
 use crate::access::Entry;
 use crate::door::Door;
-use crate::listen::{ClientBody, Site, last};
-use crate::message::{forward, takes_trailers};
+use crate::listen::{ClientBody, Edited, Site, last};
+use crate::message::{forward, strip, takes_trailers};
 use crate::platform::{Effects, RequestHead};
 use crate::upstream::Received;
 
 /// The body of a response: streamed from an upstream, or whole. The former is in a box because it is handed on
 /// from one to the next some fifteen times.
 pub(crate) type ReplyBody = Either<Box<Relayed>, Full<Bytes>>;
+
+impl Edited for ReplyBody {
+    fn edits(&mut self) -> Option<Changes> {
+        match self {
+            Either::Left(relayed) => relayed.edits.take(),
+            Either::Right(_) => None,
+        }
+    }
+}
 
 /// The traffic of one thread as what a listener serves.
 #[derive(Debug)]
@@ -112,7 +121,8 @@ impl Site for Traffic {
     }
 }
 
-/// An upstream's response with the core's edits. Status, reason and body stay as they are.
+/// An upstream's response, which whoever writes it changes by its [`Edited::edits`]. Status, reason and body stay
+/// as they are.
 fn relay(
     effects: &Arc<Effects>,
     head: &RequestHead,
@@ -127,7 +137,7 @@ fn relay(
     let is_coded = parts.headers.contains_key(TRANSFER_ENCODING);
     let names = parts.headers.get(TRAILER).filter(|_| is_coded).cloned();
     let protocol = switched.as_ref().and_then(|_| parts.headers.get(UPGRADE).cloned());
-    forward(&mut parts.headers, &how.edits);
+    strip(&mut parts.headers);
     if is_coded {
         // The chunks say where the body ends; a length beside them is not to be believed, and to
         // forward it would cut the body or confuse the client (RFC 9112, section 6.3).
@@ -140,9 +150,11 @@ fn relay(
     }
     parts.version = Version::HTTP_11;
     let Some(upstream) = switched else {
-        let body = Relayed::new(flow, how.tail, metered, entry, Arc::clone(effects));
+        let Relay { edits, tail, .. } = how;
+        let body = Relayed::new(flow, edits, tail, metered, entry, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(Box::new(body)));
     };
+    forward(&mut parts.headers, &how.edits);
     parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocol) = protocol {
         parts.headers.insert(UPGRADE, protocol);

@@ -19,7 +19,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::upgrade::OnUpgrade;
 use splitway_core::exchange::Attempt;
 use splitway_core::problem::Failure;
 use tokio::time::timeout;
@@ -32,7 +31,7 @@ use self::place::{Place, Road};
 use self::pool::Pool;
 use crate::connect::Connector;
 use crate::failure;
-use crate::listen::ClientBody;
+use crate::listen::{CanSwitch, ClientBody};
 use crate::message::{has_unknown_coding, multiplexed_headers, multiplexed_uri, say_length};
 use crate::platform::RequestHead;
 use crate::trace::Going;
@@ -194,7 +193,7 @@ fn wish<'h>(attempt: &Attempt<'_>, head: &'h RequestHead) -> Option<&'h HeaderVa
     });
     let is_http = protocol.as_bytes().to_ascii_lowercase().starts_with(b"h2");
     let can = is_nominated && !is_http && !attempt.scheme.is_grpc();
-    (can && parts.extensions.get::<OnUpgrade>().is_some()).then_some(protocol)
+    (can && parts.extensions.get::<CanSwitch>().is_some()).then_some(protocol)
 }
 
 /// Whether a response over HTTP/2 can be relayed.

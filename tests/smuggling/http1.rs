@@ -60,7 +60,7 @@ const REFUSED: &[(&str, &str, u16)] = &[
     (
         "a length that wraps around",
         "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 18446744073709551615",
-        431,
+        400,
     ),
     (
         "a coding that is none",

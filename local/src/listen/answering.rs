@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use splitway_core::problem::Problem;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ pub(super) async fn attend<S: Site>(
     host: &Host<S>,
     client: IpAddr,
     mut presence: Presence,
-    request: Request<Incoming>,
+    request: Request<Source>,
 ) -> Response<Attended<S::Body>> {
     let is_http2 = request.version() == Version::HTTP_2;
     let refused = match &host.limits.gate {
@@ -67,7 +67,7 @@ async fn pass(
 async fn answer<S: Site>(
     host: &Host<S>,
     client: IpAddr,
-    request: Request<Incoming>,
+    request: Request<Source>,
 ) -> Response<S::Body> {
     let (parts, incoming) = request.into_parts();
     let is_http2 = parts.version == Version::HTTP_2;

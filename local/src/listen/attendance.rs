@@ -48,6 +48,8 @@ pub(crate) struct Attendance {
     is_draining: AtomicBool,
     /// Whether an answer said that it is the last.
     is_last: AtomicBool,
+    /// Whether no other request is waited for.
+    is_leaving: AtomicBool,
     connections: Arc<Connections>,
 }
 
@@ -77,6 +79,7 @@ impl Attendance {
             is_unmarked: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             connections,
         }
     }
@@ -152,6 +155,15 @@ impl Attendance {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)
+    }
+
+    /// No other request is waited for.
+    pub(crate) fn leave(&self) {
+        self.is_leaving.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Relaxed)
     }
 
     /// Whether an answer said that it is the last.

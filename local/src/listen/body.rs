@@ -11,11 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
+use splitway_core::head::Changes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::attendance::Presence;
-use super::bell::hushed;
+use super::conversation::Edited;
+use super::h1::Streamed;
 
 /// Any error, as bodies made of bodies have it. One of hyper stays one of hyper.
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -40,15 +42,19 @@ pub(crate) struct ClientBody {
 /// Where the body of a client's request comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// A listener of ours.
-    Own(Incoming),
+    /// HTTP/1.1, and all of it is there.
+    Whole(Bytes),
+    /// HTTP/1.1.
+    Streamed(Streamed),
+    /// HTTP/2.
+    Multiplexed(Incoming),
     /// That of an application.
     Foreign(axum::body::Body),
 }
 
 impl From<Incoming> for Source {
     fn from(incoming: Incoming) -> Self {
-        Self::Own(incoming)
+        Self::Multiplexed(incoming)
     }
 }
 
@@ -67,14 +73,10 @@ impl Body for Source {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
         match self.get_mut() {
-            Self::Own(body) => {
-                let (polled, rung) = hushed(|| Pin::new(&mut *body).poll_frame(context));
-                // Where nothing more is to come, nobody need look for more.
-                if let Some(bell) = rung.filter(|_| !body.is_end_stream()) {
-                    bell.ring();
-                }
-                polled.map_err(AnyError::from)
-            }
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Streamed(body) => body.poll(context).map_err(AnyError::from),
+            Self::Multiplexed(body) => Pin::new(body).poll_frame(context).map_err(AnyError::from),
             Self::Foreign(body) => {
                 Pin::new(body).poll_frame(context).map_err(axum::Error::into_inner)
             }
@@ -83,14 +85,20 @@ impl Body for Source {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Own(body) => body.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Streamed(body) => body.is_end_stream(),
+            Self::Multiplexed(body) => body.is_end_stream(),
             Self::Foreign(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Own(body) => body.size_hint(),
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+            }
+            Self::Streamed(body) => body.size_hint(),
+            Self::Multiplexed(body) => body.size_hint(),
             Self::Foreign(body) => body.size_hint(),
         }
     }
@@ -194,6 +202,12 @@ impl ClientBody {
             let (progress, patience, news, room) = (None, None, None, None);
             return (Self { incoming, is_ended, progress, patience, news, room }, None);
         }
+        let progress = Some(Arc::default());
+        if matches!(incoming, Some(Source::Whole(_))) {
+            // Nobody waits for it, and nothing is left to be read of it.
+            let (patience, news, room) = (None, None, None);
+            return (Self { incoming, is_ended, progress, patience, news, room }, None);
+        }
         let (news, told) = oneshot::channel();
         let patience = timeout.map(|timeout| Patience {
             timeout,
@@ -201,7 +215,6 @@ impl ClientBody {
             is_waiting: false,
             is_told: false,
         });
-        let progress = Some(Arc::default());
         let news = Some(news);
         (Self { incoming, is_ended, progress, patience, news, room: None }, Some(told))
     }
@@ -258,8 +271,7 @@ impl Drop for ClientBody {
             Some(rest) if !self.is_ended && !rest.is_end_stream() => {
                 drop(news.send(News::Left(rest)));
             }
-            // Nobody waits for no news.
-            Some(_) | None => drop(hushed(|| drop(news))),
+            Some(_) | None => {}
         }
     }
 }
@@ -322,6 +334,12 @@ pin_project! {
 impl<B> Attended<B> {
     pub(crate) fn new(body: B, presence: Presence) -> Self {
         Self { body, presence }
+    }
+}
+
+impl<B: Edited> Edited for Attended<B> {
+    fn edits(&mut self) -> Option<Changes> {
+        self.body.edits()
     }
 }
 

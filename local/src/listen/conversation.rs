@@ -2,20 +2,23 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::fmt;
+use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hyper::body::Body;
-use hyper::server::conn::http1::Parts;
-use hyper::server::conn::{http1, http2};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use splitway_core::head::Changes;
 use splitway_core::problem::{Answer, Problem};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,14 +29,13 @@ use tokio_rustls::server::TlsStream;
 
 use super::answering::attend;
 use super::attendance::Attendance;
-use super::bell::belled;
-use super::body::ClientBody;
+use super::body::{ClientBody, Source};
 use super::channel::Channel;
-use super::desk::{Clerk, Desk, Papers};
+use super::h1::{Dialogue, Ending, Wire};
 use super::limits::Limits;
-use super::patience::{End, Manner, PREFACE, opening, watch_over};
+use super::patience::{End, PREFACE, Spoken, opening, watch_over};
 use super::tls::Current;
-use crate::reply::{Handover, Tunnel};
+use crate::message::forward;
 
 /// How often a client of HTTP/2 is asked whether it is there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(30);
@@ -56,7 +58,10 @@ const LINGER_MAX: usize = 1024 * 1024;
 /// Who answers the requests of a listener.
 pub(crate) trait Site: Send + Sync + 'static {
     /// The body of an answer.
-    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Edited
+        + Send
+        + 'static;
 
     /// The answer to a request that came from `client`.
     fn answer(
@@ -72,27 +77,29 @@ pub(crate) trait Site: Send + Sync + 'static {
     fn whole(answer: Answer) -> Response<Self::Body>;
 }
 
+/// The body of an answer that says what is changed of the head, which is left to whoever writes that.
+pub(crate) trait Edited {
+    /// Takes what is to be changed, if something is.
+    fn edits(&mut self) -> Option<Changes> {
+        None
+    }
+}
+
+impl Edited for Full<Bytes> {}
+
+impl Edited for axum::body::Body {}
+
 /// What the connections of a listener have in common.
 pub(crate) struct Host<S> {
     pub(crate) site: S,
     pub(crate) limits: Limits,
     /// Present if the listener speaks TLS.
     pub(crate) tls: Option<Current>,
-    http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
 impl<S: Site> Host<S> {
     pub(crate) fn new(site: S, limits: Limits, tls: Option<Current>) -> Self {
-        let mut http1 = http1::Builder::new();
-        // The time it may take is watched here: hyper would close without a word.
-        http1.timer(TokioTimer::new()).header_read_timeout(None);
-        // One copy costs less than a scattered write, of 64 KiB, too.
-        http1.writev(false);
-        http1.max_header_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX));
-        if limits.headers > HEADERS_FREE {
-            http1.max_headers(limits.headers);
-        }
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -104,7 +111,7 @@ impl<S: Site> Host<S> {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PONG);
-        Self { site, limits, tls, http1, http2 }
+        Self { site, limits, tls, http2 }
     }
 
     /// Serves a connection until it ends; `draining` becomes true when that should be soon.
@@ -123,9 +130,6 @@ impl<S: Site> Host<S> {
         }
     }
 }
-
-/// So many headers hyper has room for without an allocation for each request.
-const HEADERS_FREE: usize = 100;
 
 /// One connection and whom it is with.
 struct Talk<S> {
@@ -162,10 +166,10 @@ impl<S: Site> Talk<S> {
     }
 
     /// Serves the requests of a connection. While it waits for one for long, nothing is kept of it but the
-    /// stream: what hyper has for each connection is many times as much.
+    /// stream: what is there for each request is many times as much.
     async fn go_on<T>(self, mut stream: T, tongue: Tongue, mut draining: watch::Receiver<bool>)
     where
-        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin + 'static,
     {
         let (attendance, limits) = (&self.attendance, &self.host.limits);
         if tongue == Tongue::Http2 {
@@ -201,25 +205,31 @@ impl<S: Site> Talk<S> {
         draining: &watch::Receiver<bool>,
     ) -> Option<(T, Bytes)>
     where
-        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin + 'static,
     {
-        let attendance = &self.attendance;
-        let channel = Channel::http1(stream, opening, Arc::clone(attendance));
-        let tunnel = Mutex::new(None);
-        let (ended, channel, read) = self.speak(channel, &tunnel, draining).await;
-        let (stream, unread, refused) = channel.into_parts();
-        if ended == End::Waits && refused.is_none() {
-            return Some((stream, joined(read, unread)));
-        }
-        if let Some(tunnel) = tunnel.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            tunnel.join(stream, read).await;
-            return None;
-        }
+        let Self { host, client, attendance } = self;
+        let wire = &Arc::new(Wire::new(stream, &opening));
+        drop(opening);
+        let ended = {
+            let dialogue = pin!(Dialogue { wire, host, client: *client, attendance }.go_on());
+            let mut speaking = Speaking { dialogue, wire, attendance };
+            watch_over(&mut speaking, attendance, &host.limits, draining).await
+        };
+        let (mut stream, read) = wire.take()?;
         let problem = match ended {
-            End::Closed | End::Waits => refused,
+            End::Waits => return Some((stream, read)),
+            End::Over(Ending::Switched(tunnel)) => {
+                tunnel.join(stream, read).await;
+                return None;
+            }
+            End::Over(Ending::Refused(problem)) => Some(problem),
+            End::Over(Ending::Cut) => return None,
+            End::Over(Ending::Closed) => None,
             End::Late => Some(Problem::RequestTimeout),
         };
         if problem.is_none() && !attendance.is_last() {
+            // Says so to a client of TLS. One that does not take it has had its chance.
+            let _ = timeout(LINGER, stream.shutdown()).await;
             return None;
         }
         let farewell = problem.map(|problem| written(&self.host.site.refuse(problem)));
@@ -228,70 +238,83 @@ impl<S: Site> Talk<S> {
         None
     }
 
-    /// Has hyper speak until nothing more is to be said, or nothing for long. Returns the channel and what was
-    /// read from it in vain; what hyper had is gone.
-    async fn speak<T>(
-        &self,
-        channel: Channel<T>,
-        tunnel: &Mutex<Option<Tunnel>>,
-        draining: &watch::Receiver<bool>,
-    ) -> (End, Channel<T>, Bytes)
-    where
-        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let Self { host, client, attendance } = self;
-        let papers = &Papers::default();
-        let make = move || -> Clerk<'_> {
-            Box::pin(async move {
-                loop {
-                    let request = papers.next().await;
-                    let response = attend(host, *client, attendance.enter(), request).await;
-                    if let Some(handover) = response.extensions().get::<Handover>() {
-                        *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = handover.take();
-                    }
-                    papers.answer(response);
-                }
-            })
-        };
-        let desk = Desk::new(papers, &make);
-        let service = service_fn(|request| desk.ask(request));
-        let mut connection = host.http1.serve_connection(TokioIo::new(channel), service);
-        let limits = &host.limits;
-        let watched = watch_over(&mut connection, Manner::Rests, attendance, limits, draining);
-        let mut ended = belled(watched).await;
-        if ended == End::Waits {
-            // At once only if hyper, too, is between two requests; otherwise when it is.
-            Pin::new(&mut connection).graceful_shutdown();
-            let is_left = poll_fn(|context| {
-                Poll::Ready(connection.poll_without_shutdown(context).is_ready())
-            });
-            if !is_left.await {
-                let watched =
-                    watch_over(&mut connection, Manner::Ends, attendance, limits, draining);
-                ended = watched.await;
-            }
-        }
-        let Parts { io, read_buf, .. } = connection.into_parts();
-        (ended, io.into_inner(), read_buf)
-    }
-
     async fn http2<T>(&self, stream: T, opening: Bytes, draining: &watch::Receiver<bool>)
     where
-        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin + 'static,
     {
         let Self { host, client, attendance } = self;
         attendance.forget_read();
-        let channel = Channel::http2(stream, opening, Arc::clone(attendance));
+        let channel = Channel::new(stream, opening, Arc::clone(attendance));
         let (presence, of_stream, client) = (Arc::clone(attendance), Arc::clone(host), *client);
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let (host, presence) = (Arc::clone(&of_stream), presence.enter());
-            Box::pin(
-                async move { Ok::<_, Infallible>(attend(&host, client, presence, request).await) },
-            )
+            let request = request.map(Source::from);
+            Box::pin(async move {
+                let mut response = attend(&host, client, presence, request).await;
+                apply(&mut response);
+                Ok::<_, Infallible>(response)
+            })
         });
-        let mut connection = host.http2.serve_connection(TokioIo::new(channel), service);
-        let limits = &host.limits;
-        watch_over(&mut connection, Manner::Multiplexes, attendance, limits, draining).await;
+        let connection = host.http2.serve_connection(TokioIo::new(channel), service);
+        let mut speaking = Multiplexing(pin!(connection));
+        watch_over(&mut speaking, attendance, &host.limits, draining).await;
+    }
+}
+
+/// HTTP/1.1 on a connection.
+struct Speaking<'s, T, F> {
+    dialogue: Pin<&'s mut F>,
+    wire: &'s Wire<T>,
+    attendance: &'s Attendance,
+}
+
+impl<T, F> Spoken for Speaking<'_, T, F>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Ending>,
+{
+    type Ending = Ending;
+
+    const IS_MULTIPLEXED: bool = false;
+
+    fn can_rest(&self) -> bool {
+        self.wire.is_bare()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        self.dialogue.as_mut().poll(context)
+    }
+
+    fn wind_down(&mut self) {
+        self.attendance.leave();
+    }
+}
+
+/// HTTP/2 on a connection.
+struct Multiplexing<'s, C>(Pin<&'s mut C>);
+
+impl<C: GracefulConnection> Spoken for Multiplexing<'_, C> {
+    type Ending = ();
+
+    const IS_MULTIPLEXED: bool = true;
+
+    fn can_rest(&self) -> bool {
+        false
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context).map(drop)
+    }
+
+    fn wind_down(&mut self) {
+        self.0.as_mut().graceful_shutdown();
+    }
+}
+
+/// Makes the changes to the head of an answer that are left to be made.
+pub(crate) fn apply<B: Edited>(response: &mut Response<B>) {
+    if let Some(edits) = response.body_mut().edits() {
+        forward(response.headers_mut(), &edits);
     }
 }
 
@@ -308,17 +331,6 @@ async fn secured(
         None => handshake.await,
     };
     shaken.ok().map(Box::new)
-}
-
-/// Bytes behind others. Where there are none, no memory is held for them, as there is by what is left of a
-/// buffer to read into.
-fn joined(first: Bytes, second: Bytes) -> Bytes {
-    match (first.is_empty(), second.is_empty()) {
-        (true, true) => Bytes::new(),
-        (true, false) => second,
-        (false, true) => first,
-        (false, false) => [first, second].concat().into(),
-    }
 }
 
 /// An answer as it stands on the wire, the last of its connection.
@@ -347,24 +359,5 @@ async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin, farewell: Vec<u8>
             Ok(count) if count > 0 => left = left.saturating_sub(count),
             Ok(_) | Err(_) => return,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::BytesMut;
-
-    use super::*;
-
-    #[test]
-    fn what_hyper_read_into_is_not_kept_where_nothing_is_left_of_it() {
-        let emptied = || BytesMut::with_capacity(8192).freeze();
-        for (first, second) in [(emptied(), emptied()), (emptied(), Bytes::new())] {
-            let kept = joined(first, second).try_into_mut().map_or(0, |kept| kept.capacity());
-            assert_eq!(kept, 0);
-        }
-        assert_eq!(joined(emptied(), Bytes::from_static(b"b")), "b");
-        assert_eq!(joined(Bytes::from_static(b"a"), emptied()), "a");
-        assert_eq!(joined(Bytes::from_static(b"a"), Bytes::from_static(b"b")), "ab");
     }
 }

@@ -5,7 +5,6 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep_until};
@@ -22,11 +21,29 @@ const OPENING: usize = 2048;
 /// How long a connection that is to end has for that.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// HTTP on a connection, as whoever watches over it has it.
+pub(super) trait Spoken {
+    /// How it ended by itself.
+    type Ending;
+
+    /// Whether the client is told when the server drains, and not with its next answer.
+    const IS_MULTIPLEXED: bool;
+
+    /// Whether nothing but the stream has to be kept of it where it waits for a request for a while.
+    fn can_rest(&self) -> bool;
+
+    /// Goes on.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Self::Ending>;
+
+    /// Has it end as soon as all that has begun is through.
+    fn wind_down(&mut self);
+}
+
 /// How HTTP on a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// One of both sides closed it.
-    Closed,
+#[derive(Debug)]
+pub(super) enum End<E> {
+    /// By itself.
+    Over(E),
     /// A head took too long.
     Late,
     /// It has not: it waits for its next request for a while.
@@ -81,27 +98,14 @@ fn poll_more<T: AsyncRead + Unpin>(
     Poll::Ready(read.ok().map(|()| bytes).filter(|bytes| !bytes.is_empty()))
 }
 
-/// In which manner a connection is spoken on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Manner {
-    /// HTTP/1.1. If it waits for a request for a while, nothing but the stream has to be kept.
-    Rests,
-    /// HTTP/1.1, the last of this connection.
-    Ends,
-    /// HTTP/2.
-    Multiplexes,
-}
-
 /// Lets a connection go on until it ends, is idle for too long, has no head in time, or rests.
-pub(super) async fn watch_over<C: GracefulConnection + Unpin>(
+pub(super) async fn watch_over<C: Spoken>(
     connection: &mut C,
-    manner: Manner,
     attendance: &Attendance,
     limits: &Limits,
     draining: &watch::Receiver<bool>,
-) -> End {
-    let can_rest = manner == Manner::Rests;
-    let mut timer = pin!(sleep_until(first_look(attendance, limits, can_rest)));
+) -> End<C::Ending> {
+    let mut timer = pin!(sleep_until(first_look(attendance, limits, connection.can_rest())));
     let mut end_of_all = draining.clone();
     let mut told = pin!(async move {
         // Whoever could say so is gone where this fails, and so is the server.
@@ -111,7 +115,7 @@ pub(super) async fn watch_over<C: GracefulConnection + Unpin>(
     // it is to wake this task, and when there is something to see.
     let (mut waker, mut is_listening, mut is_armed) = (None::<Waker>, false, false);
     // Whether the timer is set for a connection that waits for a request.
-    let mut is_soon = attendance.is_waiting();
+    let mut is_soon = attendance.is_waiting() && connection.can_rest();
     poll_fn(|context| {
         if waker.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
             waker = Some(context.waker().clone());
@@ -123,22 +127,22 @@ pub(super) async fn watch_over<C: GracefulConnection + Unpin>(
                 is_listening = true;
                 if told.as_mut().poll(context).is_ready() {
                     attendance.drain();
-                    if manner == Manner::Multiplexes {
+                    if C::IS_MULTIPLEXED {
                         // Says so to the client (GOAWAY), whose next requests take another connection.
-                        Pin::new(&mut *connection).graceful_shutdown();
+                        connection.wind_down();
                     }
                     timer.as_mut().reset(Instant::now());
                     is_armed = false;
                 }
             }
             // A client that breaks off or does not speak HTTP ends its own connection only.
-            if Pin::new(&mut *connection).poll(context).is_ready() {
-                return Poll::Ready(End::Closed);
+            if let Poll::Ready(ending) = connection.poll(context) {
+                return Poll::Ready(End::Over(ending));
             }
             attendance.settle();
-            if can_rest && !is_soon && attendance.is_waiting() {
+            if !is_soon && attendance.is_waiting() && connection.can_rest() {
                 is_soon = true;
-                timer.as_mut().reset(first_look(attendance, limits, can_rest));
+                timer.as_mut().reset(first_look(attendance, limits, true));
                 is_armed = false;
             }
             if is_armed && !timer.is_elapsed() {
@@ -147,16 +151,17 @@ pub(super) async fn watch_over<C: GracefulConnection + Unpin>(
             is_armed = true;
             ready!(timer.as_mut().poll(context));
             is_armed = false;
+            let can_rest = connection.can_rest();
             match attendance.due(limits, Instant::now(), can_rest) {
                 Due::Nothing(until) => timer.as_mut().reset(until),
                 Due::Head => return Poll::Ready(End::Late),
                 Due::Rest => return Poll::Ready(End::Waits),
                 Due::Idle => {
-                    Pin::new(&mut *connection).graceful_shutdown();
+                    connection.wind_down();
                     timer.as_mut().reset(Instant::now() + LINGER);
                 }
             }
-            is_soon = attendance.is_waiting();
+            is_soon = attendance.is_waiting() && can_rest;
         }
     })
     .await

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use splitway_core::exchange::{RESPONSE_BROKEN, Tail};
+use splitway_core::head::Changes;
 use splitway_core::problem::Failure;
 use splitway_core::telemetry::End;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -22,6 +23,8 @@ use crate::upstream::Flow;
 #[derive(Debug)]
 pub(crate) struct Relayed {
     flow: Flow,
+    /// What is to be changed of the head, until whoever writes it takes it.
+    pub(super) edits: Option<Changes>,
     /// Gone when the body is at its end.
     tail: Option<Tail>,
     /// Gone likewise.
@@ -46,6 +49,7 @@ pub(crate) struct Cut(Failure);
 impl Relayed {
     pub(super) fn new(
         mut flow: Flow,
+        edits: Changes,
         tail: Tail,
         metered: Metered,
         mut entry: Entry,
@@ -55,7 +59,8 @@ impl Relayed {
         let under_way = (!flow.is_at_end()).then_some((tail, metered));
         let (tail, metered) = under_way.unzip();
         entry.sent(0);
-        Self { flow, tail, metered, since: None, cut: None, timer: None, effects, entry }
+        let edits = Some(edits);
+        Self { flow, edits, tail, metered, since: None, cut: None, timer: None, effects, entry }
     }
 
     /// Ready when nothing came for too long.

@@ -5,8 +5,6 @@
 //! or the body breaks off, and the connection is closed. Nothing that is read after the end of a response is
 //! ever the beginning of the next one, and no body looks whole that is not.
 
-mod chunked;
-mod field;
 pub(super) mod head;
 mod reader;
 mod request;

@@ -197,7 +197,9 @@ impl Link {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let space = self.reader.space();
         let free = self.buffer.capacity() - self.buffer.len();
-        if free < space / 4 {
+        // From the start, where nobody has a part of what was read any more: what was written to last is near.
+        let has_room = self.buffer.is_empty() && self.buffer.try_reclaim(space);
+        if !has_room && free < space / 4 {
             self.buffer.reserve(space);
         }
         let free = self.buffer.capacity() - self.buffer.len();

@@ -39,6 +39,7 @@ fn a_connection_goes_on_however_long_it_rested() {
     sleep(REST);
     // What begins as HTTP/2 is none behind HTTP/1.1.
     connection.send_raw("PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(connection.answer().status, 400);
     assert!(connection.next_answer().is_none());
 }
 

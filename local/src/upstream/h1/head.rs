@@ -2,24 +2,19 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, InvalidHeaderName, SERVER, TRANSFER_ENCODING,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use bytes::BytesMut;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use httparse::{Header, Status};
 use hyper::ext::ReasonPhrase;
 use splitway_core::problem::Failure;
 
-use super::field;
-use crate::spare;
+use crate::h1::field;
+use crate::h1::lines::{self, Places};
 
 /// The most bytes of a head, and the most headers.
 pub(super) const BYTES_MAX: usize = 8192 + 4096 * HEADERS_MAX;
 const HEADERS_MAX: usize = 100;
-
-/// So many headers are added to most heads before they go on: to make room later is to hash all again.
-const ADDED: usize = 5;
 
 /// What was asked, as far as the answer depends on it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,32 +46,6 @@ pub(super) struct Head {
     pub(super) is_last: bool,
 }
 
-/// Where in a head a header is: where the name begins and ends, and the value.
-type Place = [usize; 4];
-
-/// The places of the headers of a head.
-#[derive(Default)]
-struct Places {
-    /// The first of them.
-    few: [Place; 24],
-    more: Vec<Place>,
-    count: usize,
-}
-
-impl Places {
-    fn push(&mut self, place: Place) {
-        match self.few.get_mut(self.count) {
-            Some(free) => *free = place,
-            None => self.more.push(place),
-        }
-        self.count += 1;
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Place> {
-        self.few.iter().take(self.count).chain(&self.more)
-    }
-}
-
 /// Takes a head from the start of `buffer` if all of it is there.
 pub(super) fn parse(buffer: &mut BytesMut, asked: Asked) -> Result<Option<Head>, Failure> {
     let mut places = Places::default();
@@ -88,7 +57,11 @@ pub(super) fn parse(buffer: &mut BytesMut, asked: Asked) -> Result<Option<Head>,
         response.extensions_mut().insert(reason);
     }
     let mut found = Found::default();
-    *response.headers_mut() = headers(&bytes, &places, &mut found)?;
+    let headers = lines::headers(&bytes, &places, |name, value| {
+        found.note(name, value);
+        true
+    });
+    *response.headers_mut() = headers.ok_or(Failure::HttpProtocolError)?;
     let follows = found.follows(line.status, line.is_old, asked)?;
     if found.is_coded {
         // It is not to be believed, and whoever believes it cuts the body (RFC 9112, section 6.3).
@@ -126,52 +99,13 @@ fn locate(bytes: &[u8], places: &mut Places) -> Result<Option<Line>, Failure> {
     if length > BYTES_MAX {
         return Err(Failure::HttpProtocolError);
     }
-    // Where in the head a part of it is.
-    let at = |part: &[u8]| {
-        let start = part.as_ptr().addr() - bytes.as_ptr().addr();
-        (start, start + part.len())
-    };
-    for field in parsed.headers.iter() {
-        let ((name, name_end), (value, value_end)) = (at(field.name.as_bytes()), at(field.value));
-        places.push([name, name_end, value, value_end]);
-    }
+    places.note(bytes, parsed.headers);
     let status = StatusCode::from_u16(parsed.code.unwrap_or_default());
     let status = status.map_err(|_| Failure::HttpProtocolError)?;
     let reason = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason());
     let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
     let is_old = parsed.version == Some(0);
     Ok(Some(Line { status, reason, is_old, length }))
-}
-
-/// The headers, whose values share the bytes of the head.
-fn headers(bytes: &Bytes, places: &Places, found: &mut Found) -> Result<HeaderMap, Failure> {
-    let mut headers = spare::take(places.count + ADDED);
-    for [name, name_end, value, value_end] in places.iter().copied() {
-        let name = name_of(bytes.get(name..name_end).unwrap_or_default());
-        let value = HeaderValue::from_maybe_shared(bytes.slice(value..value_end));
-        let (Ok(name), Ok(value)) = (name, value) else { return Err(Failure::HttpProtocolError) };
-        found.note(&name, value.as_bytes());
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
-/// A name. Those of nearly every response are had without looking through all that there are.
-fn name_of(bytes: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
-    let (likely, usual) = match bytes.len() {
-        4 => (&DATE, b"Date".as_slice()),
-        6 => (&SERVER, b"Server".as_slice()),
-        10 => (&CONNECTION, b"Connection".as_slice()),
-        12 => (&CONTENT_TYPE, b"Content-Type".as_slice()),
-        14 => (&CONTENT_LENGTH, b"Content-Length".as_slice()),
-        17 => (&TRANSFER_ENCODING, b"Transfer-Encoding".as_slice()),
-        _ => return HeaderName::from_bytes(bytes),
-    };
-    // To compare bytes is much less than to compare letters.
-    match bytes == usual || bytes.eq_ignore_ascii_case(usual) {
-        true => Ok(likely.clone()),
-        false => HeaderName::from_bytes(bytes),
-    }
 }
 
 /// What the headers say of the message and its connection.

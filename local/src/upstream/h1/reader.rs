@@ -4,8 +4,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
 use splitway_core::problem::Failure;
 
-use super::chunked::{Broken, Chunked, Part};
 use super::head::{self, Asked, Follows};
+use crate::h1::chunked::{Broken, Chunked, Part};
+use crate::h1::may_end;
 
 /// The most heads that may come before the one of the answer (RFC 9110, section 15.2).
 const INTERIM_MAX: u32 = 100;
@@ -68,7 +69,8 @@ impl Reader {
         is_ended: bool,
     ) -> Result<Option<Response<()>>, Failure> {
         loop {
-            if !self.may_end(buffer) && !is_ended {
+            let is_full = buffer.len() >= head::BYTES_MAX;
+            if !may_end(buffer, self.seen) && !is_full && !is_ended {
                 return Ok(None);
             }
             let Some(head) = head::parse(buffer, self.asked)? else {
@@ -92,17 +94,6 @@ impl Reader {
             self.is_last = head.is_last;
             return Ok(Some(head.response));
         }
-    }
-
-    /// Whether looking at the bytes once more can find the end of a head, so that a node that sends
-    /// them one by one does not have them all read for each.
-    fn may_end(&self, buffer: &BytesMut) -> bool {
-        if self.seen == 0 || buffer.len() >= head::BYTES_MAX {
-            return !buffer.is_empty();
-        }
-        let fresh = buffer.get(self.seen.saturating_sub(3)..).unwrap_or_default();
-        let ends = |end: &[u8]| fresh.windows(end.len()).any(|window| window == end);
-        ends(b"\n\n") || ends(b"\n\r\n")
     }
 
     /// The next piece of the body. `is_ended` says that the node closed its side in the proper way.

@@ -5,11 +5,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use http_body_util::Either;
 use hyper::body::Body;
-use splitway_core::head::{Changes, Text};
+use splitway_core::head::Changes;
 use splitway_core::problem::Failure;
 
 use super::super::{Outgoing, Upload};
-use super::field::{self, Letters, is_sound};
+
+use crate::h1::edits;
+use crate::h1::field::{self, Letters};
 use crate::message::is_hop_by_hop;
 
 /// How the body of a request is framed.
@@ -60,7 +62,7 @@ pub(in crate::upstream) fn write(
             name => field::write(out, name, value.as_bytes()),
         }
     }
-    write_edits(out, &attempt.edits, &replaced);
+    edits::write(out, &attempt.edits, |name| !is_own(name) && !replaced.is_traced(name));
     if let Some(protocol) = outgoing.wish {
         field::write(out, "upgrade", protocol.as_bytes());
         field::write(out, "connection", b"upgrade");
@@ -105,42 +107,13 @@ struct Replaced<'r> {
 
 impl Replaced<'_> {
     fn has(&self, name: &str) -> bool {
-        self.edits.removes(name)
-            || self.edits.set().any(|(set, value)| set == name && is_sound(set, value.as_bytes()))
-            || self.is_traced(name)
+        edits::replaces(self.edits, name) || self.is_traced(name)
     }
 
     fn is_traced(&self, name: &str) -> bool {
         match self.trace {
             Some(drops_state) => name == "traceparent" || (drops_state && name == "tracestate"),
             None => false,
-        }
-    }
-}
-
-/// The headers that documents set and add. What frames the message is not theirs.
-fn write_edits(out: &mut Vec<u8>, edits: &Changes, replaced: &Replaced<'_>) {
-    // Those that each request is given are names, and none is there twice or frames a message.
-    for (name, value) in edits.own() {
-        if field::is_value(value.as_bytes()) {
-            field::write(out, name, value.as_bytes());
-        }
-    }
-    let is_fit = |name: &str, value: &Text| {
-        is_sound(name, value.as_bytes()) && !is_own(name) && !replaced.is_traced(name)
-    };
-    for (place, (name, value)) in edits.set_by_others().enumerate() {
-        // The last one holds.
-        let mut later = edits.set_by_others().skip(place + 1);
-        let is_last =
-            !later.any(|(other, value)| other == name && is_sound(other, value.as_bytes()));
-        if is_last && is_fit(name, value) {
-            field::write(out, name, value.as_bytes());
-        }
-    }
-    for (name, value) in edits.added() {
-        if is_fit(name, value) {
-            field::write(out, name, value.as_bytes());
         }
     }
 }
@@ -195,7 +168,6 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use splitway_core::head::Edits;
     use splitway_core::head::HOP_BY_HOP;
 
     #[test]
@@ -223,21 +195,5 @@ mod tests {
             let out = String::from_utf8(out).expect("text");
             assert_eq!(done.ok().map(|()| out.as_str()), written, "{target:?}");
         }
-    }
-
-    #[test]
-    fn documents_set_and_add_whole_lines() {
-        let pair = |name: &'static str, value: &str| (name.into(), Text::copy(value));
-        let edits = Edits {
-            remove: Vec::new(),
-            set: vec![pair("x-a", "1"), pair("x-b", "a\r\nx-evil: 1"), pair("x-a", "2")],
-            add: vec![pair("x-c", "é"), pair("x d", "1"), pair("content-length", "9")],
-        };
-        let edits = Changes::from(edits);
-        let mut out = Vec::new();
-        let replaced = Replaced { edits: &edits, trace: None };
-        write_edits(&mut out, &edits, &replaced);
-        assert_eq!(out, "x-a: 2\r\nx-c: é\r\n".as_bytes());
-        assert!(replaced.has("x-a") && !replaced.has("x-b") && !replaced.has("x-c"));
     }
 }

@@ -11,8 +11,9 @@ use splitway_core::problem::Failure;
 use tokio::io::AsyncWrite;
 
 use super::super::{Outgoing, Upload};
-use super::field;
 use super::request::{self, Framing, Told};
+use crate::failure;
+use crate::h1::field;
 
 /// A piece of a body that is longer is written as it is, not copied.
 const COPY_MAX: usize = 16 * 1024;
@@ -137,8 +138,8 @@ impl Sending {
                 Poll::Pending => return Ok(true),
                 Poll::Ready(None) => self.end(None)?,
                 Poll::Ready(Some(Ok(frame))) => self.take(frame)?,
-                // What broke off was the client's, if it is hyper that says so.
-                Poll::Ready(Some(Err(error))) if error.is::<hyper::Error>() => {
+                // What broke off was the client's, if it is its listener that says so.
+                Poll::Ready(Some(Err(error))) if failure::is_torn(&*error) => {
                     return Err(Failure::HttpRequestError);
                 }
                 Poll::Ready(Some(Err(_))) => return Err(Failure::ConnectionTerminated),

@@ -18,7 +18,7 @@ const DIGITS_MAX: u8 = 32;
 
 /// What a body in chunks is about to be read of.
 #[derive(Debug, Default)]
-pub(super) struct Chunked {
+pub(crate) struct Chunked {
     state: State,
     /// Of the chunk: as far as its size is read, and then as much as is left.
     left: u64,
@@ -47,11 +47,11 @@ enum State {
 
 /// What is no chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 /// What there is next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// More bytes are needed.
     More,
     Data(Bytes),
@@ -61,7 +61,7 @@ pub(super) enum Part {
 
 impl Chunked {
     /// Takes from `buffer` what is next.
-    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Part, Broken> {
+    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Result<Part, Broken> {
         loop {
             match self.state {
                 State::Data => {
@@ -97,7 +97,7 @@ impl Chunked {
     }
 
     /// Takes the end of a body without trailers, where all of it follows the data at once.
-    pub(super) fn take_end(&mut self, buffer: &mut BytesMut) -> bool {
+    pub(crate) fn take_end(&mut self, buffer: &mut BytesMut) -> bool {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let is_end = self.state == State::DataCr && buffer.starts_with(END);
         if is_end {

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 const LENGTH_MAX: u64 = u64::MAX - 2;
 
 /// A length as digits alone say it.
-pub(super) fn length(value: &[u8]) -> Option<u64> {
+pub(crate) fn length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;
     }
@@ -19,7 +19,7 @@ pub(super) fn length(value: &[u8]) -> Option<u64> {
 
 /// The one length that a line of `Content-Length` says, which may say it several times (RFC 9112, section
 /// 6.3), if `known`, which lines before said, is the same.
-pub(super) fn lengths(value: &[u8], known: Option<u64>) -> Option<u64> {
+pub(crate) fn lengths(value: &[u8], known: Option<u64>) -> Option<u64> {
     let mut parts = value.split(|byte| *byte == b',');
     parts.try_fold(known, |known, part| {
         let said = length(part.trim_ascii())?;
@@ -28,13 +28,13 @@ pub(super) fn lengths(value: &[u8], known: Option<u64>) -> Option<u64> {
 }
 
 /// Whether a list has a word, in any case.
-pub(super) fn has_word(list: &[u8], word: &[u8]) -> bool {
+pub(crate) fn has_word(list: &[u8], word: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|found| found.trim_ascii().eq_ignore_ascii_case(word))
 }
 
 /// Whether a field may be a trailer: none that frames, routes or controls a message (RFC 9110, section
 /// 6.5.1), or concerns one connection only.
-pub(super) fn may_trail(name: &HeaderName) -> bool {
+pub(crate) fn may_trail(name: &HeaderName) -> bool {
     !matches!(
         name.as_str(),
         "authorization"
@@ -61,7 +61,7 @@ pub(super) fn may_trail(name: &HeaderName) -> bool {
 }
 
 /// Writes a line.
-pub(super) fn write(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(crate) fn write(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
@@ -70,26 +70,26 @@ pub(super) fn write(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// Whether a document's header can be written: a name and a value without what ends lines.
-pub(super) fn is_sound(name: &str, value: &[u8]) -> bool {
+pub(crate) fn is_sound(name: &str, value: &[u8]) -> bool {
     !name.is_empty() && TOKENS.has_all(name.as_bytes()) && is_value(value)
 }
 
 /// Whether bytes are a value: tabs, blanks and what can be seen or is not ASCII.
-pub(super) fn is_value(value: &[u8]) -> bool {
+pub(crate) fn is_value(value: &[u8]) -> bool {
     // Without leaving early, which makes it many bytes at a time.
     let is_none = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
     !value.iter().fold(false, |found, byte| found | is_none(*byte))
 }
 
 /// What names are made of (RFC 9110, section 5.6.2).
-pub(super) const TOKENS: Letters = Letters::with(b"!#$%&'*+-.^_`|~");
+pub(crate) const TOKENS: Letters = Letters::with(b"!#$%&'*+-.^_`|~");
 
 /// A set of bytes that has all ASCII letters and digits.
-pub(super) struct Letters([bool; 256]);
+pub(crate) struct Letters([bool; 256]);
 
 impl Letters {
     #[expect(clippy::indexing_slicing, reason = "computed by the compiler, which would say so")]
-    pub(super) const fn with(others: &[u8]) -> Self {
+    pub(crate) const fn with(others: &[u8]) -> Self {
         let mut letters = [false; 256];
         let mut byte = 0_u8;
         while byte < 128 {
@@ -104,13 +104,13 @@ impl Letters {
         Self(letters)
     }
 
-    pub(super) fn has_all(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn has_all(&self, bytes: &[u8]) -> bool {
         bytes.iter().all(|byte| self.0.get(usize::from(*byte)).copied().unwrap_or_default())
     }
 }
 
 /// Writes a number.
-pub(super) fn number(mut number: u64, radix: u64, write: impl FnOnce(&[u8])) {
+pub(crate) fn number(mut number: u64, radix: u64, write: impl FnOnce(&[u8])) {
     let mut digits = [0_u8; 20];
     let mut count = 0;
     // 64 bits are 20 digits at most.
@@ -127,7 +127,7 @@ pub(super) fn number(mut number: u64, radix: u64, write: impl FnOnce(&[u8])) {
 }
 
 /// Whether `names`, a value of `Trailer`, has the name of a field.
-pub(super) fn announces(names: &HeaderValue, name: &HeaderName) -> bool {
+pub(crate) fn announces(names: &HeaderValue, name: &HeaderName) -> bool {
     has_word(names.as_bytes(), name.as_str().as_bytes())
 }
 

@@ -1,0 +1,234 @@
+//! A dialogue beside one of hyper's, which is the reference: of the same bytes, however broken, both understand
+//! the same requests.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Body;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use splitway_core::problem::{Answer, Problem};
+use splitway_tests::chance::{Chance, environment};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::timeout;
+
+use super::super::attendance::Attendance;
+use super::super::body::ClientBody;
+use super::super::conversation::{Host, Site};
+use super::super::limits::Limits;
+use super::super::options::ListenOptions;
+use super::*;
+
+/// Answers with what it understood.
+struct Echo;
+
+impl Site for Echo {
+    type Body = Full<Bytes>;
+
+    async fn answer(&self, _: IpAddr, request: Request<ClientBody>) -> Response<Full<Bytes>> {
+        echo(request).await
+    }
+
+    fn refuse(&self, problem: Problem) -> Answer {
+        problem.answer()
+    }
+
+    fn whole(answer: Answer) -> Response<Full<Bytes>> {
+        Response::new(answer.body.into())
+    }
+}
+
+async fn echo<B: Body<Data = Bytes> + Unpin>(request: Request<B>) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let is_old = parts.version == Version::HTTP_10;
+    let mut text = format!("{} {} {is_old}\n", parts.method, parts.uri);
+    let mut lines: Vec<String> =
+        parts.headers.iter().map(|(name, value)| format!("{name}: {value:?}\n")).collect();
+    lines.sort();
+    text.extend(lines);
+    let status = match body.collect().await {
+        Ok(body) => {
+            let trailers = body.trailers().map_or(0, HeaderMap::len);
+            let _ = write!(text, "{:?} {trailers}", body.to_bytes());
+            StatusCode::OK
+        }
+        // How much came of it by then depends on how it was read.
+        Err(_) => StatusCode::BAD_REQUEST,
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response
+}
+
+/// What both sides say to these pieces of bytes until nothing more is said: the bodies of answers, and whether
+/// the connection goes on.
+async fn heard(mut client: DuplexStream, pieces: &[&[u8]]) -> (Vec<String>, bool) {
+    let mut answered = Vec::new();
+    let mut goes_on = true;
+    for piece in pieces.iter().chain([&&b""[..]]) {
+        // Whoever refuses need not read it all.
+        let _ = client.write_all(piece).await;
+        let mut space = [0; 4096];
+        // Time stands still, so that this is when both have nothing to do.
+        while let Ok(read) = timeout(Duration::from_millis(1), client.read(&mut space)).await {
+            match read.unwrap_or(0) {
+                0 => {
+                    goes_on = false;
+                    break;
+                }
+                count => answered.extend_from_slice(space.get(..count).unwrap_or_default()),
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&answered).into_owned();
+    let answers = text.split("HTTP/1.").skip(1).map(|answer| {
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+        format!("{} {body}", head.get(2..5).unwrap_or_default())
+    });
+    (answers.collect(), goes_on)
+}
+
+async fn ours(pieces: &[&[u8]]) -> (Vec<String>, bool) {
+    let options = ListenOptions { max_header_bytes: 4096, ..ListenOptions::default() };
+    let limits = Limits::new(&options, 0, NonZeroUsize::MIN);
+    let attendance = Arc::new(Attendance::new(Arc::clone(&limits.connections)));
+    let (host, client) = (Host::new(Echo, limits, None), Ipv4Addr::LOCALHOST.into());
+    let (near, far) = duplex(1 << 16);
+    let talking = tokio::spawn(async move {
+        let wire = &Arc::new(Wire::new(near, b""));
+        let dialogue = Dialogue { wire, host: &host, client, attendance: &attendance };
+        let ending = dialogue.go_on().await;
+        if let (Ending::Refused(_), Some((mut stream, _))) = (&ending, wire.take()) {
+            let refused = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+            stream.write_all(refused).await.expect("a client that reads");
+        }
+    });
+    let heard = heard(far, pieces).await;
+    talking.abort();
+    heard
+}
+
+async fn theirs(pieces: &[&[u8]]) -> (Vec<String>, bool) {
+    let (near, far) = duplex(1 << 16);
+    let service = service_fn(|request| async { Ok::<_, Infallible>(echo(request).await) });
+    let talking = tokio::spawn(async move {
+        let mut server = hyper::server::conn::http1::Builder::new();
+        server.max_buf_size(8192).max_header_size(4096);
+        // How it ends, the client sees.
+        drop(server.serve_connection(TokioIo::new(near), service).await);
+    });
+    let heard = heard(far, pieces).await;
+    talking.abort();
+    heard
+}
+
+const LINES: [&str; 24] = [
+    "Host: a.test",
+    "host:a.test",
+    "X-A: 1",
+    "X-a:  two words \t",
+    "x-empty:",
+    "X-B: \u{e9}",
+    "Content-Length: 3",
+    "content-length: 0",
+    "Content-Length: 03",
+    "Content-Length: 3, 3",
+    "Content-Length: +3",
+    "Content-Length: 99999999999999999999",
+    "Transfer-Encoding: chunked",
+    "transfer-encoding: Chunked",
+    "Transfer-Encoding: gzip, chunked",
+    "Transfer-Encoding: chunked, gzip",
+    "Transfer-Encoding : chunked",
+    "Connection: close",
+    "Connection: keep-alive",
+    "Connection: x, close",
+    "Upgrade: x",
+    " folded",
+    "no colon",
+    "Trailer: x-sum",
+];
+
+const BODIES: [&str; 12] = [
+    "",
+    "abc",
+    "0\r\n\r\n",
+    "3\r\nabc\r\n0\r\n\r\n",
+    "1;a=b\r\na\r\n02\r\nbc\r\n0\r\nx-sum: 1\r\n\r\n",
+    "A\r\n0123456789\r\n0\r\n\r\n",
+    "3\r\nab",
+    "3\r\nabcd\r\n0\r\n\r\n",
+    "g\r\n",
+    "-1\r\n",
+    "10000000000000000\r\n",
+    "3\nabc\r\n0\r\n\r\n",
+];
+
+/// A request, mostly a sound one.
+fn request(chance: &mut Chance) -> Vec<u8> {
+    let method = chance.one_of(&["GET", "POST", "HEAD", "OPTIONS", "PURGE", "get"]);
+    let target =
+        chance.one_of(&["/", "/a?b=c", "*", "http://b.test/x", "/%zz", "/a b", "a.test:80"]);
+    let version = chance.one_of(&["1.1", "1.1", "1.1", "1.1", "1.0", "1.2", "2.0"]);
+    let mut text = format!("{method} {target} HTTP/{version}\r\n");
+    for _ in 0..chance.below(5) {
+        text.extend([chance.one_of(&LINES), "\r\n"]);
+    }
+    let (framing, body) = match chance.below(4) {
+        0 => ("", ""),
+        1 => ("Content-Length: 3\r\n", "abc"),
+        2 => ("Transfer-Encoding: chunked\r\n", chance.one_of(&BODIES)),
+        _ => ("", chance.one_of(&BODIES)),
+    };
+    text.extend([framing, "\r\n", body]);
+    let text = if chance.one_in(12) { text.replace("\r\n", "\n") } else { text };
+    let mut bytes = text.into_bytes();
+    if chance.one_in(3) {
+        spoil(&mut bytes, chance);
+    }
+    bytes
+}
+
+/// Changes a byte, or inserts or removes one.
+fn spoil(bytes: &mut Vec<u8>, chance: &mut Chance) {
+    let byte = chance.one_of(b"\r\n\0 \t:,;/a0\x7f\x80\"");
+    let place = chance.below(bytes.len());
+    match chance.below(3) {
+        0 => bytes.insert(place, byte),
+        1 => drop(bytes.remove(place)),
+        _ => bytes.iter_mut().skip(place).take(1).for_each(|old| *old = byte),
+    }
+}
+
+/// DIALOGUE_SEED and DIALOGUE_ROUNDS replay one, or go on for longer.
+#[tokio::test(start_paused = true)]
+async fn the_same_bytes_are_the_same_requests_as_they_are_to_hyper() {
+    let (seed, rounds) = (environment("DIALOGUE_SEED", 0), environment("DIALOGUE_ROUNDS", 4000));
+    let mut differences = Vec::new();
+    for seed in seed..seed + rounds {
+        let mut chance = Chance::new(seed);
+        let count = 1 + chance.below(3);
+        let bytes: Vec<u8> = (0..count).flat_map(|_| request(&mut chance)).collect();
+        let mut pieces = Vec::new();
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let piece;
+            (piece, rest) = rest.split_at(1 + chance.below(rest.len().min(120)));
+            pieces.push(piece);
+        }
+        let (ours, theirs) = (ours(&pieces).await, theirs(&pieces).await);
+        if ours != theirs {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            differences
+                .push(format!("seed {seed}: {text:?}\n  ours {ours:?}\n  hyper's {theirs:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}

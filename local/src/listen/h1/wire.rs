@@ -1,0 +1,290 @@
+//! The stream of a connection, with what was read of it and what is to be written.
+//!
+//! The body of a request and the connection share it: a body may still be read where its answer is written, and
+//! by another task. Its lock is held for a moment at a time and never waited for by those of one task.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use super::intake::{Intake, Taken};
+
+/// For how many bytes there is space when one waits for a request, at first and at most.
+const SPACE: usize = 2 * 1024;
+const SPACE_MAX: usize = 32 * 1024;
+
+/// So much of what comes behind a request is read while it is answered.
+const AHEAD_MAX: usize = 8 * 1024;
+
+/// Asks for a body (RFC 9110, section 10.1.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A stream that is shared by its connection and a body.
+#[derive(Debug)]
+pub(in crate::listen) struct Wire<T>(Mutex<Ends<T>>);
+
+/// The stream of a connection.
+#[derive(Debug)]
+pub(super) struct Ends<T> {
+    /// Gone when it has left HTTP, and with an error.
+    stream: Option<T>,
+    /// What was read and not yet taken.
+    pub(super) read: BytesMut,
+    /// As many bytes of it were there when they were no whole head.
+    pub(super) seen: usize,
+    /// How much to read at once where nobody says how much there is.
+    space: usize,
+    /// Whether the client closed its side, or the stream broke.
+    pub(super) is_ended: bool,
+    /// What is to be written, of which the first `at` bytes are.
+    pub(super) out: Vec<u8>,
+    at: usize,
+    /// Whether the stream may still have some of what it took.
+    is_held: bool,
+    pub(super) intake: Intake,
+    /// Whether the client waits to be asked for the body.
+    pub(super) expects: bool,
+    /// Waits for the end of the body.
+    waiter: Option<Waker>,
+}
+
+/// A body that is not whole, or none at all.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body of the request broke off")]
+pub(crate) struct Torn;
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
+    /// A stream of which `opening` was read.
+    pub(in crate::listen) fn new(stream: T, opening: &[u8]) -> Self {
+        let mut read = BytesMut::with_capacity(SPACE.max(opening.len() + 1));
+        read.extend_from_slice(opening);
+        Self(Mutex::new(Ends {
+            stream: Some(stream),
+            read,
+            seen: 0,
+            space: SPACE,
+            is_ended: false,
+            out: Vec::new(),
+            at: 0,
+            is_held: false,
+            intake: Intake::Done,
+            expects: false,
+            waiter: None,
+        }))
+    }
+
+    pub(super) fn ends(&self) -> MutexGuard<'_, Ends<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing is to be written, and what was read is neither of a body nor of a request.
+    pub(in crate::listen) fn is_bare(&self) -> bool {
+        let ends = self.ends();
+        ends.intake.is_done() && ends.out.is_empty() && !ends.is_held && ends.read.is_empty()
+    }
+
+    /// Takes the stream and what was read of it in vain. Where that is nothing, no memory is held for it.
+    pub(in crate::listen) fn take(&self) -> Option<(T, Bytes)> {
+        let mut ends = self.ends();
+        let read = Bytes::copy_from_slice(&ends.read);
+        ends.read = BytesMut::new();
+        ends.stream.take().map(|stream| (stream, read))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Ends<T> {
+    /// Reads what is there; whether that was something.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let Some(stream) = self.stream.as_mut().filter(|_| !self.is_ended) else {
+            return Poll::Ready(false);
+        };
+        let space = if self.intake.is_open() { self.intake.space() } else { self.space };
+        // From the start, where nobody has a part of what was read any more: what was written to last is near.
+        let has_room = self.read.is_empty() && self.read.try_reclaim(space);
+        if !has_room && self.read.capacity() - self.read.len() < space / 4 {
+            self.read.reserve(space);
+        }
+        let free = self.read.capacity() - self.read.len();
+        let read = ready!(pin!(stream.read_buf(&mut self.read)).poll(context));
+        let count = read.unwrap_or(0);
+        self.is_ended = count == 0;
+        if count == free {
+            self.space = (self.space * 2).min(SPACE_MAX);
+        }
+        Poll::Ready(count > 0)
+    }
+
+    /// Whether the client has gone, as far as can be seen without taking a body away from whoever reads it.
+    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> bool {
+        if self.intake.is_open() {
+            self.wait(context);
+        }
+        while !self.intake.is_open() && self.read.len() < AHEAD_MAX {
+            match self.poll_fill(context) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return true,
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    /// Writes what is to be written.
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let mut stream = Pin::new(stream);
+        while let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
+            match ready!(stream.as_mut().poll_write(context, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.at += written,
+            }
+            self.is_held = true;
+        }
+        self.out.clear();
+        self.at = 0;
+        if self.is_held {
+            ready!(stream.poll_flush(context))?;
+            self.is_held = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// How many bytes are to be written.
+    pub(super) fn unwritten(&self) -> usize {
+        self.out.len() - self.at
+    }
+
+    /// Ready when nothing more of a body is to come, to whether a request can follow.
+    pub(super) fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if self.intake.is_open() {
+            self.wait(context);
+            return Poll::Pending;
+        }
+        Poll::Ready(self.intake.is_done())
+    }
+
+    /// The next piece of a body.
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
+        loop {
+            let taken = self.intake.take(&mut self.read);
+            match taken {
+                Ok(Taken::More) => {}
+                Ok(Taken::Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Taken::End) => return Poll::Ready(None),
+                Err(_) => return Poll::Ready(Some(Err(Torn))),
+            }
+            if std::mem::take(&mut self.expects) {
+                self.out.extend_from_slice(CONTINUE);
+                // What is not written now is written by whoever writes next.
+                let _is_written = self.poll_flush(context);
+            }
+            if !ready!(self.poll_fill(context)) {
+                self.intake = Intake::Broken;
+            }
+        }
+    }
+
+    /// Has the connection woken at the end of the body, which may be in another task.
+    fn wait(&mut self, context: &mut Context<'_>) {
+        if self.waiter.as_ref().is_none_or(|waiter| !waiter.will_wake(context.waker())) {
+            self.waiter = Some(context.waker().clone());
+        }
+    }
+
+    fn wake_waiter(&mut self) {
+        if !self.intake.is_open()
+            && let Some(waiter) = self.waiter.take()
+        {
+            waiter.wake();
+        }
+    }
+}
+
+/// What a body needs of the connection that it comes by, whatever that is.
+trait Port: fmt::Debug + Send + Sync {
+    /// The next piece, and whether none follows it.
+    fn poll(&self, context: &mut Context<'_>) -> Poll<(Piece, bool)>;
+
+    /// How many bytes are to come, where that is known.
+    fn left(&self) -> Option<u64>;
+
+    /// Nobody wants the rest.
+    fn leave(&self);
+}
+
+/// A piece of a body, or nothing at its end.
+type Piece = Option<Result<Frame<Bytes>, Torn>>;
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Port for Wire<T> {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<(Piece, bool)> {
+        let mut ends = self.ends();
+        let polled = ends.poll_body(context);
+        ends.wake_waiter();
+        polled.map(|piece| (piece, !ends.intake.is_open()))
+    }
+
+    fn left(&self) -> Option<u64> {
+        self.ends().intake.left()
+    }
+
+    fn leave(&self) {
+        let mut ends = self.ends();
+        if ends.intake.is_open() {
+            ends.intake = Intake::Broken;
+        }
+        ends.wake_waiter();
+    }
+}
+
+/// The body of a request that comes piece by piece.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    /// Gone at the end: what is read from then on is of the next request.
+    port: Option<Arc<dyn Port>>,
+}
+
+impl Streamed {
+    /// The one that a connection is about to read.
+    pub(super) fn of<T>(wire: &Arc<Wire<T>>) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug + 'static,
+    {
+        Self { port: Some(Arc::clone(wire) as Arc<dyn Port>) }
+    }
+
+    /// The next piece.
+    pub(in crate::listen) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
+        let Some(port) = &self.port else { return Poll::Ready(None) };
+        let (piece, is_over) = ready!(port.poll(context));
+        if is_over {
+            self.port = None;
+        }
+        Poll::Ready(piece)
+    }
+
+    pub(in crate::listen) fn is_end_stream(&self) -> bool {
+        self.port.is_none()
+    }
+
+    pub(in crate::listen) fn size_hint(&self) -> SizeHint {
+        let left = self.port.as_ref().map_or(Some(0), |port| port.left());
+        left.map(SizeHint::with_exact).unwrap_or_default()
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        if let Some(port) = &self.port {
+            port.leave();
+        }
+    }
+}
