@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use serde_json::Value as Json;
 
-use crate::head::{Edits, Head, match_path};
+use crate::head::{Edits, Head, Lists, match_path};
 
 /// A request as it stands on its way: what the client sent, and what is to be sent instead.
 #[derive(Clone, Debug)]
@@ -177,7 +177,7 @@ impl<'a> Facts<'a> {
 
     /// The value of a header by its lower-case name, as the draft would send it.
     pub(crate) fn header(&self, name: &str) -> Option<Cow<'a, str>> {
-        let Edits { remove, set, add } = &self.draft.edits;
+        let Lists { remove, set, add } = &*self.draft.edits;
         let sent = || {
             let is_removed = remove.iter().any(|removed| removed == name);
             self.head.header(name).filter(|_| !is_removed)

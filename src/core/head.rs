@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-pub use self::edits::{Changes, Edits};
+pub use self::edits::{Changes, Edits, Lists};
 pub use self::text::Text;
 use crate::problem::Problem;
 

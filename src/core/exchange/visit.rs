@@ -176,7 +176,9 @@ impl<'a> Entered<'a> {
                     }
                     // What it says itself is right: of two limits, the one that refuses is told of.
                     let says = |name: &str| answer.headers.iter().any(|(own, _)| own == name);
-                    self.response.set.retain(|(name, _)| !says(name));
+                    if !self.response.is_empty() {
+                        self.response.set.retain(|(name, _)| !says(name));
+                    }
                     return Ok(Err(Stop::Answer(self.own(answer, problem))));
                 }
             }

@@ -1,13 +1,18 @@
 //! Changes to the headers of a message.
 
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 
 use super::Text;
 
-/// Changes to the headers of a message on its way here, made in the order of the fields. All names are lower
-/// case. Nothing is allocated while there are none.
+/// Changes to the headers of a message on its way here. While there are none, as of most messages, they are one
+/// word, and nothing is allocated.
+#[derive(Clone, Debug, Default)]
+pub struct Edits(Option<Box<Lists>>);
+
+/// The changes, made in the order of the fields. All names are lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Edits {
+pub struct Lists {
     /// Headers to remove, all values of each.
     pub remove: Vec<Text>,
     /// Headers to set, in place of what is there.
@@ -38,7 +43,7 @@ impl Edits {
 
     /// Makes the changes to the headers of an answer of our own.
     pub(crate) fn apply(&self, headers: &mut Vec<(Cow<'static, str>, String)>) {
-        let Self { remove, set, add } = self;
+        let Lists { remove, set, add } = &**self;
         headers.retain(|(name, _)| !self.sets(name) && !remove.iter().any(|own| *own == **name));
         let owned = |(name, value): &(Text, Text)| (name.to_string().into(), value.to_string());
         headers.extend(set.iter().chain(add).map(owned));
@@ -50,12 +55,14 @@ impl Edits {
 
     /// Whether nothing is changed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+        self.0.as_deref().is_none_or(Lists::is_empty)
     }
 
     fn forget(&mut self, name: &str) {
-        self.set.retain(|(own, _)| own != name);
-        self.add.retain(|(own, _)| own != name);
+        if let Some(lists) = &mut self.0 {
+            lists.set.retain(|(own, _)| own != name);
+            lists.add.retain(|(own, _)| own != name);
+        }
     }
 
     /// Whether whatever else is there of a header goes.
@@ -74,11 +81,43 @@ impl Edits {
         }
         self.set.retain(|(name, _)| !later.replaces(name));
         self.add.retain(|(name, _)| !later.replaces(name));
-        self.remove.extend(later.remove);
-        self.set.extend(later.set);
-        self.add.extend(later.add);
+        let Lists { remove, set, add } = later.0.map(|lists| *lists).unwrap_or_default();
+        self.remove.extend(remove);
+        self.set.extend(set);
+        self.add.extend(add);
     }
 }
+
+impl Lists {
+    /// No changes.
+    const NONE: &Self = &Self { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
+
+    fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+}
+
+impl Deref for Edits {
+    type Target = Lists;
+
+    fn deref(&self) -> &Lists {
+        self.0.as_deref().unwrap_or(Lists::NONE)
+    }
+}
+
+impl DerefMut for Edits {
+    fn deref_mut(&mut self) -> &mut Lists {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl PartialEq for Edits {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Edits {}
 
 /// So many headers are changed in every message: those that tell an upstream who asked
 /// ([`forward`](super::forward)), or those that prove to a client who served.
@@ -200,7 +239,7 @@ mod tests {
         let two_and_three = (vec![(name(), "2".into())], vec![(name(), "3".into())]);
         assert_eq!((edits.set.clone(), edits.add.clone()), two_and_three);
         edits.erase("x-a");
-        assert_eq!(edits, Edits { remove: vec![name()], ..Edits::default() });
+        assert_eq!(*edits, Lists { remove: vec![name()], ..Lists::default() });
         edits.append("x-a", "4");
         assert_eq!((edits.remove.len(), edits.add.len()), (1, 1));
     }
