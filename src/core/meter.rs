@@ -178,6 +178,17 @@ impl Meters {
         way: Way,
         answered: Answered,
     ) -> Running {
+        let number = number.unwrap_or(self.nowhere);
+        self.answer_in((self.lane(Some(number)), number), way, answered)
+    }
+
+    /// The same, where the counters of the lane are at hand.
+    pub(crate) fn answer_in(
+        &self,
+        (lane, number): (&Lane, LaneNumber),
+        way: Way,
+        answered: Answered,
+    ) -> Running {
         self.begin(answered.at);
         self.common.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(token) = answered.problem.map(Problem::token)
@@ -186,9 +197,8 @@ impl Meters {
         {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.lane(number).answer(&answered);
-        let key = packed(number.unwrap_or(self.nowhere), way);
-        let (flow, is_own) = self.flows.place(key.unwrap_or(u64::MAX));
+        lane.answer(&answered);
+        let (flow, is_own) = self.flows.place(packed(number, way).unwrap_or(u64::MAX));
         self.note_overflow(is_own);
         flow.begin(answered.status);
         Running { flow: Arc::clone(flow), answered }

@@ -41,18 +41,19 @@ impl Decision<'_> {
             true => picked,
             false => route.lane(Some((course.rule, course.branch))),
         };
-        let lane = meters.lane(Some(picked));
+        let mut lane = meters.lane(Some(picked));
         lane.pick(reason(&self.how));
         if serving != picked {
             lane.leave();
             // Those at branches between the two, of which there is seldom one, are counted here too.
             lane.attempt(course.attempts.saturating_sub(course.attempts_here()));
-            meters.lane(Some(serving)).pick(Reason::Failover);
+            lane = meters.lane(Some(serving));
+            lane.pick(Reason::Failover);
         }
-        meters.lane(Some(serving)).attempt(course.attempts_here());
+        lane.attempt(course.attempts_here());
         let waited = (course.attempts > 0).then_some(course.waited);
         let way = Way { node: course.node, consumer: self.entered.consumer() };
-        meters.answer(Some(serving), way, Answered { waited, ..answered })
+        meters.answer_in((lane, serving), way, Answered { waited, ..answered })
     }
 }
 
