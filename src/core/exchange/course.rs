@@ -39,7 +39,7 @@ pub(super) struct Course<'a> {
     going: Option<Going<'a>>,
     /// Whose request it is to the branches that count, and the place that it takes up in this one.
     room: Room,
-    hold: Option<Hold>,
+    hold: Option<Box<Hold>>,
     /// What the store of shared limits is to be asked for before this branch gets the request.
     toll: Option<Box<Toll>>,
     /// Those that it has no room in, as the store has said.
@@ -79,7 +79,7 @@ impl<'a> Course<'a> {
         let is_forced = *how == How::Forced;
         let key = match how {
             How::Key { key, .. } if rule.on_failure().is_some() || picked.room.is_counted() => {
-                Some(key.as_str().into())
+                Some(key.clone())
             }
             How::Key { .. } | How::Whole | How::Turn | How::Issued { .. } | How::Forced => None,
         };
@@ -378,7 +378,7 @@ impl<'a> Course<'a> {
 
     /// The place that it takes up, to be free when it is dropped.
     pub(super) fn take_hold(&mut self) -> Option<Hold> {
-        self.hold.take()
+        self.hold.take().map(|hold| *hold)
     }
 
     fn failed_count(&self) -> u32 {

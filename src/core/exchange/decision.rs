@@ -8,6 +8,7 @@ use super::{Observer, Part, Stop};
 use crate::balance::{Ask, Timeouts, Tried};
 use crate::breaker::{ApiBreaker, Broken};
 use crate::facts::{Body, Draft, Facts, NeedsBody};
+use crate::few::Few;
 use crate::forced::Override;
 use crate::guard::Needs;
 use crate::head::{Edits, Head, Text};
@@ -44,7 +45,7 @@ pub(super) struct Decision<'a> {
 #[derive(Default)]
 pub(super) struct Breakers<'a> {
     first: Option<&'a ApiBreaker>,
-    others: Vec<&'a ApiBreaker>,
+    others: Few<&'a ApiBreaker>,
 }
 
 impl<'a> Breakers<'a> {
@@ -56,6 +57,24 @@ impl<'a> Breakers<'a> {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &'a ApiBreaker> {
         self.first.into_iter().chain(self.others.iter().copied())
+    }
+}
+
+/// Why a request that has passed the guards does not go on.
+enum Halt<'a> {
+    NeedsBody,
+    Stop(Stop<'a>),
+}
+
+impl From<NeedsBody> for Halt<'_> {
+    fn from(_: NeedsBody) -> Self {
+        Self::NeedsBody
+    }
+}
+
+impl From<Problem> for Halt<'_> {
+    fn from(problem: Problem) -> Self {
+        Self::Stop(problem.into())
     }
 }
 
@@ -86,9 +105,9 @@ impl<'a> Decision<'a> {
         }
         let Some(entered) = &visit.entered else { return Ok(Err(Problem::NoRoute.into())) };
         let way = match Self::go_on(entered, head, means, body, observer) {
-            Err(NeedsBody) => return Err(Needs::Body),
-            Ok(Err(stop)) => return Ok(Err(entered.stop(stop))),
-            Ok(Ok(way)) => way,
+            Ok(way) => way,
+            Err(Halt::NeedsBody) => return Err(Needs::Body),
+            Err(Halt::Stop(stop)) => return Ok(Err(entered.stop(stop))),
         };
         let Some(entered) = visit.entered.take() else { return Ok(Err(Problem::NoRoute.into())) };
         let Way { breakers, draft, rule, mut picked, mirror } = way;
@@ -107,7 +126,7 @@ impl<'a> Decision<'a> {
         means: Means<'_>,
         body: Body<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Result<Way<'a>, Stop<'a>>, NeedsBody> {
+    ) -> Result<Way<'a>, Halt<'a>> {
         let route = entered.route;
         let (mut draft, mut wants_body) = (None::<Box<Draft<'a>>>, false);
         for rewrite in &route.rewrites {
@@ -120,9 +139,7 @@ impl<'a> Decision<'a> {
                 continue;
             }
             let mut next = now.clone();
-            if let Err(problem) = rewrite.apply(&facts, &mut next) {
-                return Ok(Err(problem.into()));
-            }
+            rewrite.apply(&facts, &mut next)?;
             wants_body |= facts.wants_body();
             draft = Some(Box::new(next));
         }
@@ -130,39 +147,41 @@ impl<'a> Decision<'a> {
         let facts = entered.facts(head, now, body);
         let breakers = Breakers::of(route, &facts);
         if wants_body || facts.wants_body() {
-            return Err(NeedsBody);
+            return Err(Halt::NeedsBody);
         }
         if let Some(open) = breakers.all().find(|breaker| breaker.is_open(means.now)) {
             let (problem, answer) = broken(open, &facts);
-            return Ok(Err(Stop::Answer(entered.own(answer, Some(problem)))));
+            return Err(Halt::Stop(Stop::Answer(entered.own(answer, Some(problem)))));
         }
         let rule = route.split.rule(&facts, &mut |section, rule| {
             observer.rule_passed_over(section, rule, &facts);
         });
         if facts.wants_body() {
-            return Err(NeedsBody);
+            return Err(Halt::NeedsBody);
         }
-        let Some(rule) = rule else { return Ok(Err(Problem::NoUpstream.into())) };
+        let rule = rule.ok_or(Problem::NoUpstream)?;
         let picked = match rule.pick(&facts, &route.id, means) {
             Ok(picked) => picked,
-            Err(Unpicked::NeedsBody) => return Err(NeedsBody),
+            Err(Unpicked::NeedsBody) => return Err(Halt::NeedsBody),
             Err(Unpicked::NoRoom(none)) => {
                 let own = entered.own(full(none), Some(Problem::Limited));
-                return Ok(Err(Stop::Answer(own)));
+                return Err(Halt::Stop(Stop::Answer(own)));
             }
         };
         observer.picked(rule, &picked);
         // What opens a branch here is none of the upstream's business, whichever rule took the request.
-        let overrides = route.split.rules().filter_map(|rule| rule.forced());
-        let removals = Override::removals(overrides, &facts);
-        if !removals.is_empty() {
-            let mut next = draft.take().unwrap_or_else(|| Box::new(entered.draft.clone()));
-            next.edits.follow(removals);
-            draft = Some(next);
+        if route.has_overrides {
+            let overrides = route.split.rules().filter_map(|rule| rule.forced());
+            let removals = Override::removals(overrides, &facts);
+            if !removals.is_empty() {
+                let mut next = draft.take().unwrap_or_else(|| Box::new(entered.draft.clone()));
+                next.edits.follow(removals);
+                draft = Some(next);
+            }
         }
         let mirror = rule.mirror();
         let mirror = mirror.filter(|it| it.takes(&rule.branches, picked.branch, means));
-        Ok(Ok(Way { breakers, draft, rule, picked, mirror }))
+        Ok(Way { breakers, draft, rule, picked, mirror })
     }
 
     /// Arrives at the branch, or at another one where that cannot be.

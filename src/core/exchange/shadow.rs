@@ -39,7 +39,7 @@ pub struct Shadow {
     _in_flight: InFlight,
     _permit: Permit,
     /// The place that it takes up in its branch.
-    _hold: Option<Hold>,
+    _hold: Option<Box<Hold>>,
 }
 
 impl Shadow {

@@ -126,7 +126,7 @@ impl Pick {
         let (by, found) = match &picked.how {
             How::Whole => (By::Whole, None),
             How::Turn => (By::Turn, None),
-            How::Key { by, key } => (By::Key, Some((by.clone(), key.clone()))),
+            How::Key { by, key } => (By::Key, Some((by.to_string(), key.to_string()))),
             How::Issued { .. } => (By::Issued, None),
             How::Forced => (By::Override, None),
         };
@@ -143,7 +143,7 @@ impl Pick {
             point: key.as_ref().and_then(hash).or(step),
             found_in,
             key,
-            denied: picked.denied.clone(),
+            denied: picked.denied.as_deref().map(str::to_owned),
             branches: rule.branches.list().iter().map(share).collect(),
             upstream_type: upstream.method().map(str::to_owned),
             retries: upstream.retries(),

@@ -82,7 +82,7 @@ pub(crate) struct Whose {
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// Its place.
-    pub(crate) hold: Option<Hold>,
+    pub(crate) hold: Option<Box<Hold>>,
     /// What the store is to be asked for before the branch gets it.
     pub(crate) toll: Option<Box<Toll>>,
 }
@@ -140,8 +140,8 @@ impl BranchLimit {
         let mark = whose.mark;
         let reading = self.counters.change(mark, now, |state| self.bound.step(state, now));
         let place = reading.passed()?.place.zip(self.bound.conn());
-        let hold =
-            place.map(|(place, conn)| Hold::new(&self.counters, mark, conn, place, (now, None)));
+        let hold = |(place, conn)| Hold::new(&self.counters, mark, conn, place, (now, None));
+        let hold = place.map(|place| Box::new(hold(place)));
         Ok(Taken { hold, toll: None })
     }
 

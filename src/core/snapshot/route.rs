@@ -40,6 +40,8 @@ pub(crate) struct Route {
     pub(crate) timeout: Option<Box<Timeouts>>,
     /// Whether clients may ask it to speak another protocol.
     pub(crate) upgrades: bool,
+    /// Whether somebody may choose a branch of one of its rules.
+    pub(crate) has_overrides: bool,
     /// Its own number among lanes; those of its branches follow.
     pub(super) lane: LaneNumber,
 }
@@ -175,6 +177,7 @@ pub(super) fn compile_route(
         let is_named = own.is_some() || service.is_some();
         let names = is_named.then(|| Box::new(Names { own, service }));
         let id = id.as_str().into();
+        let has_overrides = split.rules().any(|rule| rule.forced().is_some());
         is_enabled.then_some((
             conditions,
             Route {
@@ -186,6 +189,7 @@ pub(super) fn compile_route(
                 split,
                 timeout: timeout.map(Box::new),
                 upgrades,
+                has_overrides,
                 lane: 0,
             },
         ))

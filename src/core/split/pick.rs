@@ -42,9 +42,9 @@ pub(crate) enum How {
     /// It was its turn.
     Turn,
     /// The key of whoever asks, found there.
-    Key { by: String, key: String },
+    Key { by: Box<str>, key: Box<str> },
     /// A key that was drawn for whoever asks, and the cookie to give it to them.
-    Issued { set_cookie: String },
+    Issued { set_cookie: Box<str> },
     /// Somebody who may asked for it by name.
     Forced,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Picked<'a> {
     pub(crate) branch: &'a Branch,
     pub(crate) how: How,
     /// Why another branch that was asked for by name was not picked.
-    pub(crate) denied: Option<String>,
+    pub(crate) denied: Option<Box<str>>,
     /// Whose request it is to the branches that count.
     pub(crate) room: Room,
     /// What it takes up in the branch.
@@ -190,9 +190,9 @@ impl Rule {
     }
 
     /// Why clients are not told apart, where nobody would see it.
-    fn mute(&self, how: &How, means: Means<'_>) -> Option<String> {
+    fn mute(&self, how: &How, means: Means<'_>) -> Option<Box<str>> {
         let is_mute = self.keyed().is_some_and(Keyed::issues) && means.secret.is_none();
-        (is_mute && *how == How::Turn).then(|| "no cookie is issued without a secret".to_owned())
+        (is_mute && *how == How::Turn).then(|| "no cookie is issued without a secret".into())
     }
 
     fn pick_keyed(
@@ -211,11 +211,14 @@ impl Rule {
         let (key, how) = match (found, means.secret) {
             (Some(found), _) => {
                 let key = found.key.into_owned();
-                (key.clone(), How::Key { by: found.by.to_owned(), key })
+                let how = How::Key { by: found.by.into(), key: key.as_str().into() };
+                (key, how)
             }
             (None, Some(secret)) => {
                 match affinity.issue([(means.chance)(), (means.chance)()], secret) {
-                    Some(issued) => (issued.key, How::Issued { set_cookie: issued.set_cookie }),
+                    Some(issued) => {
+                        (issued.key, How::Issued { set_cookie: issued.set_cookie.into() })
+                    }
                     None => return Ok(self.pick_by_turn(full, means)),
                 }
             }
@@ -240,14 +243,14 @@ impl Rule {
         facts: &Facts<'_>,
         route: &str,
         means: Means<'_>,
-    ) -> (Option<&Branch>, Option<String>) {
+    ) -> (Option<&Branch>, Option<Box<str>>) {
         let Some(forced) = self.forced() else { return (None, None) };
         match forced.asked(facts, means.secret, route, means.now) {
             Forced::Unasked => (None, None),
-            Forced::Denied(denied) => (None, Some(Denied::to_string(&denied))),
+            Forced::Denied(denied) => (None, Some(Denied::to_string(&denied).into())),
             Forced::Branch(name) => match self.branches.named(&name) {
                 Some(branch) => (Some(branch), None),
-                None => (None, Some(format!("there is no branch `{name}` here"))),
+                None => (None, Some(format!("there is no branch `{name}` here").into())),
             },
         }
     }
