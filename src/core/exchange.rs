@@ -29,6 +29,8 @@ use self::decision::{Decision, full};
 pub use self::relay::{BrokenResponse, RESPONSE_BROKEN, Relay, Tail};
 use self::reply::is_event_stream;
 pub use self::shadow::Shadow;
+use self::visit::Entered;
+pub(crate) use self::visit::News;
 pub use self::visit::Visit;
 use crate::balance::{Keepalive, Timeouts, Tls};
 use crate::facts::{Body, Caller, Draft, Facts};
@@ -117,6 +119,8 @@ impl Observer for Nobody {}
 /// A request for which everything is decided.
 pub struct Exchange<'a> {
     snapshot: Option<&'a Snapshot>,
+    /// The request on its route; there is one, where it is decided where that goes.
+    entered: Option<Entered<'a>>,
     decision: Result<Decision<'a>, Problem>,
     /// What the route answers by itself.
     own: Option<Box<Own<'a>>>,
@@ -171,8 +175,15 @@ impl<'a> Exchange<'a> {
         body: Body<'_>,
     ) -> Result<Self, Needs> {
         let mut exchange = Self::undecided(inquiry.snapshot);
-        exchange.take_decision(observer, visit, inquiry.head, means, body)?;
-        Ok(exchange)
+        exchange.entered = visit.entered.take();
+        let news = &mut visit.news;
+        match exchange.take_decision(observer, news, inquiry.head, means, body) {
+            Ok(()) => Ok(exchange),
+            Err(needs) => {
+                visit.entered = exchange.entered;
+                Err(needs)
+            }
+        }
     }
 
     /// An exchange of which [`decide_in_place`](Self::decide_in_place) was not asked yet.
@@ -184,18 +195,18 @@ impl<'a> Exchange<'a> {
     /// as a part of the decision.
     pub(crate) fn decide_in_place(
         &mut self,
-        visit: &mut Visit<'a>,
+        news: &mut News,
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
     ) -> Result<(), Needs> {
-        self.take_decision(&mut Nobody, visit, head, means, body)
+        self.take_decision(&mut Nobody, news, head, means, body)
     }
 
     fn take_decision(
         &mut self,
         observer: &mut dyn Observer,
-        visit: &mut Visit<'a>,
+        news: &mut News,
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
@@ -204,39 +215,49 @@ impl<'a> Exchange<'a> {
             (Some(problem), _) => Err(problem.into()),
             (None, None) => Err(Problem::NoConfiguration.into()),
             (None, Some(snapshot)) => {
-                let place = &mut self.decision;
-                Decision::make(place, snapshot, visit, head, means, body, observer)?
+                let place = &mut self.entered;
+                match news.enter(place, snapshot, head, means, body, observer)? {
+                    Ok(entered) => {
+                        let place = &mut self.decision;
+                        Decision::make(place, entered, head, means, body, observer)?
+                    }
+                    Err(stop) => Err(stop),
+                }
             }
         };
         match made {
             Ok(()) => {}
-            Err(Stop::Problem(problem)) => self.decision = Err(problem),
-            Err(Stop::Answer(own)) => {
-                self.decision = Err(own.problem.unwrap_or(Problem::NoRoute));
-                self.own = Some(own);
-            }
+            Err(Stop::Problem(problem)) => self.end(problem, None),
+            Err(Stop::Answer(own)) => self.end(own.problem.unwrap_or(Problem::NoRoute), Some(own)),
         }
         Ok(())
     }
 
     /// An exchange that ends with `problem` before anything is decided.
     pub fn failed(snapshot: Option<&'a Snapshot>, problem: Problem) -> Self {
-        Self { snapshot, decision: Err(problem), own: None }
+        Self { snapshot, entered: None, decision: Err(problem), own: None }
     }
 
-    /// An exchange that ends with `problem` however far the request has come.
-    pub fn stopped(
-        snapshot: Option<&'a Snapshot>,
-        visit: &mut Visit<'a>,
-        problem: Problem,
-    ) -> Self {
-        let own = visit.entered.take().map(|entered| entered.own(problem.answer(), Some(problem)));
-        Self { own, ..Self::failed(snapshot, problem) }
+    /// Ends it with `problem`, however far the request has come.
+    pub(crate) fn stop(&mut self, problem: Problem) {
+        let own = |entered: &Entered<'a>| entered.own(problem.answer(), Some(problem));
+        self.end(problem, self.entered.as_ref().map(own));
+    }
+
+    /// Ends it with what the route answers by itself, if it does.
+    fn end(&mut self, problem: Problem, own: Option<Box<Own<'a>>>) {
+        (self.entered, self.decision, self.own) = (None, Err(problem), own);
+    }
+
+    /// What is decided, and the request that it is decided of.
+    fn decided(&mut self) -> Result<(&mut Decision<'a>, &Entered<'a>), Problem> {
+        let decision = self.decision.as_mut().map_err(|problem| *problem)?;
+        Ok((decision, self.entered.as_ref().ok_or(Problem::NoRoute)?))
     }
 
     /// How long the request waits before it goes on.
     pub fn pause(&self) -> Duration {
-        self.decision.as_ref().map_or(Duration::ZERO, |decision| decision.entered.pause)
+        self.entered.as_ref().map_or(Duration::ZERO, |entered| entered.pause)
     }
 
     /// What the store of shared limits is to be asked for before the next attempt, if it is: it is then told by
@@ -252,7 +273,7 @@ impl<'a> Exchange<'a> {
         came: &Result<Grant, Failure>,
         (asked, now): (Timestamp, Timestamp),
     ) -> Result<(), Problem> {
-        let decision = self.decision.as_mut().map_err(|problem| *problem)?;
+        let (decision, entered) = self.decided()?;
         let granted = decision.course.granted(came, (asked, now));
         if decision.course.attempts > 0 {
             return granted.map_err(|_| Problem::Limited);
@@ -260,14 +281,14 @@ impl<'a> Exchange<'a> {
         decision.picked = decision.course.branch;
         let Err(none) = granted else { return Ok(()) };
         let problem = Problem::Limited;
-        self.own = Some(decision.entered.own(full(none), Some(problem)));
-        self.decision = Err(problem);
+        let own = entered.own(full(none), Some(problem));
+        self.end(problem, Some(own));
         Err(problem)
     }
 
     /// The most bytes that the body of the request may have.
     pub fn upload_max(&self) -> Option<u64> {
-        self.decision.as_ref().ok()?.entered.upload_max
+        self.entered.as_ref()?.upload_max
     }
 
     /// The most bytes of a body that are read.
@@ -297,10 +318,11 @@ impl<'a> Exchange<'a> {
         (status, duration): (u16, Duration),
         means: Means<'_>,
     ) -> Option<Box<Shadow>> {
-        let decision = self.decision.as_ref().ok()?;
+        let (decision, entered) = self.decision.as_ref().ok().zip(self.entered.as_ref())?;
         let original = Original { branch: decision.course.branch.name.clone(), status, duration };
         let is_kept = self.snapshot.is_some_and(|it| body.len() <= it.replay_max());
-        let mut shadow = is_kept.then(|| decision.shadow(head, body, original, means))??;
+        let mut shadow =
+            is_kept.then(|| decision.shadow(entered, head, body, original, means))??;
         shadow.revision = self.revision().map(Into::into);
         Some(shadow)
     }
@@ -325,7 +347,7 @@ impl<'a> Exchange<'a> {
     /// What the head of a response says of the attempt, if it says that it failed. Statuses from 600 are
     /// not HTTP (RFC 9110, section 15), and 101 is none where nobody asked to switch protocols.
     pub fn event(&self, response: &impl ResponseHead) -> Option<Event> {
-        let upgrades = self.decision.as_ref().is_ok_and(|it| it.entered.route.upgrades);
+        let upgrades = self.decision.as_ref().is_ok_and(|it| it.route.upgrades);
         match response.status() {
             101 if upgrades => None,
             200..400 => None,
@@ -355,7 +377,9 @@ impl<'a> Exchange<'a> {
         let once = Once { method, has_key, is_kept, status, retry_after };
         let pause = decision.course.settle(event, once, means);
         if pause.is_none() {
-            decision.entered.answered(means.now);
+            if let Some(entered) = &self.entered {
+                entered.answered(means.now);
+            }
             let failed = event.and_then(Event::failure).map(|it| Problem::Upstream(it).status());
             if let Some(status) = failed.or(status) {
                 decision.breakers.all().for_each(|breaker| breaker.note(status, means.now));
@@ -366,8 +390,8 @@ impl<'a> Exchange<'a> {
 
     /// The request as the branch sends it, without what this hop adds to it.
     pub fn rewritten(&mut self, head: &'a dyn Head, body: Body<'_>) -> Result<Draft<'a>, Problem> {
-        let decision = self.decision.as_mut().map_err(|problem| *problem)?;
-        decision.rewritten(head, body)
+        let (decision, entered) = self.decided()?;
+        decision.rewritten(entered, head, body)
     }
 
     /// The attempt to make, or why there is none to make.
@@ -378,19 +402,18 @@ impl<'a> Exchange<'a> {
         means: Means<'_>,
     ) -> Result<Attempt<'a>, Problem> {
         let revision = self.revision();
-        let decision = self.decision.as_mut().map_err(|problem| *problem)?;
+        let (decision, entered) = self.decided()?;
         if !means.is_trial {
             decision.arrive(body, means.now);
         }
-        let (route, upstream) =
-            (decision.entered.route, &*decision.course.branch.balancer.upstream);
-        let draft = decision.rewritten(head, body)?;
-        let node = decision.begin(head, body, means).ok_or(Problem::UpstreamGone)?;
+        let (route, upstream) = (decision.route, &*decision.course.branch.balancer.upstream);
+        let draft = decision.rewritten(entered, head, body)?;
+        let node = decision.begin(entered, head, body, means).ok_or(Problem::UpstreamGone)?;
         let part = Part { revision, ..decision.part() };
         decision.method = draft.method.clone();
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
-        let client = decision.entered.caller.client;
+        let client = entered.caller.client;
         Ok(Attempt {
             scheme: upstream.scheme,
             node,

@@ -264,10 +264,10 @@ fn compile_networks(addresses: Option<&[String]>, at: At<'_>, report: &mut Repor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::Lists;
     use crate::facts::Body;
     use crate::facts::fake::Asked;
     use crate::fault::Fault;
+    use crate::head::Lists;
     use crate::seal::token;
     use crate::wire;
     use serde_json::{Value, json};

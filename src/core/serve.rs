@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use self::upload::Upload;
 use crate::auth::{Errand, Vain};
-use crate::exchange::{Exchange, Relay, Shadow, Visit};
+use crate::exchange::{Exchange, News, Relay, Shadow};
 use crate::guard::{Effect, Found, Needs};
 use crate::head::ResponseHead;
 use crate::limit::{Grant, Leaving, Toll};
@@ -153,11 +153,11 @@ async fn decide<'a, P: Platform>(
     upload: &mut Upload<P::Body>,
     now: &mut Timestamp,
 ) {
-    let mut visit = Visit::default();
+    let mut news = News::default();
     loop {
         let (chance, body) = (|| platform.draw(), upload.known());
         let means = means(platform, &chance, *now);
-        let needs = match exchange.decide_in_place(&mut visit, head, means, body) {
+        let needs = match exchange.decide_in_place(&mut news, head, means, body) {
             Ok(()) => return,
             Err(needs) => needs,
         };
@@ -166,11 +166,10 @@ async fn decide<'a, P: Platform>(
                 let max = snapshot.map_or(0, Snapshot::body_max);
                 if let Err(unread) = upload.read(platform, max).await {
                     *now = platform.now();
-                    *exchange = Exchange::stopped(snapshot, &mut visit, unread.into());
-                    return;
+                    return exchange.stop(unread.into());
                 }
             }
-            Needs::Effect(effect) => visit.bring(perform(platform, effect).await),
+            Needs::Effect(effect) => news.bring(perform(platform, effect).await),
         }
         *now = platform.now();
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::course::Course;
-use super::visit::{Entered, Visit};
+use super::visit::Entered;
 use super::{Observer, Part, Stop};
 use crate::balance::{Ask, Timeouts, Tried};
 use crate::breaker::{ApiBreaker, Broken};
@@ -15,15 +15,14 @@ use crate::head::{Edits, Head, Text};
 use crate::limit::seconds;
 use crate::node::Node;
 use crate::problem::{Answer, Problem};
-use crate::snapshot::{Route, Snapshot};
+use crate::snapshot::Route;
 use crate::split::{Branch, How, Means, Mirror, NoRoom, Picked, Rule, Unpicked};
 use crate::telemetry::reason;
 use crate::time::Timestamp;
 
-/// Where a request goes.
+/// Where a request goes that is on its route.
 pub(super) struct Decision<'a> {
-    /// What the request was when it had passed the guards.
-    pub(super) entered: Entered<'a>,
+    pub(super) route: &'a Route,
     /// The plugins that count what comes of it.
     pub(super) breakers: Breakers<'a>,
     /// The request as the plugins of the route leave it to the branch, where that is another than the one
@@ -93,29 +92,23 @@ impl<'a> Decision<'a> {
     /// it.
     pub(super) fn make(
         place: &mut Result<Self, Problem>,
-        snapshot: &'a Snapshot,
-        visit: &mut Visit<'a>,
+        entered: &Entered<'a>,
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Result<(), Stop<'a>>, Needs> {
-        if let Err(stop) = visit.enter(snapshot, head, means, body, observer)? {
-            return Ok(Err(stop));
-        }
-        let Some(entered) = &visit.entered else { return Ok(Err(Problem::NoRoute.into())) };
         let way = match Self::go_on(entered, head, means, body, observer) {
             Ok(way) => way,
             Err(Halt::NeedsBody) => return Err(Needs::Body),
             Err(Halt::Stop(stop)) => return Ok(Err(entered.stop(stop))),
         };
-        let Some(entered) = visit.entered.take() else { return Ok(Err(Problem::NoRoute.into())) };
         let Way { breakers, draft, rule, mut picked, mirror } = way;
         let course = Course::new(rule, &mut picked);
         let method = draft.as_deref().unwrap_or(&entered.draft).method.clone();
-        let (response, Picked { branch: picked, how, .. }) = (Edits::default(), picked);
-        *place =
-            Ok(Self { entered, breakers, draft, picked, how, course, mirror, method, response });
+        let Picked { branch: picked, how, .. } = picked;
+        let (route, response) = (entered.route, Edits::default());
+        *place = Ok(Self { route, breakers, draft, picked, how, course, mirror, method, response });
         Ok(Ok(()))
     }
 
@@ -198,12 +191,13 @@ impl<'a> Decision<'a> {
     /// The node for an attempt, which has begun.
     pub(super) fn begin(
         &mut self,
+        entered: &Entered<'a>,
         head: &'a dyn Head,
         body: Body<'_>,
         means: Means<'_>,
     ) -> Option<&'a Node> {
-        let draft = self.draft.as_deref().unwrap_or(&self.entered.draft);
-        let facts = self.entered.facts(head, draft, body);
+        let draft = self.draft.as_deref().unwrap_or(&entered.draft);
+        let facts = entered.facts(head, draft, body);
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         self.course.begin(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })
@@ -217,7 +211,7 @@ impl<'a> Decision<'a> {
             () if !std::ptr::eq(course.branch, self.picked) => reason::FAILOVER,
             () => self.how.token(),
         };
-        let (route, branch) = (&*self.entered.route.id, &*course.branch.name);
+        let (route, branch) = (&*self.route.id, &*course.branch.name);
         // One that is only looked at is not counted, and would be the first.
         Part { route, branch, revision: None, number: course.attempts.max(1), reason }
     }
@@ -225,28 +219,30 @@ impl<'a> Decision<'a> {
     /// Which route and branch serve the request. They are copied: what all requests share is not to be
     /// written to by each.
     pub(super) fn served(&self) -> (Text, Text) {
-        (Text::copy(&self.entered.route.id), Text::copy(&self.course.branch.name))
+        (Text::copy(&self.route.id), Text::copy(&self.course.branch.name))
     }
 
     /// The request as the plugins of the route leave it to the branch.
-    pub(super) fn draft(&self) -> &Draft<'a> {
-        self.draft.as_deref().unwrap_or(&self.entered.draft)
+    pub(super) fn draft<'d>(&'d self, entered: &'d Entered<'a>) -> &'d Draft<'a> {
+        self.draft.as_deref().unwrap_or(&entered.draft)
     }
 
     /// How long an attempt may take: what the route says goes before what the upstream says.
     pub(super) fn timeouts(&self) -> Timeouts {
         let upstream = &self.course.branch.balancer.upstream;
-        self.entered.route.timeout.as_deref().copied().or(upstream.timeout).unwrap_or_default()
+        self.route.timeout.as_deref().copied().or(upstream.timeout).unwrap_or_default()
     }
 
     /// The request as the branch sends it.
     pub(super) fn rewritten(
         &mut self,
+        entered: &Entered<'a>,
         head: &'a dyn Head,
         body: Body<'_>,
     ) -> Result<Draft<'a>, Problem> {
-        let facts = self.entered.facts(head, self.draft(), body);
-        let mut draft = self.draft().clone();
+        let sent = self.draft(entered);
+        let facts = entered.facts(head, sent, body);
+        let mut draft = sent.clone();
         let rewrite = &self.course.branch.rewrite;
         rewrite.apply(&facts, &mut draft)?;
         let mut response = Edits::default();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::visit::Entered;
 use super::{Decision, Exchange};
 use crate::meter::{Answered, Meters, Reason, Running, Way};
 use crate::problem::Problem;
@@ -22,7 +23,10 @@ impl Exchange<'_> {
         let meters = self.snapshot?.meters();
         let answered = Answered { status, problem, at, until_head, waited: None };
         Some(match &self.decision {
-            Ok(decision) => decision.note(meters, answered),
+            Ok(decision) => {
+                let consumer = self.entered.as_ref().and_then(Entered::consumer);
+                decision.note(meters, consumer, answered)
+            }
             Err(_) => {
                 let route = self.own.as_ref().map(|own| own.route.lane(None));
                 meters.answer(route, Way::default(), answered)
@@ -33,9 +37,9 @@ impl Exchange<'_> {
 
 impl Decision<'_> {
     /// Counts it for the branch that was picked and for the one that serves it.
-    fn note(&self, meters: &Meters, answered: Answered) -> Running {
+    fn note(&self, meters: &Meters, consumer: Option<usize>, answered: Answered) -> Running {
         let course = &self.course;
-        let route = self.entered.route;
+        let route = self.route;
         let picked = route.lane(Some((course.rule, self.picked)));
         let serving = match std::ptr::eq(self.picked, course.branch) {
             true => picked,
@@ -52,7 +56,7 @@ impl Decision<'_> {
         }
         lane.attempt(course.attempts_here());
         let waited = (course.attempts > 0).then_some(course.waited);
-        let way = Way { node: course.node, consumer: self.entered.consumer() };
+        let way = Way { node: course.node, consumer };
         meters.answer_in((lane, serving), way, Answered { waited, ..answered })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::visit::Entered;
 use super::{Exchange, Relay, Tail};
 use crate::balance::Timeouts;
 use crate::head::{Changes, ResponseHead, Text, remove_nominated};
@@ -30,8 +31,10 @@ impl Exchange<'_> {
     }
 
     fn change_response(&mut self, changes: &mut Changes) {
+        if let Some(entered) = &mut self.entered {
+            changes.follow(std::mem::take(&mut entered.response));
+        }
         if let Ok(decision) = &mut self.decision {
-            changes.follow(std::mem::take(&mut decision.entered.response));
             changes.follow(std::mem::take(&mut decision.response));
             if let How::Issued { set_cookie } = &decision.how {
                 changes.append("set-cookie", Text::copy(set_cookie));
@@ -53,7 +56,7 @@ impl Exchange<'_> {
                 && response.header("transfer-encoding").is_none()
         };
         let mut decision = self.decision.as_mut().ok();
-        let mut holds = decision.as_mut().map(|it| it.entered.take_holds()).unwrap_or_default();
+        let mut holds = self.entered.as_mut().map(Entered::take_holds).unwrap_or_default();
         holds.extend(decision.as_mut().and_then(|it| it.course.take_hold()));
         let tail = Tail {
             _holds: holds,
@@ -76,8 +79,8 @@ impl Exchange<'_> {
             return answer;
         }
         let mut answer = problem.answer();
-        if let Ok(decision) = &self.decision {
-            decision.entered.response.apply(&mut answer.headers);
+        if let Some(entered) = &self.entered {
+            entered.response.apply(&mut answer.headers);
         }
         self.prove(&mut answer);
         answer

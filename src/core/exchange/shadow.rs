@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::visit::Entered;
 use super::{Attempt, Decision, Part, upward};
 use crate::balance::{Ask, InFlight, Timeouts, Tried, Upstream};
 use crate::facts::{Body, Draft};
@@ -88,6 +89,7 @@ impl<'a> Decision<'a> {
     /// already is not, nor is any while that branch is full.
     pub(super) fn shadow(
         &self,
+        entered: &Entered<'a>,
         head: &'a dyn Head,
         body: &[u8],
         original: Original,
@@ -99,12 +101,12 @@ impl<'a> Decision<'a> {
             return None;
         }
         let permit = mirror.permit()?;
-        let facts = self.entered.facts(head, self.draft(), Body::Whole(body));
+        let facts = entered.facts(head, self.draft(entered), Body::Whole(body));
         let Means { now, chance, is_trial, .. } = means;
         let tried = Tried::default();
         let balancer = &branch.balancer;
         let node = balancer.pick(&Ask { facts: &facts, now, chance, tried: &tried, is_trial })?;
-        let mut draft = self.draft().clone();
+        let mut draft = self.draft(entered).clone();
         branch.rewrite.apply(&facts, &mut draft).ok()?;
         // Last: what is counted is not given back, and a copy that cannot be sent must not use it up.
         let taken = self.course.take_for_copy(branch, (now, is_trial))?;
@@ -120,9 +122,9 @@ impl<'a> Decision<'a> {
             longest: Duration::MAX,
             method: method.into_owned(),
             target,
-            edits: upward(head, self.entered.caller.client, own),
+            edits: upward(head, entered.caller.client, own),
             body: changed.unwrap_or_else(|| body.to_vec()),
-            route: Arc::clone(&self.entered.route.id),
+            route: Arc::clone(&self.route.id),
             branch: Arc::clone(&branch.name),
             revision: None,
             original,

@@ -10,8 +10,7 @@ impl<'a> Exchange<'a> {
     /// The id of the route that took the request.
     pub fn route(&self) -> Option<&'a str> {
         let own = || self.own.as_ref().map(|own| own.route);
-        let decided = self.decision.as_ref().ok();
-        let route = decided.map(|decision| decision.entered.route).or_else(own);
+        let route = self.entered.as_ref().map(|entered| entered.route).or_else(own);
         route.map(|route| &*route.id)
     }
 
@@ -40,8 +39,8 @@ impl<'a> Exchange<'a> {
     /// The name of the consumer, and the address of the client where it is another than the head says.
     pub fn caller(&self) -> (Option<&'a str>, Option<IpAddr>) {
         let own = || self.own.as_ref().map(|own| own.caller);
-        let decided = self.decision.as_ref().ok().map(|decision| decision.entered.caller);
-        let caller = decided.or_else(own).unwrap_or_default();
+        let entered = self.entered.as_ref().map(|entered| entered.caller);
+        let caller = entered.or_else(own).unwrap_or_default();
         (caller.consumer, caller.client)
     }
 
@@ -50,7 +49,7 @@ impl<'a> Exchange<'a> {
         if let Some(own) = &self.own {
             return (own.id.as_deref(), own.route.guards.request_id());
         }
-        let entered = self.decision.as_ref().ok().map(|decision| &decision.entered);
+        let entered = self.entered.as_ref();
         let header = entered.and_then(|entered| entered.route.guards.request_id());
         (entered.and_then(Entered::request_id), header)
     }

@@ -17,7 +17,12 @@ use crate::time::Timestamp;
 #[derive(Default)]
 pub struct Visit<'a> {
     pub(super) entered: Option<Entered<'a>>,
-    /// What came of what a guard needed, and when it said so.
+    pub(super) news: News,
+}
+
+/// What came of what a guard needed, and when it said so.
+#[derive(Default)]
+pub(crate) struct News {
     found: Option<Found>,
     needed_at: Timestamp,
 }
@@ -43,22 +48,29 @@ pub(super) struct Entered<'a> {
     holds: Vec<Hold>,
 }
 
-impl<'a> Visit<'a> {
+impl Visit<'_> {
     /// Takes what came of what was needed.
     pub fn bring(&mut self, found: Found) {
+        self.news.bring(found);
+    }
+}
+
+impl News {
+    pub(crate) fn bring(&mut self, found: Found) {
         self.found = Some(found);
     }
 
-    /// Finds the route and passes its guards.
-    pub(super) fn enter(
+    /// Finds the route, where the request is not on it yet, and passes its guards.
+    pub(super) fn enter<'a, 'p>(
         &mut self,
+        place: &'p mut Option<Entered<'a>>,
         snapshot: &'a Snapshot,
         head: &'a dyn Head,
         means: Means<'_>,
         body: Body<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Result<(), Stop<'a>>, Needs> {
-        if self.entered.is_none() {
+    ) -> Result<Result<&'p Entered<'a>, Stop<'a>>, Needs> {
+        if place.is_none() {
             let draft = Draft::of(head);
             let found = {
                 let asked = Facts::new(head, &draft, body);
@@ -72,15 +84,15 @@ impl<'a> Visit<'a> {
             let found =
                 found.and_then(|(number, params)| Some((snapshot.routes().get(number)?, params)));
             let Some((route, params)) = found else { return Ok(Err(Problem::NoRoute.into())) };
-            self.entered = Some(Entered::new(route, route.matched(params), draft));
+            *place = Some(Entered::new(route, route.matched(params), draft));
         }
-        let Some(entered) = &mut self.entered else { return Ok(Ok(())) };
+        let Some(entered) = place else { return Ok(Err(Problem::NoRoute.into())) };
         let news = (self.found.take(), self.needed_at);
         let passed = entered.pass(snapshot, head, means, body, news, observer);
         if let Err(Needs::Effect(_)) = &passed {
             self.needed_at = means.now;
         }
-        passed
+        Ok(passed?.map(|()| &*entered))
     }
 }
 
