@@ -21,8 +21,9 @@ impl<'a> Exchange<'a> {
 
     /// The name of the branch that was picked, where another one serves it.
     pub fn picked(&self) -> Option<&'a str> {
-        let picked = self.decision.as_ref().ok().map(|decision| &*decision.picked.name);
-        picked.filter(|picked| Some(*picked) != self.branch())
+        let decision = self.decision.as_ref().ok()?;
+        let (picked, branch) = (decision.picked, decision.course.branch);
+        (!std::ptr::eq(picked, branch) && picked.name != branch.name).then_some(&*picked.name)
     }
 
     /// Why it went to the branch that serves it.
