@@ -64,7 +64,7 @@ pub struct Attempt<'a> {
     /// The body in place of the client's; its length goes before what the client said.
     pub body: Option<Vec<u8>>,
     /// How long it may take.
-    pub timeouts: Timeouts,
+    pub timeouts: &'a Timeouts,
     /// How connections to the node are kept.
     pub keepalive: &'a Keepalive,
     /// How TLS is spoken.
@@ -330,7 +330,7 @@ impl<'a> Exchange<'a> {
     /// How long the body of a response may pause.
     pub fn idle(&self) -> Duration {
         let timeouts = self.decision.as_ref().map(Decision::timeouts);
-        timeouts.unwrap_or_default().between_pieces()
+        timeouts.unwrap_or(Timeouts::DEFAULT).between_pieces()
     }
 
     /// Whether the beginning of the body says whether this response is any good, so that it is read before
@@ -413,14 +413,15 @@ impl<'a> Exchange<'a> {
         decision.method = draft.method.clone();
         let target = draft.target();
         let Draft { method, host, edits: own, body, .. } = draft;
-        let client = entered.caller.client;
+        let mut edits = Changes::default();
+        upward(head, entered.caller.client, own, &mut edits);
         Ok(Attempt {
             scheme: upstream.scheme,
             node,
             host: upstream.host_for(node, host.unwrap_or(Cow::Borrowed(head.host()))),
             method,
             target,
-            edits: upward(head, client, own),
+            edits,
             body,
             timeouts: decision.timeouts(),
             keepalive: &upstream.keepalive,
@@ -431,13 +432,11 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// The changes to the headers of a request that goes up: what this hop changes, then what was rewritten.
-fn upward(head: &dyn Head, client: Option<IpAddr>, rewritten: Edits) -> Changes {
-    let mut changes = Changes::default();
-    remove_nominated(head.header("connection").as_deref(), &mut changes);
-    forward(head, client, &mut changes);
+/// Makes the changes to the headers of a request that goes up: what this hop changes, then what was rewritten.
+fn upward(head: &dyn Head, client: Option<IpAddr>, rewritten: Edits, changes: &mut Changes) {
+    remove_nominated(head.header("connection").as_deref(), changes);
+    forward(head, client, changes);
     changes.follow(rewritten);
-    changes
 }
 
 #[cfg(test)]

@@ -56,14 +56,18 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// What counts where neither route nor upstream says: APISIX's 60 s for each phase.
     fn default() -> Self {
-        let phase = Duration::from_secs(60);
-        Self { connect: phase, send: phase, read: phase, first_byte: None, idle: None }
+        *Self::DEFAULT
     }
 }
 
 impl Timeouts {
+    /// What counts where neither route nor upstream says: APISIX's 60 s for each phase.
+    pub(crate) const DEFAULT: &Self = {
+        let phase = Duration::from_secs(60);
+        &Self { connect: phase, send: phase, read: phase, first_byte: None, idle: None }
+    };
+
     /// How long an attempt may take until the head of its response is there: if nothing is said of that,
     /// its phases one after the other, for a runtime that cannot tell them apart.
     pub fn until_head(&self) -> Duration {

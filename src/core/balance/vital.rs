@@ -204,7 +204,8 @@ fn decay(millis: u32) -> u64 {
 pub(crate) struct InFlight(Arc<Pulse>);
 
 impl InFlight {
-    pub(super) fn start(vital: &Vital) -> Self {
+    /// Notes that an attempt goes to the node.
+    pub(crate) fn start(vital: &Vital) -> Self {
         vital.pulse.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&vital.pulse))
     }

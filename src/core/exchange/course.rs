@@ -169,7 +169,7 @@ impl<'a> Course<'a> {
             pass: vital.breaker().map(|breaker| (breaker, breaker.enter(ask.now))),
             vital,
             passive: balancer.upstream.care.passive(),
-            in_flight: Some(balancer.start(index)),
+            in_flight: Some(InFlight::start(vital)),
             since: ask.now,
         });
         Some(balancer.node(index))

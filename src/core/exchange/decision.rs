@@ -228,9 +228,10 @@ impl<'a> Decision<'a> {
     }
 
     /// How long an attempt may take: what the route says goes before what the upstream says.
-    pub(super) fn timeouts(&self) -> Timeouts {
+    pub(super) fn timeouts(&self) -> &'a Timeouts {
         let upstream = &self.course.branch.balancer.upstream;
-        self.route.timeout.as_deref().copied().or(upstream.timeout).unwrap_or_default()
+        let timeouts = self.route.timeout.as_deref().or(upstream.timeout.as_ref());
+        timeouts.unwrap_or(Timeouts::DEFAULT)
     }
 
     /// The request as the branch sends it.

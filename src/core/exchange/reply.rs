@@ -46,9 +46,14 @@ impl Exchange<'_> {
 
     /// What is to be done to the upstream's response.
     pub fn relay(&mut self, response: &impl ResponseHead) -> Relay {
-        let mut edits = Changes::default();
-        remove_nominated(response.header("connection").as_deref(), &mut edits);
-        self.change_response(&mut edits);
+        let mut relay = Relay { edits: Changes::default(), tail: self.tail(response) };
+        remove_nominated(response.header("connection").as_deref(), &mut relay.edits);
+        self.change_response(&mut relay.edits);
+        relay
+    }
+
+    /// What is done about the body of the upstream's response.
+    fn tail(&mut self, response: &impl ResponseHead) -> Tail {
         let is_event_stream = is_event_stream(response);
         // Beside chunks a length is not to be believed (RFC 9112, section 6.3).
         let has_length = || {
@@ -58,19 +63,16 @@ impl Exchange<'_> {
         let mut decision = self.decision.as_mut().ok();
         let mut holds = self.entered.as_mut().map(Entered::take_holds).unwrap_or_default();
         holds.extend(decision.as_mut().and_then(|it| it.course.take_hold()));
-        let tail = Tail {
+        let timeouts = decision.as_ref().map(|it| it.timeouts());
+        Tail {
             _holds: holds,
-            idle: decision
-                .as_ref()
-                .map_or_else(Timeouts::default, |it| it.timeouts())
-                .between_pieces(),
+            idle: timeouts.unwrap_or(Timeouts::DEFAULT).between_pieces(),
             is_event_stream,
             can_tell: is_event_stream && !has_length(),
             served: decision.as_ref().map(|it| it.served()),
             _in_flight: decision.and_then(|it| it.course.take_in_flight()),
             meter: None,
-        };
-        Relay { edits, tail }
+        }
     }
 
     /// The answer that tells the client of a problem.

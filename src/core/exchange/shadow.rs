@@ -54,7 +54,7 @@ impl Shadow {
             target: Cow::Borrowed(&self.target),
             edits: self.edits.clone(),
             body: None,
-            timeouts: self.timeouts,
+            timeouts: &self.timeouts,
             keepalive: &self.upstream.keepalive,
             tls: &self.upstream.tls,
             upgrades: false,
@@ -114,6 +114,8 @@ impl<'a> Decision<'a> {
         let Draft { method, host, edits: own, body: changed, .. } = draft;
         let asked = host.unwrap_or(Cow::Borrowed(head.host()));
         let upstream = Arc::clone(&balancer.upstream);
+        let mut edits = Changes::default();
+        upward(head, entered.caller.client, own, &mut edits);
         Some(Box::new(Shadow {
             host: upstream.host_for(balancer.node(node), asked).into_owned(),
             timeouts: upstream.timeout.unwrap_or_default(),
@@ -122,7 +124,7 @@ impl<'a> Decision<'a> {
             longest: Duration::MAX,
             method: method.into_owned(),
             target,
-            edits: upward(head, entered.caller.client, own),
+            edits,
             body: changed.unwrap_or_else(|| body.to_vec()),
             route: Arc::clone(&self.route.id),
             branch: Arc::clone(&branch.name),
