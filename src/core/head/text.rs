@@ -97,12 +97,16 @@ impl Writer {
         }
     }
 
-    fn number(&mut self, number: u32) {
-        let digits = number.checked_ilog10().unwrap_or_default();
-        for exponent in (0..=digits).rev() {
-            let digit = number / 10_u32.pow(exponent) % 10;
-            self.push(b'0' + u8::try_from(digit).unwrap_or_default());
+    fn number(&mut self, mut number: u32) {
+        let start = self.length;
+        loop {
+            self.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
+            number /= 10;
+            if number == 0 {
+                break;
+            }
         }
+        self.bytes.get_mut(start..self.length).unwrap_or_default().reverse();
     }
 
     fn address(&mut self, address: Ipv4Addr) {
