@@ -123,10 +123,6 @@ pub(crate) struct Asked<'a, 'f> {
 }
 
 /// What a guard says to a request.
-#[cfg_attr(
-    target_pointer_width = "64",
-    expect(clippy::large_enum_variant, reason = "there is one of it at a time, on the stack")
-)]
 pub(crate) enum Verdict<'a> {
     /// It passes.
     Passes(Passage<'a>),
