@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use http::request::Parts;
 use splitway_core::admin::{self, OWN_PREFIX, PAGE, PREFIX};
 use splitway_core::problem::{Answer, Problem};
 use tower_service::Service;
@@ -52,8 +53,8 @@ pub(crate) struct Office {
 impl Site for Office {
     type Body = Body;
 
-    async fn answer(&self, client: IpAddr, request: http::Request<ClientBody>) -> Response {
-        let (mut parts, body) = request.into_parts();
+    async fn answer(&self, client: IpAddr, parts: Box<Parts>, body: ClientBody) -> Response {
+        let mut parts = *parts;
         // Before the router, which takes a target without a path for any other.
         if let Some(problem) = message::fault(&parts) {
             return last(Self::whole(problem.answer()));
@@ -77,6 +78,7 @@ async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     let Some(Client(client)) = parts.extensions.get().copied() else {
         return unknown().await.into_response();
     };
+    let parts = Box::new(parts);
     let head = RequestHead::new(parts, Some(client), admin.door, &Fronts::default());
     let answer = admin::answer(&admin.coordinator, "", &head, body).await;
     whole(answer).map(Body::new)

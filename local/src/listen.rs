@@ -176,7 +176,8 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use bytes::Bytes;
-    use http::{Request, Response};
+    use http::Response;
+    use http::request::Parts;
     use http_body_util::Full;
     use splitway_core::problem::{Answer, Problem};
 
@@ -189,7 +190,7 @@ mod tests {
     impl Site for Silent {
         type Body = Full<Bytes>;
 
-        async fn answer(&self, _: IpAddr, _: Request<ClientBody>) -> Response<Full<Bytes>> {
+        async fn answer(&self, _: IpAddr, _: Box<Parts>, _: ClientBody) -> Response<Full<Bytes>> {
             Response::default()
         }
 

@@ -226,7 +226,7 @@ fn known(name: &str) -> Option<&'static HeaderName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use splitway_core::head::{Edits, HOP_BY_HOP};
+    use splitway_core::head::{Edits, HOP_BY_HOP, Lists};
 
     fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -256,7 +256,8 @@ mod tests {
             ("set-cookie", "b=2"),
             ("x-splitway-branch", "a lie"),
         ]);
-        let edits = Edits {
+        let mut edits = Edits::default();
+        *edits = Lists {
             remove: vec!["x-gone".into(), "x-absent".into()],
             set: vec![("x-splitway-branch".into(), "a".into()), ("server".into(), "s".into())],
             add: vec![("set-cookie".into(), "c=3".into()), ("x-bad".into(), "\n".into())],

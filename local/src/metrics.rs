@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
@@ -98,16 +99,16 @@ impl Collector for Scrape {
 impl Site for Metrics {
     type Body = Full<Bytes>;
 
-    async fn answer(&self, _: IpAddr, request: Request<ClientBody>) -> Response<Full<Bytes>> {
-        if !PATHS.contains(&request.uri().path()) {
+    async fn answer(&self, _: IpAddr, request: Box<Parts>, _: ClientBody) -> Response<Full<Bytes>> {
+        if !PATHS.contains(&request.uri.path()) {
             return whole(Problem::NoRoute.answer());
         }
-        if ![Method::GET, Method::HEAD].contains(request.method()) {
+        if ![Method::GET, Method::HEAD].contains(&request.method) {
             let mut refused = whole(Problem::MethodNotAllowed.answer());
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refused;
         }
-        let is_plain = !takes_open_metrics(request.headers());
+        let is_plain = !takes_open_metrics(&request.headers);
         let page = self.written();
         let page = if is_plain { plain::plain(&page) } else { page };
         let mut response = Response::new(Full::from(page));

@@ -139,7 +139,7 @@ impl Mount {
         }
         // What is left of the body is for the listener, which knows what to do with it.
         let (body, _) = ClientBody::new(body, self.body_timeout);
-        let mut response = traffic.reply(client, Request::from_parts(parts, body)).await;
+        let mut response = traffic.reply(client, Box::new(parts), body).await;
         apply(&mut response);
         let handover = response.extensions_mut().remove::<Handover>();
         if let (Some(tunnel), Some(upgrade)) = (handover.and_then(|it| it.take()), upgrade) {

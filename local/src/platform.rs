@@ -181,7 +181,7 @@ fn drawn() -> Option<u64> {
 /// The head of a client's request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestHead {
-    parts: Parts,
+    parts: Box<Parts>,
     /// The target after normalisation, where that changed it.
     folded: Option<Box<str>>,
     /// Where in the target the path ends.
@@ -199,7 +199,12 @@ pub(crate) struct RequestHead {
 
 impl RequestHead {
     /// A request that came from `peer`, if that is known, through `door`.
-    pub(crate) fn new(mut parts: Parts, peer: Option<IpAddr>, door: Door, fronts: &Fronts) -> Self {
+    pub(crate) fn new(
+        mut parts: Box<Parts>,
+        peer: Option<IpAddr>,
+        door: Door,
+        fronts: &Fronts,
+    ) -> Self {
         let fault = door.fault(&parts).or_else(|| message::fault(&parts));
         if parts.version == Version::HTTP_2 {
             join_cookies(&mut parts);
@@ -249,7 +254,8 @@ impl RequestHead {
 
     /// Leaves to others what room it has for headers.
     pub(crate) fn leave(self) {
-        spare::put(self.parts.headers);
+        let mut parts = self.parts;
+        spare::put(std::mem::take(&mut parts.headers));
     }
 
     fn target(&self) -> &str {

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use splitway_core::exchange::{Exchange, Relay};
 use splitway_core::head::{Changes, Head};
@@ -55,9 +56,9 @@ impl Traffic {
     pub(crate) async fn reply(
         &self,
         client: Option<IpAddr>,
-        request: Request<ClientBody>,
+        parts: Box<Parts>,
+        body: ClientBody,
     ) -> Response<ReplyBody> {
-        let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts, client, self.door, &self.effects.fronts);
         head.precede(&body);
         if let Some(tracer) = &self.effects.tracer {
@@ -92,9 +93,10 @@ impl Site for Traffic {
     fn answer(
         &self,
         client: IpAddr,
-        request: Request<ClientBody>,
+        parts: Box<Parts>,
+        body: ClientBody,
     ) -> impl Future<Output = Response<ReplyBody>> + Send {
-        self.reply(Some(client), request)
+        self.reply(Some(client), parts, body)
     }
 
     fn refuse(&self, problem: Problem) -> Answer {

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use http::HeaderMap;
 
 /// So many maps are kept by a thread: as many as requests are under way at once in a busy one. All of them take
-/// less than 200 KB.
-const KEPT_MAX: usize = 128;
+/// less than 400 KB.
+const KEPT_MAX: usize = 256;
 
 /// Those that have room for more are not kept.
 const ROOM_MAX: usize = 64;

@@ -39,12 +39,13 @@ pub(crate) fn write(out: &mut Vec<u8>, edits: &Changes, mut free: impl FnMut(&st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use splitway_core::head::Edits;
+    use splitway_core::head::{Edits, Lists};
 
     #[test]
     fn documents_set_and_add_whole_lines() {
         let pair = |name: &'static str, value: &str| (name.into(), Text::copy(value));
-        let edits = Edits {
+        let mut edits = Edits::default();
+        *edits = Lists {
             remove: Vec::new(),
             set: vec![pair("x-a", "1"), pair("x-b", "a\r\nx-evil: 1"), pair("x-a", "2")],
             add: vec![pair("x-c", "é"), pair("x d", "1"), pair("content-length", "9")],

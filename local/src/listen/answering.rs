@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use splitway_core::problem::Problem;
@@ -26,16 +27,17 @@ pub(super) async fn attend<S: Site>(
     host: &Host<S>,
     client: IpAddr,
     mut presence: Presence,
-    request: Request<Source>,
+    parts: Box<Parts>,
+    incoming: Source,
 ) -> Response<Attended<S::Body>> {
-    let is_http2 = request.version() == Version::HTTP_2;
+    let is_http2 = parts.version == Version::HTTP_2;
     let refused = match &host.limits.gate {
         None => None,
         Some(gate) => pass(gate, host.limits.wait, &mut presence).await.err(),
     };
     let mut response = match refused {
         Some(problem) => S::whole(host.site.refuse(problem)),
-        None => answer(host, client, request).await,
+        None => answer(host, client, parts, incoming).await,
     };
     if !is_http2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         if presence.is_draining() {
@@ -67,14 +69,14 @@ async fn pass(
 async fn answer<S: Site>(
     host: &Host<S>,
     client: IpAddr,
-    request: Request<Source>,
+    parts: Box<Parts>,
+    incoming: Source,
 ) -> Response<S::Body> {
-    let (parts, incoming) = request.into_parts();
     let is_http2 = parts.version == Version::HTTP_2;
     let has_to_be_asked = !incoming.is_end_stream() && parts.headers.contains_key(EXPECT);
     let (body, told) = ClientBody::new(incoming, host.limits.body);
     // In one place: a future that is moved is there twice, and this is a large one.
-    let mut answering = pin!(host.site.answer(client, Request::from_parts(parts, body)));
+    let mut answering = pin!(host.site.answer(client, parts, body));
     let Some(mut told) = told else { return answering.await };
     let mut left = None;
     let response = loop {

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
@@ -63,11 +64,12 @@ pub(crate) trait Site: Send + Sync + 'static {
         + Send
         + 'static;
 
-    /// The answer to a request that came from `client`.
+    /// The answer to a request that came from `client`, whose head is handed on where it lies.
     fn answer(
         &self,
         client: IpAddr,
-        request: Request<ClientBody>,
+        parts: Box<Parts>,
+        body: ClientBody,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// What is told to a client that is not answered further; notes that, too.
@@ -248,9 +250,10 @@ impl<S: Site> Talk<S> {
         let (presence, of_stream, client) = (Arc::clone(attendance), Arc::clone(host), *client);
         let service = service_fn(move |request: Request<Incoming>| {
             let (host, presence) = (Arc::clone(&of_stream), presence.enter());
-            let request = request.map(Source::from);
+            let (parts, body) = request.into_parts();
+            let (parts, body) = (Box::new(parts), Source::from(body));
             Box::pin(async move {
-                let mut response = attend(&host, client, presence, request).await;
+                let mut response = attend(&host, client, presence, parts, body).await;
                 apply(&mut response);
                 Ok::<_, Infallible>(response)
             })

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use http::header::CONNECTION;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Body as _;
 use splitway_core::problem::Problem;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -54,7 +55,7 @@ pub(in crate::listen) struct Dialogue<'d, T, S> {
 /// What is handed to whoever answers, and what is handed back. Both stay where they are until they are used:
 /// they are large.
 struct Desk<S: Site> {
-    asked: Option<(Presence, Request<Source>)>,
+    asked: Option<(Presence, Box<Parts>, Source)>,
     answered: Option<Response<Attended<S::Body>>>,
 }
 
@@ -105,8 +106,8 @@ where
             let next =
                 |_: &mut Context<'_>| desk(papers).asked.take().map_or(Poll::Pending, Poll::Ready);
             // Nobody is woken for it: who brings one polls.
-            let (presence, request) = poll_fn(next).await;
-            let response = attend(self.host, self.client, presence, request).await;
+            let (presence, parts, body) = poll_fn(next).await;
+            let response = attend(self.host, self.client, presence, parts, body).await;
             desk(papers).answered = Some(response);
         }
     }
@@ -125,9 +126,9 @@ where
             let is_worth_it = may_end(&ends.read, ends.seen) || ends.read.len() > bounds.bytes;
             if is_worth_it && let Some(head) = head::parse(&mut ends.read, bounds)? {
                 ends.seen = 0;
-                let Head { request, follows, manner } = head;
+                let Head { parts, follows, manner } = head;
                 let body = self.body(&mut ends, follows, manner);
-                desk(papers).asked = Some((self.attendance.enter(), request.map(|()| body)));
+                desk(papers).asked = Some((self.attendance.enter(), parts, body));
                 return Poll::Ready(Ok(Some(manner)));
             }
             ends.seen = ends.read.len();

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
 use http::{HeaderName, Method, Request, Uri, Version};
 use httparse::{Error, Header, Status};
 use splitway_core::problem::Problem;
@@ -49,7 +50,7 @@ pub(super) struct Manner {
 /// A head.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) request: Request<()>,
+    pub(super) parts: Box<Parts>,
     pub(super) follows: Follows,
     pub(super) manner: Manner,
 }
@@ -81,15 +82,16 @@ pub(super) fn parse(buffer: &mut BytesMut, bounds: Bounds) -> Result<Option<Head
         is_kept: found.is_kept(),
         expects: found.expects && follows != Follows::Length(0),
     };
-    let mut request = Request::new(());
-    *request.uri_mut() = uri(&bytes, line.target)?;
-    *request.method_mut() = line.method;
-    *request.version_mut() = if line.is_old { Version::HTTP_10 } else { Version::HTTP_11 };
-    *request.headers_mut() = headers;
+    // It stays where it is until the request is answered.
+    let mut parts = Box::new(Request::new(()).into_parts().0);
+    parts.uri = uri(&bytes, line.target)?;
+    parts.method = line.method;
+    parts.version = if line.is_old { Version::HTTP_10 } else { Version::HTTP_11 };
+    parts.headers = headers;
     if found.can_switch && !line.is_old {
-        request.extensions_mut().insert(CanSwitch);
+        parts.extensions.insert(CanSwitch);
     }
-    Ok(Some(Head { request, follows, manner }))
+    Ok(Some(Head { parts, follows, manner }))
 }
 
 /// What is too large of a head of which there is more than may be.

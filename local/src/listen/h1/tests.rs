@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body;
@@ -32,8 +33,13 @@ struct Echo;
 impl Site for Echo {
     type Body = Full<Bytes>;
 
-    async fn answer(&self, _: IpAddr, request: Request<ClientBody>) -> Response<Full<Bytes>> {
-        echo(request).await
+    async fn answer(
+        &self,
+        _: IpAddr,
+        parts: Box<Parts>,
+        body: ClientBody,
+    ) -> Response<Full<Bytes>> {
+        echo(Request::from_parts(*parts, body)).await
     }
 
     fn refuse(&self, problem: Problem) -> Answer {

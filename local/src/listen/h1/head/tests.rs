@@ -38,10 +38,10 @@ fn framing_is_what_one_reading_says() {
     ] {
         let head = head(&format!("POST /x HTTP/1.1\r\n{lines}"));
         assert_eq!((head.follows, head.manner.is_kept), (follows, is_kept), "{lines:?}");
-        let has_both = head.request.headers().contains_key(TRANSFER_ENCODING)
-            && head.request.headers().contains_key(CONTENT_LENGTH);
+        let has_both = head.parts.headers.contains_key(TRANSFER_ENCODING)
+            && head.parts.headers.contains_key(CONTENT_LENGTH);
         assert!(!has_both, "{lines:?}");
-        let lengths = head.request.headers().get_all(CONTENT_LENGTH);
+        let lengths = head.parts.headers.get_all(CONTENT_LENGTH);
         assert!(lengths.iter().count() <= 1, "{lines:?}");
     }
 }
@@ -55,7 +55,7 @@ fn of_http_1_0_connections_are_kept_where_the_client_asks_for_it() {
     ] {
         let head = head(&format!("GET / HTTP/1.0\r\n{lines}"));
         assert_eq!(head.manner.is_kept, is_kept, "{lines:?}");
-        assert!(head.manner.is_old && head.request.version() == Version::HTTP_10);
+        assert!(head.manner.is_old && head.parts.version == Version::HTTP_10);
     }
     let coded = take("POST / HTTP/1.0\r\ntransfer-encoding: chunked");
     assert_eq!(coded.expect_err("ambiguous"), Problem::BadRequest);
@@ -119,7 +119,7 @@ fn a_head_is_taken_when_all_of_it_is_there() {
     let mut buffer = BytesMut::from(whole);
     let head = parse(&mut buffer, BOUNDS).expect("a head").expect("a whole one");
     assert!(head.manner.expects && !head.manner.is_head && buffer.is_empty());
-    assert_eq!(head.request.uri(), "/a?b");
+    assert_eq!(head.parts.uri, "/a?b");
     // Nobody waits to be asked for nothing.
     let head = self::head("HEAD / HTTP/1.1\r\nexpect: 100-continue");
     assert!(!head.manner.expects && head.manner.is_head);
@@ -132,6 +132,6 @@ fn only_http_1_1_goes_on_as_something_else() {
         ("GET / HTTP/1.0\r\nupgrade: websocket", false),
         ("GET / HTTP/1.1", false),
     ] {
-        assert_eq!(head(text).request.extensions().get::<CanSwitch>().is_some(), can, "{text}");
+        assert_eq!(head(text).parts.extensions.get::<CanSwitch>().is_some(), can, "{text}");
     }
 }
