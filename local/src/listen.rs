@@ -1,8 +1,8 @@
 //! Listeners: the connections of clients are accepted here and each is served by a task of its own.
 //!
-//! `conversation` is the road of a connection: TLS (`tls`), HTTP/1.1 or HTTP/2, and its end. `patience` is how
-//! long it may take. What it is busy with stands in `attendance`, `channel` and `body` are its stream and its bodies, and `limits` what
-//! a client may take. A connection never changes threads, and threads share no limit.
+//! `conversation` is the road of a connection: TLS (`tls`), HTTP/1.1 (`h1`) or HTTP/2, and its end. `patience` is
+//! how long it may take. What it is busy with stands in `attendance`, `channel` is the stream of HTTP/2, `body` the
+//! bodies, and `limits` what a client may take. A connection never changes threads, and threads share no limit.
 
 mod answering;
 mod attendance;
