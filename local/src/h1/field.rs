@@ -1,6 +1,6 @@
 //! Fields that frame messages (RFC 9112, sections 6 and 9.3).
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The most that a length may be; what is left of 64 bits has other meanings for those who count.
 const LENGTH_MAX: u64 = u64::MAX - 2;
@@ -58,6 +58,15 @@ pub(crate) fn may_trail(name: &HeaderName) -> bool {
             | "transfer-encoding"
             | "upgrade"
     )
+}
+
+/// Writes the trailers that were announced and may be some.
+pub(crate) fn write_trailers(out: &mut Vec<u8>, names: &HeaderValue, trailers: &HeaderMap) {
+    for (name, value) in trailers {
+        if may_trail(name) && announces(names, name) {
+            write(out, name.as_str(), value.as_bytes());
+        }
+    }
 }
 
 /// Writes a line.
@@ -127,7 +136,7 @@ pub(crate) fn number(mut number: u64, radix: u64, write: impl FnOnce(&[u8])) {
 }
 
 /// Whether `names`, a value of `Trailer`, has the name of a field.
-pub(crate) fn announces(names: &HeaderValue, name: &HeaderName) -> bool {
+fn announces(names: &HeaderValue, name: &HeaderName) -> bool {
     has_word(names.as_bytes(), name.as_str().as_bytes())
 }
 

@@ -222,11 +222,7 @@ impl Body {
     fn end(&mut self, out: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
         out.extend_from_slice(b"0\r\n");
         if let (Some(names), Some(trailers)) = (&self.trailer, trailers) {
-            for (name, value) in trailers {
-                if field::may_trail(name) && field::announces(names, name) {
-                    field::write(out, name.as_str(), value.as_bytes());
-                }
-            }
+            field::write_trailers(out, names, trailers);
         }
         out.extend_from_slice(b"\r\n");
         self.framing = Framing::Length(0);

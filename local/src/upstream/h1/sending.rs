@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame};
 use splitway_core::problem::Failure;
@@ -202,7 +202,7 @@ impl Sending {
         if self.told.framing == Framing::Chunks {
             self.out.extend_from_slice(b"0\r\n");
             if let (Some(names), Some(trailers)) = (&self.told.trailer, trailers) {
-                write_trailers(&mut self.out, names, trailers);
+                field::write_trailers(&mut self.out, names, trailers);
             }
             self.out.extend_from_slice(b"\r\n");
         }
@@ -243,14 +243,5 @@ impl Sending {
         self.has_begun = true;
         self.is_held = true;
         if written == 0 { Err(std::io::ErrorKind::WriteZero.into()) } else { Ok(()) }
-    }
-}
-
-/// The trailers that were announced and may be some.
-fn write_trailers(out: &mut Vec<u8>, names: &HeaderValue, trailers: &HeaderMap) {
-    for (name, value) in trailers {
-        if field::may_trail(name) && field::announces(names, name) {
-            field::write(out, name.as_str(), value.as_bytes());
-        }
     }
 }
