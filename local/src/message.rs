@@ -72,16 +72,16 @@ pub(crate) fn forwarded(headers: &HeaderMap, edits: &Changes) -> HeaderMap {
     kept
 }
 
-/// Makes of the headers of a message those that go further.
-pub(crate) fn forward(headers: &mut HeaderMap, edits: &Changes) {
-    remove(headers, |name| is_left_behind(name, edits));
-    headers.reserve(edits.count());
-    add(headers, edits);
-}
-
 /// Takes from a message what concerns the connection alone that it came by.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     remove(headers, is_hop_by_hop);
+}
+
+/// Changes the headers of a message that was stripped. What concerns the connection that it goes by stays.
+pub(crate) fn change(headers: &mut HeaderMap, edits: &Changes) {
+    remove(headers, |name| edits.removes(name));
+    headers.reserve(edits.count());
+    add(headers, edits);
 }
 
 fn remove(headers: &mut HeaderMap, is_gone: impl Fn(&str) -> bool) {
@@ -273,7 +273,10 @@ mod tests {
             ("server", "s"),
         ]);
         assert_eq!(forwarded(&headers, &edits), expected);
-        forward(&mut headers, &edits);
+        strip(&mut headers);
+        headers.insert("trailer", HeaderValue::from_static("x-sum"));
+        change(&mut headers, &edits);
+        assert_eq!(headers.remove("trailer").expect("one of this connection"), "x-sum");
         assert_eq!(headers, expected);
     }
 

@@ -27,7 +27,7 @@ pub(crate) use self::tunnel::{Handover, Tunnel};
 use crate::access::Entry;
 use crate::door::Door;
 use crate::listen::{ClientBody, Edited, Site, last};
-use crate::message::{forward, strip, takes_trailers};
+use crate::message::{change, strip, takes_trailers};
 use crate::platform::{Effects, RequestHead};
 use crate::upstream::Received;
 
@@ -156,7 +156,7 @@ fn relay(
         let body = Relayed::new(flow, edits, tail, metered, entry, Arc::clone(effects));
         return Response::from_parts(parts, Either::Left(Box::new(body)));
     };
-    forward(&mut parts.headers, &how.edits);
+    change(&mut parts.headers, &how.edits);
     parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocol) = protocol {
         parts.headers.insert(UPGRADE, protocol);

@@ -36,7 +36,7 @@ use super::h1::{Dialogue, Ending, Wire};
 use super::limits::Limits;
 use super::patience::{End, PREFACE, Spoken, opening, watch_over};
 use super::tls::Current;
-use crate::message::forward;
+use crate::message::change;
 
 /// How often a client of HTTP/2 is asked whether it is there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(30);
@@ -317,7 +317,7 @@ impl<C: GracefulConnection> Spoken for Multiplexing<'_, C> {
 /// Makes the changes to the head of an answer that are left to be made.
 pub(crate) fn apply<B: Edited>(response: &mut Response<B>) {
     if let Some(edits) = response.body_mut().edits() {
-        forward(response.headers_mut(), &edits);
+        change(response.headers_mut(), &edits);
     }
 }
 

@@ -206,3 +206,28 @@ async fn documents_with_faults_are_refused() {
     let fault = router_with(r#"{"routes": [{"id": "a", "uri": "/", "nodes": 1}]}"#, options());
     assert!(fault.is_err());
 }
+
+/// The application's listener sends trailers on only where the head announces them.
+#[tokio::test]
+async fn trailers_pass_where_they_are_announced_and_wanted() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let origin = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut space = [0; 1024];
+        let count = stream.read(&mut space).await.unwrap();
+        assert!(count > 0);
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n";
+        let body = "1\r\na\r\n0\r\nx-sum: 7\r\n\r\n";
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    });
+    let upstream = json!({"nodes": {origin.to_string(): 1}});
+    let routes = json!({"routes": [{"id": "all", "uri": "/*", "upstream": upstream}]});
+    let mut client = TcpStream::connect(application(&routes).await).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: a.test\r\nte: trailers\r\nconnection: close\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    timeout(DEADLINE, client.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.contains("\r\ntrailer: x-sum\r\n"), "{answer}");
+    assert!(answer.ends_with("0\r\nx-sum: 7\r\n\r\n"), "{answer}");
+}
