@@ -276,6 +276,8 @@ fn a_body_that_is_none_ends_the_connection() {
         assert!(!received.ends_with("0\r\n\r\n"), "{name}: received {received:?}");
         let refused = matches!(*statuses(&answers), [] | [400] | [502]);
         assert!(refused, "{name}: {answers:?}");
+        let says_so = answers.is_empty() || answers.contains("connection: close");
+        assert!(says_so, "{name}: {answers:?}");
     }
 }
 

@@ -188,10 +188,12 @@ where
             true => parts.extensions.remove::<Handover>().and_then(|handover| handover.take()),
             false => None,
         };
-        let is_last = !is_switch && (!manner.is_kept || says_close(&parts.headers));
+        let mut is_last = !is_switch && (!manner.is_kept || says_close(&parts.headers));
         let mut framed = {
             let mut ends = self.wire.ends();
             ends.expects = false;
+            // Nothing behind a body that broke off is a request.
+            is_last |= !ends.intake.is_open() && !ends.intake.is_done();
             let size = body.size_hint();
             let reply = Reply { parts: &parts, edits: edits.as_ref(), size };
             reply.write(&mut ends.out, manner, is_last)
