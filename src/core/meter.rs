@@ -131,9 +131,12 @@ impl Meters {
 
     /// Notes from when on it is counted, unless that was noted before.
     pub fn begin(&self, now: Timestamp) {
-        let order = Ordering::Relaxed;
-        // Whoever was first was earlier.
-        _ = self.common.since_ms.compare_exchange(0, now.as_millis().max(1), order, order);
+        let (since_ms, order) = (&self.common.since_ms, Ordering::Relaxed);
+        // Looked at first: that all threads do at once, and it is changed by one of them, once.
+        if since_ms.load(order) == 0 {
+            // Whoever was first was earlier.
+            _ = since_ms.compare_exchange(0, now.as_millis().max(1), order, order);
+        }
     }
 
     /// From when on it is counted, if anything was.

@@ -30,7 +30,10 @@ impl Histogram {
         let bucket = BOUNDS_MS.partition_point(|bound| u64::from(*bound) < millis);
         if let Some(bucket) = self.buckets.get(bucket) {
             bucket.fetch_add(1, Ordering::Relaxed);
-            self.sum_ms.fetch_add(millis, Ordering::Relaxed);
+            // Most of our own times are none, and to add one to memory that all threads share costs a while.
+            if millis > 0 {
+                self.sum_ms.fetch_add(millis, Ordering::Relaxed);
+            }
         }
     }
 
