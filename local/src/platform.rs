@@ -192,7 +192,7 @@ pub(crate) struct RequestHead {
     front: Option<IpAddr>,
     door: Door,
     /// How far the body has come, if there is one.
-    progress: Option<Arc<Progress>>,
+    progress: Option<Progress>,
     /// What is traced of it, if it is.
     trace: Option<Arc<Trace>>,
 }
@@ -243,8 +243,8 @@ impl RequestHead {
     }
 
     /// How far the body has come, if there is one.
-    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
-        self.progress.clone()
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
     }
 
     /// The head as it came.

@@ -134,7 +134,7 @@ fn relay(
 ) -> Response<ReplyBody> {
     let Received { response, switched } = received;
     let mut how = how;
-    let metered = Metered::new(&mut how.tail, head.progress());
+    let metered = Metered::new(&mut how.tail, head.progress().cloned());
     let (mut parts, flow) = response.into_parts();
     let is_coded = parts.headers.contains_key(TRANSFER_ENCODING);
     let names = parts.headers.get(TRAILER).filter(|_| is_coded).cloned();

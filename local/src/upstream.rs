@@ -94,7 +94,7 @@ impl Upstreams {
         trace: Option<&Going>,
     ) -> Result<Received, Failure> {
         let progress = match &body {
-            Either::Left(client) => client.progress(),
+            Either::Left(_) => head.progress(),
             Either::Right(_) => None,
         };
         let wish = wish(attempt, head);

@@ -30,7 +30,7 @@ pub(crate) struct ClientBody {
     incoming: Option<Source>,
     is_ended: bool,
     /// None where nothing is to come.
-    progress: Option<Arc<Progress>>,
+    progress: Option<Progress>,
     /// None where there is no limit, and where nothing is to come.
     patience: Option<Patience>,
     /// None where nothing is to come, and when something was told.
@@ -105,13 +105,55 @@ impl Body for Source {
 }
 
 /// How far the body of a client has come, for whoever gave it away.
+#[derive(Clone, Debug)]
+pub(crate) enum Progress {
+    /// All of it was there with the head: as many bytes.
+    Whole(u64),
+    /// It comes piece by piece.
+    Coming(Arc<Coming>),
+}
+
+impl Progress {
+    /// Whether nothing came of it when it was last asked for more, so that it is the client for whom
+    /// everybody waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is(Coming::AWAITED)
+    }
+
+    /// Whether it ended before it was whole.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is(Coming::BROKEN)
+    }
+
+    /// Whether more came of it than may come.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.is(Coming::TOO_LONG)
+    }
+
+    /// How many bytes of it have come.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => *bytes,
+            Self::Coming(coming) => coming.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn is(&self, state: u8) -> bool {
+        match self {
+            Self::Whole(_) => false,
+            Self::Coming(coming) => coming.state.load(Ordering::Relaxed) == state,
+        }
+    }
+}
+
+/// What is known of a body that comes piece by piece.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct Coming {
     state: AtomicU8,
     bytes: AtomicU64,
 }
 
-impl Progress {
+impl Coming {
     /// All that was asked for is there, or nobody has asked.
     const GIVEN: u8 = 0;
     /// Somebody waits for more of it.
@@ -120,27 +162,6 @@ impl Progress {
     const BROKEN: u8 = 2;
     /// More came than may come.
     const TOO_LONG: u8 = 3;
-
-    /// Whether nothing came of it when it was last asked for more, so that it is the client for whom
-    /// everybody waits.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == Self::AWAITED
-    }
-
-    /// Whether it ended before it was whole.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == Self::BROKEN
-    }
-
-    /// Whether more came of it than may come.
-    pub(crate) fn is_too_long(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == Self::TOO_LONG
-    }
-
-    /// How many bytes of it have come.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
 
     fn note(&self, polled: &Poll<Option<Result<Frame<Bytes>, AnyError>>>) {
         if let Poll::Ready(Some(Ok(frame))) = polled
@@ -202,12 +223,13 @@ impl ClientBody {
             let (progress, patience, news, room) = (None, None, None, None);
             return (Self { incoming, is_ended, progress, patience, news, room }, None);
         }
-        let progress = Some(Arc::default());
-        if matches!(incoming, Some(Source::Whole(_))) {
+        if let Some(Source::Whole(bytes)) = &incoming {
+            let progress = Progress::Whole(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             // Nobody waits for it, and nothing is left to be read of it.
-            let (patience, news, room) = (None, None, None);
+            let (progress, patience, news, room) = (Some(progress), None, None, None);
             return (Self { incoming, is_ended, progress, patience, news, room }, None);
         }
+        let progress = Some(Progress::Coming(Arc::default()));
         let (news, told) = oneshot::channel();
         let patience = timeout.map(|timeout| Patience {
             timeout,
@@ -227,7 +249,7 @@ impl ClientBody {
     }
 
     /// How far it has come, if anything is to come.
-    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+    pub(crate) fn progress(&self) -> Option<Progress> {
         self.progress.clone()
     }
 
@@ -305,8 +327,8 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
         let polled = self.poll(context);
-        if let Some(progress) = &self.progress {
-            progress.note(&polled);
+        if let Some(Progress::Coming(coming)) = &self.progress {
+            coming.note(&polled);
         }
         polled
     }

@@ -1,7 +1,5 @@
 //! What is counted of an answer until it is through, or nobody wants it any more.
 
-use std::sync::Arc;
-
 use splitway_core::exchange::Tail;
 use splitway_core::meter::Running;
 
@@ -13,12 +11,12 @@ use crate::telemetry;
 pub(super) struct Metered {
     running: Option<Running>,
     /// How far the body of the request has come, if there is one.
-    progress: Option<Arc<Progress>>,
+    progress: Option<Progress>,
 }
 
 impl Metered {
     /// Takes over what is counted of an answer.
-    pub(super) fn new(tail: &mut Tail, progress: Option<Arc<Progress>>) -> Self {
+    pub(super) fn new(tail: &mut Tail, progress: Option<Progress>) -> Self {
         Self { running: tail.meter.take(), progress }
     }
 
