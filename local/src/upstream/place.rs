@@ -73,7 +73,8 @@ impl Place {
 
     /// Whether it is the one for an attempt at a node of the same authority.
     pub(super) fn fits(&self, attempt: &Attempt<'_>) -> bool {
-        self.scheme == attempt.scheme && self.state().tls.meets(attempt.tls)
+        self.scheme == attempt.scheme
+            && (!self.scheme.is_tls() || self.state().tls.meets(attempt.tls))
     }
 
     /// A connection that is there already. With `is_single` it serves this request alone, which can then
