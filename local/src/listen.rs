@@ -24,6 +24,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use self::answering::last;
@@ -134,7 +135,7 @@ impl<S: Site> Floor<'_, S> {
         let _ = stream.set_nodelay(true);
         let open = self.host.limits.connections.open();
         let (host, draining) = (Arc::clone(&self.host), self.draining.subscribe());
-        tokio::spawn(visit(host, stream, peer.ip(), draining, (seat, open)));
+        spawn_local(visit(host, stream, peer.ip(), draining, (seat, open)));
     }
 
     /// Closes the listener and takes over, beyond all limits, what waits there: closing would reset it.

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
+use tokio::runtime::{Builder as Runtime, LocalOptions};
+
 /// Tells whoever started a thread that it runs, or why it does not.
 #[derive(Debug)]
 pub(crate) struct Started(Sender<io::Result<()>>);
@@ -25,7 +27,9 @@ where
     let (started, starting) = channel();
     let started = Started(started);
     let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // Local: what never leaves the thread needs no locks.
+        let local = LocalOptions::default();
+        let runtime = Runtime::new_current_thread().enable_all().build_local(local);
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => return started.tell(Err(error)),

@@ -210,7 +210,7 @@ impl<S: Site> Talk<S> {
         T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin + 'static,
     {
         let Self { host, client, attendance } = self;
-        let wire = &Arc::new(Wire::new(stream, &opening));
+        let wire = &Wire::new(stream, &opening);
         drop(opening);
         let ended = {
             let dialogue = pin!(Dialogue { wire, host, client: *client, attendance }.go_on());

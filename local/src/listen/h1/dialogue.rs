@@ -1,11 +1,12 @@
 //! Requests and answers in turn, until one side ends it.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::header::CONNECTION;
@@ -22,7 +23,7 @@ use super::super::conversation::{Edited as _, Host, Site};
 use super::head::{self, Bounds, Follows, Head, Manner};
 use super::intake::Intake;
 use super::reply::{Body, Reply};
-use super::wire::{Ends, Streamed, Wire};
+use super::wire::{Ends, Wire};
 use crate::h1::field::has_word;
 use crate::h1::may_end;
 use crate::reply::{Handover, Tunnel};
@@ -46,7 +47,7 @@ pub(in crate::listen) enum Ending {
 
 /// A connection with a client.
 pub(in crate::listen) struct Dialogue<'d, T, S> {
-    pub(in crate::listen) wire: &'d Arc<Wire<T>>,
+    pub(in crate::listen) wire: &'d Wire<T>,
     pub(in crate::listen) host: &'d Host<S>,
     pub(in crate::listen) client: IpAddr,
     pub(in crate::listen) attendance: &'d Arc<Attendance>,
@@ -59,12 +60,8 @@ struct Desk<S: Site> {
     answered: Option<Response<Attended<S::Body>>>,
 }
 
-/// A desk that is used by one task, so that nobody waits for it.
-type Papers<S> = Mutex<Desk<S>>;
-
-fn desk<S: Site>(papers: &Papers<S>) -> MutexGuard<'_, Desk<S>> {
-    papers.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// A desk that is used by one task. Nobody keeps it for himself while somebody else could want it.
+type Papers<S> = RefCell<Desk<S>>;
 
 impl<T, S> Dialogue<'_, T, S>
 where
@@ -73,7 +70,7 @@ where
 {
     /// Goes on until one side ends it.
     pub(in crate::listen) async fn go_on(self) -> Ending {
-        let papers = &Mutex::new(Desk { asked: None, answered: None });
+        let papers = &RefCell::new(Desk { asked: None, answered: None });
         // What answers a request is a future of some kilobytes, and to make one for each is to move all of it.
         let mut clerk = pin!(self.clerk(papers));
         loop {
@@ -89,7 +86,7 @@ where
             match self.deliver(papers, manner).await {
                 // A body may still be on its way to a node that has answered.
                 Ok(Next::Request) => {
-                    if !poll_fn(|context| self.wire.ends().poll_taken(context)).await {
+                    if !poll_fn(|context| self.wire.with(|ends| ends.poll_taken(context))).await {
                         return Ending::Closed;
                     }
                 }
@@ -103,12 +100,14 @@ where
     /// Answers one request after the other for ever.
     async fn clerk(&self, papers: &Papers<S>) -> Infallible {
         loop {
-            let next =
-                |_: &mut Context<'_>| desk(papers).asked.take().map_or(Poll::Pending, Poll::Ready);
             // Nobody is woken for it: who brings one polls.
-            let (presence, parts, body) = poll_fn(next).await;
+            let next = poll_fn(|_| match papers.borrow_mut().asked.take() {
+                Some(asked) => Poll::Ready(asked),
+                None => Poll::Pending,
+            });
+            let (presence, parts, body) = next.await;
             let response = attend(self.host, self.client, presence, parts, body).await;
-            desk(papers).answered = Some(response);
+            papers.borrow_mut().answered = Some(response);
         }
     }
 
@@ -121,15 +120,29 @@ where
         let limits = &self.host.limits;
         let bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX);
         let bounds = Bounds { bytes, headers: limits.headers };
-        let mut ends = self.wire.ends();
+        self.wire.reclaim();
+        let head = match ready!(self.wire.with(|ends| self.poll_head(ends, bounds, context))?) {
+            Some(head) => head,
+            None => return Poll::Ready(Ok(None)),
+        };
+        let Head { parts, follows, manner } = head;
+        let body = self.body(follows, manner);
+        papers.borrow_mut().asked = Some((self.attendance.enter(), parts, body));
+        Poll::Ready(Ok(Some(manner)))
+    }
+
+    /// The head of the next request.
+    fn poll_head(
+        &self,
+        ends: &mut Ends<T>,
+        bounds: Bounds,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Head>, Problem>> {
         loop {
             let is_worth_it = may_end(&ends.read, ends.seen) || ends.read.len() > bounds.bytes;
             if is_worth_it && let Some(head) = head::parse(&mut ends.read, bounds)? {
                 ends.seen = 0;
-                let Head { parts, follows, manner } = head;
-                let body = self.body(&mut ends, follows, manner);
-                desk(papers).asked = Some((self.attendance.enter(), parts, body));
-                return Poll::Ready(Ok(Some(manner)));
+                return Poll::Ready(Ok(Some(head)));
             }
             ends.seen = ends.read.len();
             if ends.is_ended || self.attendance.is_leaving() {
@@ -144,18 +157,21 @@ where
     }
 
     /// The body of a request. Most are there already, and then there is nothing to wait for.
-    fn body(&self, ends: &mut Ends<T>, follows: Follows, manner: Manner) -> Source {
+    fn body(&self, follows: Follows, manner: Manner) -> Source {
         let length = match follows {
             Follows::Length(length) => usize::try_from(length).ok(),
             Follows::Chunks => None,
         };
-        if let Some(length) = length.filter(|length| *length <= ends.read.len()) {
-            ends.intake = Intake::Done;
-            return Source::Whole(ends.read.split_to(length).freeze());
-        }
-        ends.intake = follows.into();
-        ends.expects = manner.expects;
-        Source::Streamed(Streamed::of(self.wire))
+        let whole = self.wire.with(|ends| {
+            if let Some(length) = length.filter(|length| *length <= ends.read.len()) {
+                ends.intake = Intake::Done;
+                return Some(ends.read.split_to(length).freeze());
+            }
+            ends.intake = follows.into();
+            ends.expects = manner.expects;
+            None
+        });
+        whole.map_or_else(|| Source::Streamed(self.wire.share()), Source::Whole)
     }
 
     /// Ready when there is an answer, or the client has gone.
@@ -169,10 +185,10 @@ where
         if let Poll::Ready(never) = clerk.poll(context) {
             match never {}
         }
-        if desk(papers).answered.is_some() {
+        if papers.borrow().answered.is_some() {
             return Poll::Ready(Ok(()));
         }
-        match self.wire.ends().poll_gone(context) {
+        match self.wire.with(|ends| ends.poll_gone(context)) {
             true => Poll::Ready(Err(Broken)),
             false => Poll::Pending,
         }
@@ -180,7 +196,7 @@ where
 
     /// Writes the answer, and returns what follows it.
     async fn deliver(&self, papers: &Papers<S>, manner: Manner) -> Result<Next, Broken> {
-        let Some(response) = desk(papers).answered.take() else { return Err(Broken) };
+        let Some(response) = papers.borrow_mut().answered.take() else { return Err(Broken) };
         let (mut parts, mut body) = response.into_parts();
         let edits = body.edits();
         let is_switch = parts.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -189,15 +205,13 @@ where
             false => None,
         };
         let mut is_last = !is_switch && (!manner.is_kept || says_close(&parts.headers));
-        let mut framed = {
-            let mut ends = self.wire.ends();
+        let reply = Reply { parts: &parts, edits: edits.as_ref(), size: body.size_hint() };
+        let mut framed = self.wire.with(|ends| {
             ends.expects = false;
             // Nothing behind a body that broke off is a request.
             is_last |= !ends.intake.is_open() && !ends.intake.is_done();
-            let size = body.size_hint();
-            let reply = Reply { parts: &parts, edits: edits.as_ref(), size };
             reply.write(&mut ends.out, manner, is_last)
-        };
+        });
         spare::put(parts.headers);
         drop(edits);
         let is_last = is_last || framed.is_rest();
@@ -223,13 +237,15 @@ where
     ) -> Poll<Result<(), Broken>> {
         loop {
             let gathered = self.gather(body.as_mut(), framed, context);
-            let mut ends = self.wire.ends();
-            let is_written = ends.poll_flush(context).map_err(|_| Broken)?;
+            let is_written = self.wire.with(|ends| ends.poll_flush(context));
+            let is_written = is_written.map_err(|_| Broken)?;
             match gathered {
                 Gathered::All => return is_written.map(Ok),
                 Gathered::Full => ready!(is_written),
-                Gathered::Some if ends.poll_gone(context) => return Poll::Ready(Err(Broken)),
-                Gathered::Some => return Poll::Pending,
+                Gathered::Some => match self.wire.with(|ends| ends.poll_gone(context)) {
+                    true => return Poll::Ready(Err(Broken)),
+                    false => return Poll::Pending,
+                },
                 // What came before it is written.
                 Gathered::Broken => return is_written.map(|()| Err(Broken)),
             }
@@ -244,7 +260,7 @@ where
         context: &mut Context<'_>,
     ) -> Gathered {
         while let Some(open) = body.as_mut().as_pin_mut() {
-            if self.wire.ends().unwritten() >= GATHERED_MAX {
+            if self.wire.with(|ends| ends.unwritten()) >= GATHERED_MAX {
                 return Gathered::Full;
             }
             let is_over = framed.is_over() && open.is_end_stream();
@@ -253,12 +269,11 @@ where
                 Poll::Pending => return Gathered::Some,
             };
             let is_last = !matches!(piece, Ok(Some(_)));
-            let out = &mut self.wire.ends().out;
-            match piece {
-                Ok(Some(frame)) => framed.piece(out, frame),
-                Ok(None) => framed.finish(out),
+            self.wire.with(|ends| match piece {
+                Ok(Some(frame)) => framed.piece(&mut ends.out, frame),
+                Ok(None) => framed.finish(&mut ends.out),
                 Err(_) => framed.cut(),
-            }
+            });
             if is_last || framed.is_cut() {
                 body.set(None);
             }

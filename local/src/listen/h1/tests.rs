@@ -107,8 +107,8 @@ async fn ours(pieces: &[&[u8]]) -> (Vec<String>, bool) {
     let attendance = Arc::new(Attendance::new(Arc::clone(&limits.connections)));
     let (host, client) = (Host::new(Echo, limits, None), Ipv4Addr::LOCALHOST.into());
     let (near, far) = duplex(1 << 16);
-    let talking = tokio::spawn(async move {
-        let wire = &Arc::new(Wire::new(near, b""));
+    let talking = spawn_local(async move {
+        let wire = &Wire::new(near, b"");
         let dialogue = Dialogue { wire, host: &host, client, attendance: &attendance };
         let ending = dialogue.go_on().await;
         if let (Ending::Refused(_), Some((mut stream, _))) = (&ending, wire.take()) {
@@ -214,7 +214,7 @@ fn spoil(bytes: &mut Vec<u8>, chance: &mut Chance) {
 }
 
 /// DIALOGUE_SEED and DIALOGUE_ROUNDS replay one, or go on for longer.
-#[tokio::test(start_paused = true)]
+#[tokio::test(flavor = "local", start_paused = true)]
 async fn the_same_bytes_are_the_same_requests_as_they_are_to_hyper() {
     let (seed, rounds) = (environment("DIALOGUE_SEED", 0), environment("DIALOGUE_ROUNDS", 4000));
     let mut differences = Vec::new();

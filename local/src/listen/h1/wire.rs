@@ -1,11 +1,14 @@
 //! The stream of a connection, with what was read of it and what is to be written.
 //!
-//! The body of a request and the connection share it: a body may still be read where its answer is written, and
-//! by another task. Its lock is held for a moment at a time and never waited for by those of one task.
+//! The connection has it for itself but for the time that the body of a request comes piece by piece: that may
+//! still be read where its answer is written, and by another task. Only then there is a lock, which is held for a
+//! moment at a time: each takes as long as twenty other instructions, and a request asks for its stream often.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -26,9 +29,18 @@ const AHEAD_MAX: usize = 8 * 1024;
 /// Asks for a body (RFC 9110, section 10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A stream that is shared by its connection and a body.
+/// The stream of a connection, as that has it.
 #[derive(Debug)]
-pub(in crate::listen) struct Wire<T>(Mutex<Ends<T>>);
+pub(in crate::listen) struct Wire<T>(RefCell<Held<T>>);
+
+/// Who has a stream.
+#[derive(Debug)]
+enum Held<T> {
+    /// The connection alone.
+    Own(Ends<T>),
+    /// The connection and a body.
+    Shared(Arc<Mutex<Ends<T>>>),
+}
 
 /// The stream of a connection.
 #[derive(Debug)]
@@ -63,11 +75,77 @@ pub(crate) struct Torn;
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// A stream of which `opening` was read.
     pub(in crate::listen) fn new(stream: T, opening: &[u8]) -> Self {
-        let mut read = BytesMut::with_capacity(SPACE.max(opening.len() + 1));
-        read.extend_from_slice(opening);
-        Self(Mutex::new(Ends {
-            stream: Some(stream),
-            read,
+        let mut ends = Ends::of(Some(stream));
+        ends.read.reserve(SPACE.max(opening.len() + 1));
+        ends.read.extend_from_slice(opening);
+        Self(RefCell::new(Held::Own(ends)))
+    }
+
+    /// Does something with it, which does not ask for it once more.
+    pub(super) fn with<R>(&self, deed: impl FnOnce(&mut Ends<T>) -> R) -> R {
+        match &mut *self.0.borrow_mut() {
+            Held::Own(ends) => deed(ends),
+            Held::Shared(ends) => deed(&mut locked(ends)),
+        }
+    }
+
+    /// Has a body that it is read for take part in it.
+    pub(super) fn share(&self) -> Streamed
+    where
+        T: Send + fmt::Debug + 'static,
+    {
+        let held = &mut *self.0.borrow_mut();
+        let shared = match mem::replace(held, Held::Own(Ends::of(None))) {
+            Held::Own(ends) => Arc::new(Mutex::new(ends)),
+            Held::Shared(ends) => ends,
+        };
+        *held = Held::Shared(Arc::clone(&shared));
+        Streamed { port: Some(shared) }
+    }
+
+    /// Has the connection alone have it, if the body has let go of it.
+    pub(super) fn reclaim(&self) {
+        let held = &mut *self.0.borrow_mut();
+        if let Held::Own(_) = held {
+            return;
+        }
+        *held = match mem::replace(held, Held::Own(Ends::of(None))) {
+            Held::Shared(ends) => match Arc::try_unwrap(ends) {
+                Ok(ends) => Held::Own(ends.into_inner().unwrap_or_else(PoisonError::into_inner)),
+                Err(ends) => Held::Shared(ends),
+            },
+            own @ Held::Own(_) => own,
+        };
+    }
+
+    /// Whether nothing is to be written, and what was read is neither of a body nor of a request.
+    pub(in crate::listen) fn is_bare(&self) -> bool {
+        self.with(|ends| {
+            ends.intake.is_done() && ends.out.is_empty() && !ends.is_held && ends.read.is_empty()
+        })
+    }
+
+    /// Takes the stream and what was read of it in vain. Where that is nothing, no memory is held for it.
+    pub(in crate::listen) fn take(&self) -> Option<(T, Bytes)> {
+        self.with(|ends| {
+            let read = Bytes::copy_from_slice(&ends.read);
+            ends.read = BytesMut::new();
+            ends.stream.take().map(|stream| (stream, read))
+        })
+    }
+}
+
+/// A stream that is shared. Nobody keeps it for long.
+fn locked<T>(shared: &Mutex<Ends<T>>) -> MutexGuard<'_, Ends<T>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> Ends<T> {
+    /// A stream of which nothing was read, or none at all.
+    fn of(stream: Option<T>) -> Self {
+        Self {
+            stream,
+            read: BytesMut::new(),
             seen: 0,
             space: SPACE,
             is_ended: false,
@@ -77,25 +155,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             intake: Intake::Done,
             expects: false,
             waiter: None,
-        }))
-    }
-
-    pub(super) fn ends(&self) -> MutexGuard<'_, Ends<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nothing is to be written, and what was read is neither of a body nor of a request.
-    pub(in crate::listen) fn is_bare(&self) -> bool {
-        let ends = self.ends();
-        ends.intake.is_done() && ends.out.is_empty() && !ends.is_held && ends.read.is_empty()
-    }
-
-    /// Takes the stream and what was read of it in vain. Where that is nothing, no memory is held for it.
-    pub(in crate::listen) fn take(&self) -> Option<(T, Bytes)> {
-        let mut ends = self.ends();
-        let read = Bytes::copy_from_slice(&ends.read);
-        ends.read = BytesMut::new();
-        ends.stream.take().map(|stream| (stream, read))
+        }
     }
 }
 
@@ -182,7 +242,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Ends<T> {
                 Ok(Taken::End) => return Poll::Ready(None),
                 Err(_) => return Poll::Ready(Some(Err(Torn))),
             }
-            if std::mem::take(&mut self.expects) {
+            if mem::take(&mut self.expects) {
                 self.out.extend_from_slice(CONTINUE);
                 // What is not written now is written by whoever writes next.
                 let _is_written = self.poll_flush(context);
@@ -224,20 +284,20 @@ trait Port: fmt::Debug + Send + Sync {
 /// A piece of a body, or nothing at its end.
 type Piece = Option<Result<Frame<Bytes>, Torn>>;
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Port for Wire<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Port for Mutex<Ends<T>> {
     fn poll(&self, context: &mut Context<'_>) -> Poll<(Piece, bool)> {
-        let mut ends = self.ends();
+        let mut ends = locked(self);
         let polled = ends.poll_body(context);
         ends.wake_waiter();
         polled.map(|piece| (piece, !ends.intake.is_open()))
     }
 
     fn left(&self) -> Option<u64> {
-        self.ends().intake.left()
+        locked(self).intake.left()
     }
 
     fn leave(&self) {
-        let mut ends = self.ends();
+        let mut ends = locked(self);
         if ends.intake.is_open() {
             ends.intake = Intake::Broken;
         }
@@ -253,14 +313,6 @@ pub(crate) struct Streamed {
 }
 
 impl Streamed {
-    /// The one that a connection is about to read.
-    pub(super) fn of<T>(wire: &Arc<Wire<T>>) -> Self
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug + 'static,
-    {
-        Self { port: Some(Arc::clone(wire) as Arc<dyn Port>) }
-    }
-
     /// The next piece.
     pub(in crate::listen) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
         let Some(port) = &self.port else { return Poll::Ready(None) };
