@@ -1,5 +1,5 @@
 //! What both sides of HTTP/1.1 have in common as bytes (RFC 9112): that of clients in `listen::h1`, that of
-//! nodes in `upstream::h1`. Nothing here waits or owns a connection.
+//! nodes in `upstream::h1`. Nothing here owns a connection.
 //!
 //! Neither side is trusted. Whatever two readers could take for two messages is no message.
 
@@ -7,6 +7,7 @@ pub(crate) mod chunked;
 pub(crate) mod edits;
 pub(crate) mod field;
 pub(crate) mod lines;
+pub(crate) mod out;
 
 /// Whether the end of a head may be in `bytes`, of which the first `seen` were no whole head: whoever sends
 /// bytes one by one is not to have them all read for each.

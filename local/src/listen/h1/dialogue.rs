@@ -210,7 +210,7 @@ where
             ends.expects = false;
             // Nothing behind a body that broke off is a request.
             is_last |= !ends.intake.is_open() && !ends.intake.is_done();
-            reply.write(&mut ends.out, manner, is_last)
+            reply.write(ends.out.bytes(), manner, is_last)
         });
         spare::put(parts.headers);
         drop(edits);
@@ -260,7 +260,9 @@ where
         context: &mut Context<'_>,
     ) -> Gathered {
         while let Some(open) = body.as_mut().as_pin_mut() {
-            if self.wire.with(|ends| ends.unwritten()) >= GATHERED_MAX {
+            let (unwritten, has_piece) =
+                self.wire.with(|ends| (ends.out.unwritten(), ends.out.has_piece()));
+            if unwritten >= GATHERED_MAX || (has_piece && !open.is_end_stream()) {
                 return Gathered::Full;
             }
             let is_over = framed.is_over() && open.is_end_stream();
@@ -271,7 +273,7 @@ where
             let is_last = !matches!(piece, Ok(Some(_)));
             self.wire.with(|ends| match piece {
                 Ok(Some(frame)) => framed.piece(&mut ends.out, frame),
-                Ok(None) => framed.finish(&mut ends.out),
+                Ok(None) => framed.finish(ends.out.bytes()),
                 Err(_) => framed.cut(),
             });
             if is_last || framed.is_cut() {

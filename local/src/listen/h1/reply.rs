@@ -10,6 +10,7 @@ use splitway_core::head::Changes;
 
 use super::date;
 use super::head::Manner;
+use crate::h1::out::Out;
 use crate::h1::{edits, field};
 use crate::message::is_hop_by_hop;
 
@@ -177,36 +178,36 @@ impl Body {
     }
 
     /// Writes a piece.
-    pub(super) fn piece(&mut self, out: &mut Vec<u8>, frame: Frame<Bytes>) {
+    pub(super) fn piece(&mut self, out: &mut Out, frame: Frame<Bytes>) {
         match frame.into_data() {
-            Ok(data) => self.data(out, &data),
+            Ok(data) => self.data(out, data),
             Err(frame) => {
                 if let (Framing::Chunks, Ok(trailers)) = (self.framing, frame.into_trailers()) {
-                    self.end(out, Some(&trailers));
+                    self.end(out.bytes(), Some(&trailers));
                 }
             }
         }
     }
 
-    fn data(&mut self, out: &mut Vec<u8>, data: &Bytes) {
+    fn data(&mut self, out: &mut Out, data: Bytes) {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         match &mut self.framing {
             // It would be the end.
             Framing::Chunks if data.is_empty() => {}
             Framing::Chunks => {
-                field::number(length, 16, |digits| out.extend_from_slice(digits));
-                out.extend_from_slice(b"\r\n");
-                out.extend_from_slice(data);
-                out.extend_from_slice(b"\r\n");
+                field::number(length, 16, |digits| out.bytes().extend_from_slice(digits));
+                out.bytes().extend_from_slice(b"\r\n");
+                out.piece(data);
+                out.bytes().extend_from_slice(b"\r\n");
             }
             Framing::Length(left) => match left.checked_sub(length) {
                 Some(less) => {
                     *left = less;
-                    out.extend_from_slice(data);
+                    out.piece(data);
                 }
                 None => self.cut(),
             },
-            Framing::Rest => out.extend_from_slice(data),
+            Framing::Rest => out.piece(data),
         }
     }
 

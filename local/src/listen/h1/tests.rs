@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use splitway_core::problem::{Answer, Problem};
 use splitway_tests::chance::{Chance, environment};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::super::attendance::Attendance;

@@ -9,7 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::mem;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -18,6 +18,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::intake::{Intake, Taken};
+use crate::h1::out::Out;
 
 /// For how many bytes there is space when one waits for a request, at first and at most.
 const SPACE: usize = 2 * 1024;
@@ -55,11 +56,8 @@ pub(super) struct Ends<T> {
     space: usize,
     /// Whether the client closed its side, or the stream broke.
     pub(super) is_ended: bool,
-    /// What is to be written, of which the first `at` bytes are.
-    pub(super) out: Vec<u8>,
-    at: usize,
-    /// Whether the stream may still have some of what it took.
-    is_held: bool,
+    /// What is to be written.
+    pub(super) out: Out,
     pub(super) intake: Intake,
     /// Whether the client waits to be asked for the body.
     pub(super) expects: bool,
@@ -120,9 +118,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
 
     /// Whether nothing is to be written, and what was read is neither of a body nor of a request.
     pub(in crate::listen) fn is_bare(&self) -> bool {
-        self.with(|ends| {
-            ends.intake.is_done() && ends.out.is_empty() && !ends.is_held && ends.read.is_empty()
-        })
+        self.with(|ends| ends.intake.is_done() && ends.out.is_done() && ends.read.is_empty())
     }
 
     /// Takes the stream and what was read of it in vain. Where that is nothing, no memory is held for it.
@@ -149,9 +145,7 @@ impl<T> Ends<T> {
             seen: 0,
             space: SPACE,
             is_ended: false,
-            out: Vec::new(),
-            at: 0,
-            is_held: false,
+            out: Out::default(),
             intake: Intake::Done,
             expects: false,
             waiter: None,
@@ -201,26 +195,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Ends<T> {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        let mut stream = Pin::new(stream);
-        while let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
-            match ready!(stream.as_mut().poll_write(context, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.at += written,
-            }
-            self.is_held = true;
-        }
-        self.out.clear();
-        self.at = 0;
-        if self.is_held {
-            ready!(stream.poll_flush(context))?;
-            self.is_held = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// How many bytes are to be written.
-    pub(super) fn unwritten(&self) -> usize {
-        self.out.len() - self.at
+        self.out.poll_flush(stream, context)
     }
 
     /// Ready when nothing more of a body is to come, to whether a request can follow.
@@ -243,7 +218,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Ends<T> {
                 Err(_) => return Poll::Ready(Some(Err(Torn))),
             }
             if mem::take(&mut self.expects) {
-                self.out.extend_from_slice(CONTINUE);
+                self.out.bytes().extend_from_slice(CONTINUE);
                 // What is not written now is written by whoever writes next.
                 let _is_written = self.poll_flush(context);
             }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame};
@@ -14,9 +14,7 @@ use super::super::{Outgoing, Upload};
 use super::request::{self, Framing, Told};
 use crate::failure;
 use crate::h1::field;
-
-/// A piece of a body that is longer is written as it is, not copied.
-const COPY_MAX: usize = 16 * 1024;
+use crate::h1::out::Out;
 
 /// As many bytes are gathered before they are written.
 const FULL: usize = 16 * 1024;
@@ -24,21 +22,14 @@ const FULL: usize = 16 * 1024;
 /// What of a request is still to be sent.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Sending {
-    out: Vec<u8>,
-    /// As much of it is written.
-    at: usize,
-    /// Follows `out`.
-    piece: Bytes,
+    out: Out,
     body: Option<Upload>,
     /// Bytes of the body that are to come, where that was said.
     left: u64,
     told: Told,
     /// Where in `out` the head ends.
     head: usize,
-    has_begun: bool,
     has_waited: bool,
-    /// Whether the stream may still have some of what it took.
-    is_held: bool,
     /// Whether the node takes no more.
     is_broken: bool,
     /// Whether the body is not what it was said to be, or broke off.
@@ -54,30 +45,27 @@ impl Sending {
         body: Upload,
     ) -> Result<(), Failure> {
         self.out.clear();
-        self.told = request::write(&mut self.out, outgoing, &body)?;
+        self.told = request::write(self.out.bytes(), outgoing, &body)?;
         self.left = match self.told.framing {
             Framing::Length(length) => length,
             Framing::None | Framing::Chunks => 0,
         };
-        (self.at, self.head) = (0, self.out.len());
-        (self.has_begun, self.has_waited) = (false, false);
+        (self.head, self.has_waited) = (self.out.unwritten(), false);
         self.body = Some(body);
         self.end_if_over()
     }
 
     /// Whether all is sent.
     pub(in crate::upstream) fn is_done(&self) -> bool {
-        let is_written =
-            !self.is_lost && self.out.is_empty() && self.piece.is_empty() && !self.is_held;
-        self.body.is_none() && is_written && !self.is_broken
+        self.body.is_none() && self.out.is_done() && !self.is_lost && !self.is_broken
     }
 
     /// The body, if nothing at all was sent of the request and nothing of the body is lost.
     pub(in crate::upstream) fn unsent(&mut self) -> Option<Upload> {
-        if self.has_begun || self.is_lost || !self.piece.is_empty() {
+        if self.out.has_begun() || self.is_lost || self.out.has_piece() {
             return None;
         }
-        let gathered = self.out.get(self.head..)?;
+        let gathered = self.out.bytes().get(self.head..)?;
         match &self.body {
             Some(_) if gathered.is_empty() => self.body.take(),
             None if self.told.framing != Framing::Chunks => {
@@ -90,7 +78,7 @@ impl Sending {
     /// Lets go of memory that a request at rest does not need.
     pub(in crate::upstream) fn shrink(&mut self) {
         if self.is_done() {
-            self.out = Vec::new();
+            self.out = Out::default();
         }
     }
 
@@ -110,16 +98,16 @@ impl Sending {
             let is_waiting = gathered?;
             // What is already with us of a small body comes as soon as somebody has asked for it: then one
             // write takes it along with the head.
-            if is_waiting && !self.has_begun && !self.has_waited {
+            if is_waiting && !self.out.has_begun() && !self.has_waited {
                 self.has_waited = true;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if ready!(self.poll_write(stream, context)).is_err() {
+            if ready!(self.out.poll_flush(stream, context)).is_err() {
                 self.is_broken = true;
                 return Poll::Ready(Ok(()));
             }
-            if is_waiting && self.out.is_empty() {
+            if is_waiting {
                 return Poll::Pending;
             }
             if self.is_done() {
@@ -131,7 +119,7 @@ impl Sending {
     /// Takes of the body what is there. Whether more is to come that is not.
     fn gather(&mut self, context: &mut Context<'_>) -> Result<bool, Failure> {
         while let Some(body) = &mut self.body {
-            if !self.piece.is_empty() || self.out.len() >= FULL {
+            if self.out.has_piece() || self.out.unwritten() >= FULL {
                 return Ok(false);
             }
             match Pin::new(body).poll_frame(context) {
@@ -164,32 +152,24 @@ impl Sending {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         match self.told.framing {
             Framing::Chunks => {
-                field::number(length, 16, |digits| self.out.extend_from_slice(digits));
-                self.out.extend_from_slice(b"\r\n");
+                field::number(length, 16, |digits| self.out.bytes().extend_from_slice(digits));
+                self.out.bytes().extend_from_slice(b"\r\n");
             }
             // More than was said would be the start of another request.
             Framing::None | Framing::Length(_) => {
                 self.left = self.left.checked_sub(length).ok_or(Failure::HttpRequestError)?;
             }
         }
-        if data.len() > COPY_MAX {
-            self.piece = data;
-            return Ok(());
-        }
-        self.out.extend_from_slice(&data);
-        self.end_chunk();
-        Ok(())
-    }
-
-    fn end_chunk(&mut self) {
+        self.out.piece(data);
         if self.told.framing == Framing::Chunks {
-            self.out.extend_from_slice(b"\r\n");
+            self.out.bytes().extend_from_slice(b"\r\n");
         }
+        Ok(())
     }
 
     /// Whoever has the last piece need not be asked for more.
     fn end_if_over(&mut self) -> Result<(), Failure> {
-        let is_over = self.piece.is_empty() && self.body.as_ref().is_some_and(Body::is_end_stream);
+        let is_over = self.body.as_ref().is_some_and(Body::is_end_stream);
         if is_over { self.end(None) } else { Ok(()) }
     }
 
@@ -200,48 +180,13 @@ impl Sending {
         }
         self.body = None;
         if self.told.framing == Framing::Chunks {
-            self.out.extend_from_slice(b"0\r\n");
+            let out = self.out.bytes();
+            out.extend_from_slice(b"0\r\n");
             if let (Some(names), Some(trailers)) = (&self.told.trailer, trailers) {
-                field::write_trailers(&mut self.out, names, trailers);
+                field::write_trailers(out, names, trailers);
             }
-            self.out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(b"\r\n");
         }
         Ok(())
-    }
-
-    /// Writes what is gathered.
-    fn poll_write<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let mut stream = Pin::new(stream);
-        while let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
-            let written = ready!(stream.as_mut().poll_write(context, rest))?;
-            self.note(written)?;
-            self.at += written;
-        }
-        self.out.clear();
-        self.at = 0;
-        while !self.piece.is_empty() {
-            let written = ready!(stream.as_mut().poll_write(context, &self.piece))?;
-            self.note(written)?;
-            self.piece.advance(written);
-            if self.piece.is_empty() {
-                // Goes along with what follows.
-                self.end_chunk();
-            }
-        }
-        if self.is_held {
-            ready!(stream.poll_flush(context))?;
-            self.is_held = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn note(&mut self, written: usize) -> std::io::Result<()> {
-        self.has_begun = true;
-        self.is_held = true;
-        if written == 0 { Err(std::io::ErrorKind::WriteZero.into()) } else { Ok(()) }
     }
 }

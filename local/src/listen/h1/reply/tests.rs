@@ -1,3 +1,5 @@
+use std::mem;
+
 use super::*;
 use http::Response;
 
@@ -74,12 +76,12 @@ fn the_reason_is_that_of_whoever_answered_and_a_date_is_always_told() {
 
 /// What is written of a body of these pieces, and whether all of it is.
 fn pieces(body: &mut Body, pieces: &[&'static str]) -> (String, bool) {
-    let mut out = Vec::new();
+    let mut out = Out::default();
     for piece in pieces {
         body.piece(&mut out, Frame::data(Bytes::from_static(piece.as_bytes())));
     }
-    body.finish(&mut out);
-    (String::from_utf8(out).expect("text"), !body.is_cut())
+    body.finish(out.bytes());
+    (String::from_utf8(mem::take(out.bytes())).expect("text"), !body.is_cut())
 }
 
 #[test]
@@ -103,14 +105,14 @@ fn trailers_are_those_that_were_announced_and_may_be() {
     let parts = answer(200, &[("trailer", "x-sum, content-length")]);
     let (text, mut body) = written(&parts, None, ASKED, true);
     assert_eq!(text, "HTTP/1.1 200 OK|trailer: x-sum, content-length|transfer-encoding: chunked");
-    let mut out = Vec::new();
+    let mut out = Out::default();
     let mut trailers = HeaderMap::new();
     for name in ["x-sum", "x-other", "content-length"] {
         trailers.insert(name, HeaderValue::from_static("1"));
     }
     body.piece(&mut out, Frame::trailers(trailers));
-    body.finish(&mut out);
-    assert_eq!(out, b"0\r\nx-sum: 1\r\n\r\n");
+    body.finish(out.bytes());
+    assert_eq!(out.bytes(), b"0\r\nx-sum: 1\r\n\r\n");
     // Of a body whose length is told there are none.
     assert_eq!(written(&parts, Some(1), ASKED, true).0, "HTTP/1.1 200 OK|content-length: 1");
 }
