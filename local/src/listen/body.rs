@@ -29,11 +29,17 @@ pub(crate) struct ClientBody {
     /// Gone when it is dropped.
     incoming: Option<Source>,
     is_ended: bool,
-    /// None where nothing is to come.
-    progress: Option<Progress>,
-    /// None where there is no limit, and where nothing is to come.
+    /// None where all of it is there: it is moved often, and most bodies are.
+    care: Option<Box<Care>>,
+}
+
+/// What is kept of a body that comes piece by piece.
+#[derive(Debug)]
+struct Care {
+    coming: Arc<Coming>,
+    /// None where there is no limit.
     patience: Option<Patience>,
-    /// None where nothing is to come, and when something was told.
+    /// None when something was told.
     news: Option<oneshot::Sender<News>>,
     /// How many more bytes may come, where there is a limit.
     room: Option<u64>,
@@ -218,18 +224,10 @@ impl ClientBody {
     ) -> (Self, Option<oneshot::Receiver<News>>) {
         let incoming = incoming.into();
         let is_ended = incoming.is_end_stream();
-        let incoming = Some(incoming);
-        if is_ended {
-            let (progress, patience, news, room) = (None, None, None, None);
-            return (Self { incoming, is_ended, progress, patience, news, room }, None);
-        }
-        if let Some(Source::Whole(bytes)) = &incoming {
-            let progress = Progress::Whole(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if is_ended || matches!(incoming, Source::Whole(_)) {
             // Nobody waits for it, and nothing is left to be read of it.
-            let (progress, patience, news, room) = (Some(progress), None, None, None);
-            return (Self { incoming, is_ended, progress, patience, news, room }, None);
+            return (Self { incoming: Some(incoming), is_ended, care: None }, None);
         }
-        let progress = Some(Progress::Coming(Arc::default()));
         let (news, told) = oneshot::channel();
         let patience = timeout.map(|timeout| Patience {
             timeout,
@@ -237,26 +235,37 @@ impl ClientBody {
             is_waiting: false,
             is_told: false,
         });
-        let news = Some(news);
-        (Self { incoming, is_ended, progress, patience, news, room: None }, Some(told))
+        let care = Care { coming: Arc::default(), patience, news: Some(news), room: None };
+        let care = Some(Box::new(care));
+        (Self { incoming: Some(incoming), is_ended, care }, Some(told))
     }
 
-    /// The same, which fails where more than `max` bytes come of it.
+    /// The same, which fails where more than `max` bytes come of it. How much that is of one that is there,
+    /// its hint says.
     pub(crate) fn limited(self, max: u64) -> Self {
         let mut limited = self;
-        limited.room = Some(max);
+        if let Some(care) = &mut limited.care {
+            care.room = Some(max);
+        }
         limited
     }
 
     /// How far it has come, if anything is to come.
     pub(crate) fn progress(&self) -> Option<Progress> {
-        self.progress.clone()
+        match (&self.care, &self.incoming) {
+            (Some(care), _) => Some(Progress::Coming(Arc::clone(&care.coming))),
+            (None, Some(whole)) if !self.is_ended => {
+                Some(Progress::Whole(whole.size_hint().lower()))
+            }
+            (None, _) => None,
+        }
     }
 
     /// A piece, if there is room for it. What is not let through is left to come, so that whoever answers
     /// knows of it.
     fn fitting(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, AnyError> {
-        if let (Some(room), Some(data)) = (&mut self.room, frame.data_ref()) {
+        let room = self.care.as_mut().and_then(|care| care.room.as_mut());
+        if let (Some(room), Some(data)) = (room, frame.data_ref()) {
             let size = u64::try_from(data.len()).unwrap_or(u64::MAX);
             let left = room.checked_sub(size);
             *room = left.unwrap_or(0);
@@ -270,24 +279,25 @@ impl ClientBody {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(context) {
             self.is_ended |= !matches!(frame, Some(Ok(_)));
-            if let Some(patience) = &mut self.patience {
+            if let Some(patience) = self.care.as_mut().and_then(|care| care.patience.as_mut()) {
                 patience.is_waiting = false;
             }
             return Poll::Ready(frame.map(|frame| frame.and_then(|frame| self.fitting(frame))));
         }
-        match &mut self.patience {
-            Some(patience) => {
-                let stalled = patience.poll(context, &mut self.news);
+        match self.care.as_deref_mut() {
+            Some(Care { patience: Some(patience), news, .. }) => {
+                let stalled = patience.poll(context, news);
                 stalled.map(|()| Some(Err(AnyError::from(Stalled))))
             }
-            None => Poll::Pending,
+            Some(_) | None => Poll::Pending,
         }
     }
 }
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
-        let Some(news) = self.news.take() else { return };
+        let news = self.care.as_mut().and_then(|care| care.news.take());
+        let Some(news) = news else { return };
         match self.incoming.take() {
             // Where the answer has begun already, nobody is there to be told.
             Some(rest) if !self.is_ended && !rest.is_end_stream() => {
@@ -327,8 +337,8 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
         let polled = self.poll(context);
-        if let Some(Progress::Coming(coming)) = &self.progress {
-            coming.note(&polled);
+        if let Some(care) = &self.care {
+            care.coming.note(&polled);
         }
         polled
     }
