@@ -18,6 +18,7 @@ mod socket;
 pub(crate) mod tls;
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub(crate) use self::body::{ClientBody, Progress, TooLong};
 pub(crate) use self::connections::AllConnections;
 use self::connections::Open;
 pub(crate) use self::conversation::{Edited, Host, Site, apply};
+use self::h1::Later;
 pub(crate) use self::h1::{CanSwitch, Torn};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::socket::bind;
@@ -68,7 +70,10 @@ pub(crate) async fn serve<S: Site>(
     host: Host<S>,
 ) {
     let is_shared = host.limits.is_shared;
-    let floor = Floor { host: Arc::new(host), draining: watch::Sender::new(false), log };
+    let (draining, later) = (watch::Sender::new(false), Rc::new(Later::default()));
+    let floor = Floor { host: Arc::new(host), draining, later: Rc::clone(&later), log };
+    // Ends with the thread.
+    spawn_local(async move { later.write().await });
     let mut ending = phases.clone();
     tokio::select! {
         biased;
@@ -88,6 +93,7 @@ struct Floor<'l, S> {
     host: Arc<Host<S>>,
     /// Closed when the last connection has ended.
     draining: watch::Sender<bool>,
+    later: Rc<Later>,
     log: &'l Log,
 }
 
@@ -134,8 +140,9 @@ impl<S: Site> Floor<'_, S> {
         // Without it small chunks of a stream wait for the acknowledgement of the last.
         let _ = stream.set_nodelay(true);
         let open = self.host.limits.connections.open();
-        let (host, draining) = (Arc::clone(&self.host), self.draining.subscribe());
-        spawn_local(visit(host, stream, peer.ip(), draining, (seat, open)));
+        let (host, later) = (Arc::clone(&self.host), Rc::clone(&self.later));
+        let (draining, place) = (self.draining.subscribe(), (seat, open));
+        spawn_local(visit(host, later, stream, peer.ip(), draining, place));
     }
 
     /// Closes the listener and takes over, beyond all limits, what waits there: closing would reset it.
@@ -161,13 +168,14 @@ impl<S: Site> Floor<'_, S> {
 /// in here.
 async fn visit<S: Site>(
     host: Arc<Host<S>>,
+    later: Rc<Later>,
     stream: TcpStream,
     client: IpAddr,
     draining: watch::Receiver<bool>,
     place: (Option<OwnedSemaphorePermit>, Open),
 ) {
     // Made where it stays: a future that is moved is there twice.
-    host.serve(stream, client, draining).await;
+    host.serve(later, stream, client, draining).await;
     drop(place);
 }
 
@@ -214,7 +222,8 @@ mod tests {
         let host = Arc::new(Host::new(Silent, limits, None));
         let (_draining, drains) = watch::channel(false);
         let open = host.limits.connections.open();
-        let size = size_of_val(&visit(host, stream, address.ip(), drains, (None, open)));
+        let later = Rc::default();
+        let size = size_of_val(&visit(host, later, stream, address.ip(), drains, (None, open)));
         assert!(size <= 1024, "{size} bytes");
     }
 }

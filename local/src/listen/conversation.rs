@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -32,7 +33,7 @@ use super::answering::attend;
 use super::attendance::Attendance;
 use super::body::{ClientBody, Source};
 use super::channel::Channel;
-use super::h1::{Dialogue, Ending, Wire};
+use super::h1::{Dialogue, Ending, Later, Wire};
 use super::limits::Limits;
 use super::patience::{End, PREFACE, Spoken, opening, watch_over};
 use super::tls::Current;
@@ -117,14 +118,15 @@ impl<S: Site> Host<S> {
     }
 
     /// Serves a connection until it ends; `draining` becomes true when that should be soon.
-    pub(crate) async fn serve(
+    pub(super) async fn serve(
         self: Arc<Self>,
+        later: Rc<Later>,
         stream: TcpStream,
         client: IpAddr,
         draining: watch::Receiver<bool>,
     ) {
         let attendance = Attendance::new(Arc::clone(&self.limits.connections));
-        let talk = Talk { host: self, client, attendance: Arc::new(attendance) };
+        let talk = Talk { host: self, later, client, attendance: Arc::new(attendance) };
         match talk.host.tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full())) {
             None => talk.go_on(stream, Tongue::Unknown, draining).await,
             // On the heap, as all of which a connection without it has no need.
@@ -136,6 +138,7 @@ impl<S: Site> Host<S> {
 /// One connection and whom it is with.
 struct Talk<S> {
     host: Arc<Host<S>>,
+    later: Rc<Later>,
     client: IpAddr,
     attendance: Arc<Attendance>,
 }
@@ -209,14 +212,16 @@ impl<S: Site> Talk<S> {
     where
         T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin + 'static,
     {
-        let Self { host, client, attendance } = self;
-        let wire = &Wire::new(stream, &opening);
+        let Self { host, later, client, attendance } = self;
+        let wire = &Rc::new(Wire::new(stream, &opening));
         drop(opening);
         let ended = {
-            let dialogue = pin!(Dialogue { wire, host, client: *client, attendance }.go_on());
+            let dialogue = Dialogue { wire, host, later, client: *client, attendance };
+            let dialogue = pin!(dialogue.go_on());
             let mut speaking = Speaking { dialogue, wire, attendance };
             watch_over(&mut speaking, attendance, &host.limits, draining).await
         };
+        let is_through = wire.is_through();
         let (mut stream, read) = wire.take()?;
         let problem = match ended {
             End::Waits => return Some((stream, read)),
@@ -227,7 +232,8 @@ impl<S: Site> Talk<S> {
             End::Over(Ending::Refused(problem)) => Some(problem),
             End::Over(Ending::Cut) => return None,
             End::Over(Ending::Closed) => None,
-            End::Late => Some(Problem::RequestTimeout),
+            End::Late if is_through => Some(Problem::RequestTimeout),
+            End::Late => return None,
         };
         if problem.is_none() && !attendance.is_last() {
             // Says so to a client of TLS. One that does not take it has had its chance.
@@ -244,7 +250,7 @@ impl<S: Site> Talk<S> {
     where
         T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin + 'static,
     {
-        let Self { host, client, attendance } = self;
+        let Self { host, client, attendance, .. } = self;
         attendance.forget_read();
         let channel = Channel::new(stream, opening, Arc::clone(attendance));
         let (presence, of_stream, client) = (Arc::clone(attendance), Arc::clone(host), *client);

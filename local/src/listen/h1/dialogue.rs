@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -22,8 +23,9 @@ use super::super::body::{Attended, Source};
 use super::super::conversation::{Edited as _, Host, Site};
 use super::head::{self, Bounds, Follows, Head, Manner};
 use super::intake::Intake;
+use super::later::Later;
 use super::reply::{Body, Reply};
-use super::wire::{Ends, Wire};
+use super::wire::{Ends, Flushed, Wire};
 use crate::h1::field::has_word;
 use crate::h1::may_end;
 use crate::reply::{Handover, Tunnel};
@@ -47,8 +49,9 @@ pub(in crate::listen) enum Ending {
 
 /// A connection with a client.
 pub(in crate::listen) struct Dialogue<'d, T, S> {
-    pub(in crate::listen) wire: &'d Wire<T>,
+    pub(in crate::listen) wire: &'d Rc<Wire<T>>,
     pub(in crate::listen) host: &'d Host<S>,
+    pub(in crate::listen) later: &'d Later,
     pub(in crate::listen) client: IpAddr,
     pub(in crate::listen) attendance: &'d Arc<Attendance>,
 }
@@ -70,6 +73,15 @@ where
 {
     /// Goes on until one side ends it.
     pub(in crate::listen) async fn go_on(self) -> Ending {
+        let ending = self.take_turns().await;
+        if let Ending::Closed | Ending::Refused(_) = ending {
+            // A client that does not take it has had its chance.
+            let _ = poll_fn(|context| self.wire.with(|ends| ends.poll_flush(context))).await;
+        }
+        ending
+    }
+
+    async fn take_turns(&self) -> Ending {
         let papers = &RefCell::new(Desk { asked: None, answered: None });
         // What answers a request is a future of some kilobytes, and to make one for each is to move all of it.
         let mut clerk = pin!(self.clerk(papers));
@@ -138,6 +150,10 @@ where
         bounds: Bounds,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Head>, Problem>> {
+        // A client that takes no answers has no other requests read.
+        if ready!(ends.poll_rest(context)).is_err() {
+            return Poll::Ready(Ok(None));
+        }
         loop {
             let is_worth_it = may_end(&ends.read, ends.seen) || ends.read.len() > bounds.bytes;
             if is_worth_it && let Some(head) = head::parse(&mut ends.read, bounds)? {
@@ -188,10 +204,12 @@ where
         if papers.borrow().answered.is_some() {
             return Poll::Ready(Ok(()));
         }
-        match self.wire.with(|ends| ends.poll_gone(context)) {
-            true => Poll::Ready(Err(Broken)),
-            false => Poll::Pending,
-        }
+        let is_gone = self.wire.with(|ends| {
+            // That of an answer before this one.
+            let _is_written = ends.poll_rest(context);
+            ends.poll_gone(context)
+        });
+        if is_gone { Poll::Ready(Err(Broken)) } else { Poll::Pending }
     }
 
     /// Writes the answer, and returns what follows it.
@@ -219,7 +237,11 @@ where
         if manner.is_head {
             body.set(None);
         }
-        poll_fn(|context| self.poll_deliver(body.as_mut(), &mut framed, context)).await?;
+        let can_wait = !is_last && !is_switch;
+        let deliver = |context: &mut Context<'_>| {
+            self.poll_deliver(body.as_mut(), &mut framed, can_wait, context)
+        };
+        poll_fn(deliver).await?;
         self.attendance.flush();
         Ok(match tunnel {
             Some(tunnel) => Next::Tunnel(Box::new(tunnel)),
@@ -233,10 +255,14 @@ where
         &self,
         mut body: Pin<&mut Option<Attended<S::Body>>>,
         framed: &mut Body,
+        can_wait: bool,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
         loop {
             let gathered = self.gather(body.as_mut(), framed, context);
+            if can_wait && matches!(gathered, Gathered::All) && self.writes_later(context) {
+                return Poll::Ready(Ok(()));
+            }
             let is_written = self.wire.with(|ends| ends.poll_flush(context));
             let is_written = is_written.map_err(|_| Broken)?;
             match gathered {
@@ -250,6 +276,16 @@ where
                 Gathered::Broken => return is_written.map(|()| Err(Broken)),
             }
         }
+    }
+
+    /// Whether a whole answer is written with those of other connections.
+    fn writes_later(&self, context: &mut Context<'_>) -> bool {
+        match self.wire.with(|ends| ends.wait_to_flush(context)) {
+            Flushed::Not => return false,
+            Flushed::Later => self.later.flush(Rc::<Wire<T>>::clone(self.wire)),
+            Flushed::LaterAnyway => {}
+        }
+        true
     }
 
     /// Takes of the body what is there. It is dropped at its end: it tells when it is through.

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use splitway_core::problem::{Answer, Problem};
 use splitway_tests::chance::{Chance, environment};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::super::attendance::Attendance;
@@ -27,6 +28,9 @@ use super::super::conversation::{Host, Site};
 use super::super::limits::Limits;
 use super::super::options::ListenOptions;
 use super::*;
+
+/// As many bytes a stream takes of one who writes where nobody reads.
+const WIDE: usize = 1 << 16;
 
 /// Answers with what it understood.
 struct Echo;
@@ -102,28 +106,40 @@ async fn heard(mut client: DuplexStream, pieces: &[&[u8]]) -> (Vec<String>, bool
     (answers.collect(), goes_on)
 }
 
-async fn ours(pieces: &[&[u8]]) -> (Vec<String>, bool) {
+/// Has a client talk with us.
+fn talk(near: DuplexStream) -> [JoinHandle<()>; 2] {
     let options = ListenOptions { max_header_bytes: 4096, ..ListenOptions::default() };
     let limits = Limits::new(&options, 0, NonZeroUsize::MIN);
     let attendance = Arc::new(Attendance::new(Arc::clone(&limits.connections)));
     let (host, client) = (Host::new(Echo, limits, None), Ipv4Addr::LOCALHOST.into());
-    let (near, far) = duplex(1 << 16);
-    let talking = spawn_local(async move {
-        let wire = &Wire::new(near, b"");
-        let dialogue = Dialogue { wire, host: &host, client, attendance: &attendance };
+    let later = Rc::new(Later::default());
+    let writing = Rc::clone(&later);
+    let talk = async move {
+        let wire = &Rc::new(Wire::new(near, b""));
+        let (host, later, attendance) = (&host, &later, &attendance);
+        let dialogue = Dialogue { wire, host, later, client, attendance };
         let ending = dialogue.go_on().await;
         if let (Ending::Refused(_), Some((mut stream, _))) = (&ending, wire.take()) {
             let refused = b"HTTP/1.1 400 Bad Request\r\n\r\n";
             stream.write_all(refused).await.expect("a client that reads");
         }
-    });
+    };
+    let write = async move {
+        let _never = writing.write().await;
+    };
+    [spawn_local(talk), spawn_local(write)]
+}
+
+async fn ours(pieces: &[&[u8]], capacity: usize) -> (Vec<String>, bool) {
+    let (near, far) = duplex(capacity);
+    let tasks = talk(near);
     let heard = heard(far, pieces).await;
-    talking.abort();
+    tasks.iter().for_each(JoinHandle::abort);
     heard
 }
 
 async fn theirs(pieces: &[&[u8]]) -> (Vec<String>, bool) {
-    let (near, far) = duplex(1 << 16);
+    let (near, far) = duplex(WIDE);
     let service = service_fn(|request| async { Ok::<_, Infallible>(echo(request).await) });
     let talking = tokio::spawn(async move {
         let mut server = hyper::server::conn::http1::Builder::new();
@@ -230,7 +246,7 @@ async fn the_same_bytes_are_the_same_requests_as_they_are_to_hyper() {
             (piece, rest) = rest.split_at(1 + chance.below(rest.len().min(120)));
             pieces.push(piece);
         }
-        let (ours, theirs) = (ours(&pieces).await, theirs(&pieces).await);
+        let (ours, theirs) = (ours(&pieces, WIDE).await, theirs(&pieces).await);
         if ours != theirs {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             differences
@@ -238,4 +254,30 @@ async fn the_same_bytes_are_the_same_requests_as_they_are_to_hyper() {
         }
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+const TWO: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_client_that_takes_little_at_once_has_all_answers() {
+    let expected = ours(&[TWO], WIDE).await;
+    assert_eq!((expected.0.len(), expected.1), (2, true));
+    for capacity in TWO.len()..TWO.len() + 300 {
+        assert_eq!(ours(&[TWO], capacity).await, expected, "{capacity} bytes");
+    }
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_client_that_says_that_it_is_done_has_its_answers() {
+    for capacity in [TWO.len(), WIDE] {
+        let (near, mut far) = duplex(capacity);
+        let [talking, _] = talk(near);
+        far.write_all(TWO).await.expect("a server that reads");
+        far.shutdown().await.expect("a server that reads");
+        let mut answers = String::new();
+        far.read_to_string(&mut answers).await.expect("text");
+        assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{answers}");
+        assert!(answers.ends_with("b\"\" 0"), "{answers}");
+        talking.await.expect("no panic");
+    }
 }

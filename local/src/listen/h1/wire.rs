@@ -18,6 +18,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::intake::{Intake, Taken};
+use super::later::Flush;
 use crate::h1::out::Out;
 
 /// For how many bytes there is space when one waits for a request, at first and at most.
@@ -26,6 +27,9 @@ const SPACE_MAX: usize = 32 * 1024;
 
 /// So much of what comes behind a request is read while it is answered.
 const AHEAD_MAX: usize = 8 * 1024;
+
+/// Only shorter answers are written with others'.
+const LATER_MAX: usize = 16 * 1024;
 
 /// Asks for a body (RFC 9110, section 10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -58,10 +62,12 @@ pub(super) struct Ends<T> {
     pub(super) is_ended: bool,
     /// What is to be written.
     pub(super) out: Out,
+    /// Whether that is written with others'.
+    is_later: bool,
     pub(super) intake: Intake,
     /// Whether the client waits to be asked for the body.
     pub(super) expects: bool,
-    /// Waits for the end of the body.
+    /// The connection, which waits for the end of the body, or for its answer to be written.
     waiter: Option<Waker>,
 }
 
@@ -121,6 +127,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         self.with(|ends| ends.intake.is_done() && ends.out.is_done() && ends.read.is_empty())
     }
 
+    /// Whether all that was to be written is.
+    pub(in crate::listen) fn is_through(&self) -> bool {
+        self.with(|ends| ends.out.is_done())
+    }
+
     /// Takes the stream and what was read of it in vain. Where that is nothing, no memory is held for it.
     pub(in crate::listen) fn take(&self) -> Option<(T, Bytes)> {
         self.with(|ends| {
@@ -146,6 +157,7 @@ impl<T> Ends<T> {
             space: SPACE,
             is_ended: false,
             out: Out::default(),
+            is_later: false,
             intake: Intake::Done,
             expects: false,
             waiter: None,
@@ -190,6 +202,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Ends<T> {
         false
     }
 
+    /// Has a whole answer written with others', if it is short. Whoever asks is woken if that fails.
+    pub(super) fn wait_to_flush(&mut self, context: &mut Context<'_>) -> Flushed {
+        if self.out.unwritten() > LATER_MAX {
+            return Flushed::Not;
+        }
+        self.wait(context);
+        match mem::replace(&mut self.is_later, true) {
+            false => Flushed::Later,
+            true => Flushed::LaterAnyway,
+        }
+    }
+
+    /// Writes what nobody else is about to write.
+    pub(super) fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_left = !self.is_later && !self.out.is_done();
+        if is_left { self.poll_flush(context) } else { Poll::Ready(Ok(())) }
+    }
+
     /// Writes what is to be written.
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(stream) = &mut self.stream else {
@@ -228,7 +258,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Ends<T> {
         }
     }
 
-    /// Has the connection woken at the end of the body, which may be in another task.
+    /// Has the connection woken where somebody else does what it waits for.
     fn wait(&mut self, context: &mut Context<'_>) {
         if self.waiter.as_ref().is_none_or(|waiter| !waiter.will_wake(context.waker())) {
             self.waiter = Some(context.waker().clone());
@@ -241,6 +271,32 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Ends<T> {
         {
             waiter.wake();
         }
+    }
+}
+
+/// When an answer is flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// It is too long to wait.
+    Not,
+    /// As soon as somebody is told to.
+    Later,
+    /// Somebody is told to already.
+    LaterAnyway,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + fmt::Debug> Flush for Wire<T> {
+    fn flush(&self) {
+        self.with(|ends| {
+            ends.is_later = false;
+            let flushed = ends.poll_flush(&mut Context::from_waker(Waker::noop()));
+            ends.is_ended |= matches!(flushed, Poll::Ready(Err(_)));
+            if !matches!(flushed, Poll::Ready(Ok(())))
+                && let Some(waiter) = ends.waiter.take()
+            {
+                waiter.wake();
+            }
+        });
     }
 }
 
