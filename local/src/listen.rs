@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     /// A site that has nothing to say.
-    struct Silent;
+    pub(super) struct Silent;
 
     impl Site for Silent {
         type Body = Full<Bytes>;

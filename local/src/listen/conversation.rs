@@ -221,10 +221,14 @@ impl<S: Site> Talk<S> {
             let mut speaking = Speaking { dialogue, wire, attendance };
             watch_over(&mut speaking, attendance, &host.limits, draining).await
         };
-        let is_through = wire.is_through();
+        // Mostly it is.
+        let is_through = match &ended {
+            End::Waits => timeout(LINGER, wire.flush_all()).await.unwrap_or(false),
+            End::Over(_) | End::Late => wire.is_through(),
+        };
         let (mut stream, read) = wire.take()?;
         let problem = match ended {
-            End::Waits => return Some((stream, read)),
+            End::Waits if is_through => return Some((stream, read)),
             End::Over(Ending::Switched(tunnel)) => {
                 tunnel.join(stream, read).await;
                 return None;
@@ -233,7 +237,7 @@ impl<S: Site> Talk<S> {
             End::Over(Ending::Cut) => return None,
             End::Over(Ending::Closed) => None,
             End::Late if is_through => Some(Problem::RequestTimeout),
-            End::Late => return None,
+            End::Waits | End::Late => return None,
         };
         if problem.is_none() && !attendance.is_last() {
             // Says so to a client of TLS. One that does not take it has had its chance.
@@ -368,5 +372,43 @@ async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin, farewell: Vec<u8>
             Ok(count) if count > 0 => left = left.saturating_sub(count),
             Ok(_) | Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use tokio::io::duplex;
+    use tokio::task::spawn_local;
+    use tokio::time::Instant;
+
+    use super::super::options::ListenOptions;
+    use super::super::tests::Silent;
+    use super::*;
+
+    /// Nobody tells the connection that its answer was written with others'.
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_connection_whose_answer_was_written_later_rests_soon() {
+        let limits = Limits::new(&ListenOptions::default(), 0, NonZeroUsize::MIN);
+        let attendance = Arc::new(Attendance::new(Arc::clone(&limits.connections)));
+        let (later, client) = (Rc::new(Later::default()), IpAddr::from([127, 0, 0, 1]));
+        let writing = Rc::clone(&later);
+        spawn_local(async move {
+            let _never = writing.write().await;
+        });
+        let talk =
+            Talk { host: Arc::new(Host::new(Silent, limits, None)), later, client, attendance };
+        let (near, mut far) = duplex(4096);
+        let (_draining, drains) = watch::channel(false);
+        let request = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let began = Instant::now();
+        let waiting = Box::pin(talk.http1(near, request, &drains)).await;
+        let (_near, read) = waiting.expect("it goes on");
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(read.is_empty());
+        let mut answer = [0; 15];
+        far.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
     }
 }

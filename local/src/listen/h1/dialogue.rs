@@ -76,7 +76,7 @@ where
         let ending = self.take_turns().await;
         if let Ending::Closed | Ending::Refused(_) = ending {
             // A client that does not take it has had its chance.
-            let _ = poll_fn(|context| self.wire.with(|ends| ends.poll_flush(context))).await;
+            let _is_written = self.wire.flush_all().await;
         }
         ending
     }

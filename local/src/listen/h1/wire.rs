@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::pin::pin;
@@ -122,9 +122,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         };
     }
 
-    /// Whether nothing is to be written, and what was read is neither of a body nor of a request.
+    /// Whether nothing is to be written but with others', which nobody is told of when it is, and what was read
+    /// is neither of a body nor of a request.
     pub(in crate::listen) fn is_bare(&self) -> bool {
-        self.with(|ends| ends.intake.is_done() && ends.out.is_done() && ends.read.is_empty())
+        self.with(|ends| {
+            let is_written = ends.is_later || ends.out.is_done();
+            is_written && ends.intake.is_done() && ends.read.is_empty()
+        })
+    }
+
+    /// Writes what is to be written; whether that was all.
+    pub(in crate::listen) async fn flush_all(&self) -> bool {
+        poll_fn(|context| self.with(|ends| ends.poll_flush(context))).await.is_ok()
     }
 
     /// Whether all that was to be written is.
