@@ -221,10 +221,10 @@ impl<S: Site> Talk<S> {
             let mut speaking = Speaking { dialogue, wire, attendance };
             watch_over(&mut speaking, attendance, &host.limits, draining).await
         };
-        // Mostly it is.
+        // What was written later mostly is written by now. A client that does not take it has had its chance.
         let is_through = match &ended {
-            End::Waits => timeout(LINGER, wire.flush_all()).await.unwrap_or(false),
-            End::Over(_) | End::Late => wire.is_through(),
+            End::Waits | End::Late => timeout(LINGER, wire.flush_all()).await.unwrap_or(false),
+            End::Over(_) => true,
         };
         let (mut stream, read) = wire.take()?;
         let problem = match ended {

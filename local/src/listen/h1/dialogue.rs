@@ -75,7 +75,7 @@ where
     pub(in crate::listen) async fn go_on(self) -> Ending {
         let ending = self.take_turns().await;
         if let Ending::Closed | Ending::Refused(_) = ending {
-            // A client that does not take it has had its chance.
+            // The last answer may be among those that are written later.
             let _is_written = self.wire.flush_all().await;
         }
         ending
@@ -207,7 +207,8 @@ where
         let is_gone = self.wire.with(|ends| {
             // That of an answer before this one.
             let _is_written = ends.poll_rest(context);
-            ends.poll_gone(context)
+            // Nobody comes to write it later where the dialogue ends.
+            ends.poll_gone(context) && ends.poll_flush(context).is_ready()
         });
         if is_gone { Poll::Ready(Err(Broken)) } else { Poll::Pending }
     }

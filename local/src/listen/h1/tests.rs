@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -44,6 +45,9 @@ impl Site for Echo {
         parts: Box<Parts>,
         body: ClientBody,
     ) -> Response<Full<Bytes>> {
+        if parts.uri == "/never" {
+            return pending().await;
+        }
         echo(Request::from_parts(*parts, body)).await
     }
 
@@ -280,4 +284,18 @@ async fn a_client_that_says_that_it_is_done_has_its_answers() {
         assert!(answers.ends_with("b\"\" 0"), "{answers}");
         talking.await.expect("no panic");
     }
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_client_that_goes_while_it_is_answered_has_the_answers_before() {
+    let (near, mut far) = duplex(WIDE);
+    let [talking, _] = talk(near);
+    let requests = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /never HTTP/1.1\r\nHost: a\r\n\r\n";
+    far.write_all(requests).await.expect("a server that reads");
+    far.shutdown().await.expect("a server that reads");
+    let mut answers = String::new();
+    far.read_to_string(&mut answers).await.expect("text");
+    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 1, "{answers}");
+    assert!(answers.ends_with("b\"\" 0"), "{answers}");
+    talking.await.expect("no panic");
 }

@@ -136,11 +136,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         poll_fn(|context| self.with(|ends| ends.poll_flush(context))).await.is_ok()
     }
 
-    /// Whether all that was to be written is.
-    pub(in crate::listen) fn is_through(&self) -> bool {
-        self.with(|ends| ends.out.is_done())
-    }
-
     /// Takes the stream and what was read of it in vain. Where that is nothing, no memory is held for it.
     pub(in crate::listen) fn take(&self) -> Option<(T, Bytes)> {
         self.with(|ends| {
